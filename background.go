@@ -1,0 +1,134 @@
+package semel
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// await runs f and waits for it, but not for longer than timeout. f is never
+// cancelled: a driver that abandons a write leaves its outcome unknown. When
+// the wait ends early it returns ErrTimeout, f goes on in a goroutine that the
+// engine owns, and late, when not nil, gets its result.
+func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late func(T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	if e.immediate {
+		if e.isClosed() {
+			return none, ErrClosed
+		}
+		return f()
+	}
+	done := make(chan result, 1)
+	var settled atomic.Bool // by whoever comes first: the result or the timer
+	started := e.goOwned(func() {
+		v, err := f()
+		if settled.CompareAndSwap(false, true) {
+			done <- result{v, err}
+		} else if late != nil {
+			late(v, err)
+		}
+	})
+	if !started {
+		return none, ErrClosed
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-timer.C:
+		if settled.CompareAndSwap(false, true) {
+			return none, ErrTimeout
+		}
+		r := <-done
+		return r.value, r.err
+	}
+}
+
+// goOwned starts f in a goroutine that Close waits for. It reports false when
+// the engine is closed.
+func (e *Engine) goOwned(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.wg.Go(f)
+	return true
+}
+
+func (e *Engine) isClosed() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// inBackground calls try, with pauses that grow from 50 ms to 5 s, until it
+// reports true, within has passed, or Close has run out of time. It does
+// nothing when the engine is closed.
+func (e *Engine) inBackground(within time.Duration, try func() bool) {
+	e.goOwned(func() { e.retry(within, try) })
+}
+
+// retry is the loop of inBackground. It reports whether try succeeded.
+func (e *Engine) retry(within time.Duration, try func() bool) bool {
+	deadline := time.Now().Add(within)
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		if try() {
+			return true
+		}
+		wait := min(pause, time.Until(deadline))
+		if wait <= 0 {
+			return false
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-e.quit.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+const (
+	firstPause = 50 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// Close ends the engine. From now on Begin returns [ErrClosed]. Attempts that
+// still run have their lease ended and their handler's context cancelled with
+// cause ErrClosed: serve them to the end first, as [net/http.Server.Shutdown]
+// does. Close then waits for everything the engine started, above all for
+// responses that are not stored yet, until ctx ends; it then gives up on them
+// and returns ctx's error. A second call waits as the first.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if !e.closed {
+		e.closed = true
+		close(e.stop)
+		e.wg.Go(func() { e.abandonAll(context.WithoutCancel(ctx)) })
+	}
+	e.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() { // ends when wg does, which abort hastens
+		e.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		e.abort()
+		return nil
+	case <-ctx.Done():
+		e.abort()
+		return context.Cause(ctx)
+	}
+}

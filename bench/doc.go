@@ -1,0 +1,2 @@
+// Package bench measures Semel against its peers and the raw limits.
+package bench

@@ -1,0 +1,196 @@
+package semel
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Disposition is how an attempt ends.
+type Disposition uint8
+
+// The dispositions. The zero value is the safe one: forgetting holds the key.
+const (
+	// Unknown: what happened is not known. The key stays held and lapses.
+	Unknown Disposition = iota
+	// Keep: the response is the outcome; it is stored and replayed.
+	Keep
+	// Free: nothing happened; the key may run again.
+	Free
+)
+
+// String returns "hold", "keep" or "release", the words of the wire.
+func (d Disposition) String() string {
+	switch d {
+	case Unknown:
+		return "hold"
+	case Keep:
+		return "keep"
+	case Free:
+		return "release"
+	}
+	return "invalid"
+}
+
+// Claim is the right of one attempt to end the slot it reserved. End it with
+// exactly one of Complete, CompleteIn, Release and Abandon. A claim that is
+// forgotten holds its key: its lease lapses and the policy applies.
+// All methods are safe for concurrent use.
+type Claim struct {
+	engine    *Engine
+	record    Record
+	retention time.Duration
+	attempt   attempt
+
+	mu      sync.Mutex
+	settled bool
+	inTx    bool // settled by CompleteIn, which only the caller's commit makes true
+	wish    Disposition
+	wished  bool
+}
+
+// Key returns the key of the slot.
+func (c *Claim) Key() Key { return c.record.Key }
+
+// Token returns the attempt's token.
+func (c *Claim) Token() Token { return c.record.Token }
+
+// Fence returns the number that orders the attempts of this slot. Write it
+// beside your effect and refuse a smaller one: that stops an attempt which
+// overran its lease (Kleppmann, How to do distributed locking, 2016).
+func (c *Claim) Fence() int64 { return c.record.Fence }
+
+// Attempt returns the count of reservations of the slot, this one included.
+func (c *Claim) Attempt() int { return c.record.Attempts }
+
+// DerivedKey returns an idempotency key for a call downstream: HMAC-SHA-256 of
+// the slot and the step under [Config.Secret], 64 hexadecimal digits. It is
+// the same in every attempt, so the provider recognises a rerun; it is another
+// one for each step.
+func (c *Claim) DerivedKey(step string) string {
+	slot := c.record.Key.Slot()
+	mac := hmac.New(sha256.New, c.engine.cfg.Secret)
+	_, _ = mac.Write(appendPrefixed(appendPrefixed(nil, "derive"), slot[:]))
+	_, _ = mac.Write([]byte(step))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Settle tells the transport how to end the attempt when the handler returns,
+// whatever the response looks like. The last call counts. It writes nothing.
+func (c *Claim) Settle(d Disposition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wish, c.wished = d, true
+}
+
+// Settlement returns what Settle was told, and whether it was called.
+func (c *Claim) Settlement() (Disposition, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wish, c.wished
+}
+
+// Settled reports whether the claim has been ended by its methods. After
+// CompleteIn it is true although the caller's transaction may still roll back:
+// ask Confirm.
+func (c *Claim) Settled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settled
+}
+
+// settle marks the claim ended, once.
+func (c *Claim) settle(inTx bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.settled {
+		return ErrSettled
+	}
+	c.settled, c.inTx = true, inTx
+	return nil
+}
+
+// Complete stores r as the outcome. When it returns nil, r is durable and may
+// be sent: persist before send (invariant I14).
+//
+// ErrLost means that another attempt, or an operator, has ended the slot: do
+// not send r, answer what [Claim.Confirm] finds. ErrNotStored means that the
+// store did not take r within Config.CompleteTimeout: the effect has happened,
+// so r is still the true answer; the engine goes on trying in the background
+// until the attempt's MaxRun is over. ErrSettled: the claim was ended before.
+func (c *Claim) Complete(ctx context.Context, r Response) error {
+	if err := c.settle(false); err != nil {
+		return err
+	}
+	defer c.engine.running.remove(c)
+	return c.engine.complete(ctx, c, r)
+}
+
+// CompleteIn completes through in, the caller's open transaction, so that the
+// record and the business writes commit or vanish together. It counts as
+// settled from then on. After an error roll the transaction back.
+func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error {
+	if err := c.settle(true); err != nil {
+		return err
+	}
+	sealed, err := c.engine.seal(c.record.Key, r)
+	if err != nil {
+		return err
+	}
+	ctx, end := c.engine.observe(ctx, StepComplete, c.record.Key)
+	err = in.Complete(ctx, c.completion(sealed))
+	end(Event{Count: 1, Err: err})
+	if err != nil && !errors.Is(err, ErrLost) {
+		err = &StoreError{StepComplete, err}
+	}
+	return err
+}
+
+func (c *Claim) completion(sealed Response) Completion {
+	return Completion{Key: c.record.Key, Token: c.record.Token, Response: sealed, Retention: c.retention}
+}
+
+// Release says that nothing happened: the slot is free at once. ErrLost means
+// that it was not this claim's any more, which a caller may ignore.
+func (c *Claim) Release(ctx context.Context) error {
+	if err := c.settle(false); err != nil {
+		return err
+	}
+	defer c.engine.running.remove(c)
+	return c.engine.release(ctx, c)
+}
+
+// Abandon says that the outcome is not known: the lease ends at once, so that
+// the policy for lapsed attempts applies without waiting. It never fails: when
+// the store does not take it, the lease ends by itself.
+func (c *Claim) Abandon(ctx context.Context) {
+	if c.settle(false) != nil {
+		return
+	}
+	defer c.engine.running.remove(c)
+	c.engine.abandon(ctx, c)
+}
+
+// Confirm asks the store what has become of the slot, after ErrLost or after
+// the transaction of CompleteIn. The outcome is Replay when there is a kept
+// response for this request, Reserved (without a Claim) when the slot is still
+// held by this attempt, and InFlight with Lapsed when nothing is known. Reserved
+// after CompleteIn means that the transaction was rolled back: the claim is open
+// again.
+func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
+	out, err := c.engine.confirm(ctx, c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && c.inTx && out.Kind == Reserved { // rolled back
+		c.settled, c.inTx = false, false
+		return out, nil
+	}
+	if c.settled {
+		c.engine.running.remove(c)
+	}
+	return out, err
+}

@@ -1,0 +1,114 @@
+package semel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Result is what [Do] answers.
+type Result[T any] struct {
+	Value T
+	// Replayed is true when Value was kept by an earlier attempt.
+	Replayed bool
+	// NotStored is true when fn succeeded but its value is not stored yet: it
+	// is the true answer, and the engine goes on storing it in the background.
+	NotStored bool
+}
+
+// Do runs fn once for the key of call, without any transport: for messages,
+// jobs, commands. The value of fn is kept as JSON and given to every later
+// call with the same key and fingerprint.
+//
+// An error of fn holds the key, because what it did is not known; wrap it with
+// [Retryable] when nothing happened. To keep a failure as the outcome, make it
+// part of T. Do returns fn's error as it is; otherwise an error that wraps
+// [ErrInFlight], [ErrOutcomeUnknown] or [ErrConflict] when it refuses,
+// [ErrLost] when the value of fn must not be used, or a [*StoreError].
+func Do[T any](ctx context.Context, e *Engine, call Call, fn func(context.Context) (T, error)) (Result[T], error) {
+	out, err := e.Begin(ctx, call)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	switch out.Kind {
+	case Replay:
+		return replayed[T](out.Record)
+	case InFlight, Conflict:
+		return Result[T]{}, out.Err()
+	case Reserved:
+	}
+	return run(ctx, out.Claim, fn)
+}
+
+func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, error)) (Result[T], error) {
+	inner, stop := c.Attach(ctx)
+	defer stop()
+	defer c.Abandon(ctx) // a panic, Goexit, or any return below that has not settled
+
+	value, err := fn(inner)
+	var again *retryableError
+	switch {
+	case errors.As(err, &again):
+		if rerr := c.Release(ctx); rerr != nil && !errors.Is(rerr, ErrSettled) {
+			return Result[T]{}, errors.Join(err, rerr)
+		}
+		return Result[T]{}, err
+	case err != nil:
+		return Result[T]{}, err
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return Result[T]{}, fmt.Errorf("semel: the value cannot be kept: %w", err)
+	}
+	err = c.Complete(ctx, Response{Header: []byte(doHeader), Body: data})
+	switch {
+	case err == nil:
+		return Result[T]{Value: value}, nil
+	case errors.Is(err, ErrNotStored):
+		return Result[T]{Value: value, NotStored: true}, nil
+	case errors.Is(err, ErrLost), errors.Is(err, ErrSettled):
+		return lost[T](ctx, c, err)
+	}
+	return Result[T]{}, err
+}
+
+// lost answers with what was kept instead: never with one's own value.
+func lost[T any](ctx context.Context, c *Claim, cause error) (Result[T], error) {
+	out, err := c.Confirm(ctx)
+	if err != nil {
+		return Result[T]{}, errors.Join(cause, err)
+	}
+	if out.Kind == Replay {
+		return replayed[T](out.Record)
+	}
+	return Result[T]{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
+}
+
+// doHeader marks responses that Do has kept.
+const doHeader = "semel.Do/1 application/json"
+
+func replayed[T any](rec Record) (Result[T], error) {
+	if got := string(rec.Response.Header); got != doHeader {
+		return Result[T]{}, fmt.Errorf("semel: the kept response was not made by Do (header %.40q)", got)
+	}
+	r := Result[T]{Replayed: true}
+	if err := json.Unmarshal(rec.Response.Body, &r.Value); err != nil {
+		return Result[T]{}, fmt.Errorf("semel: the kept value does not fit: %w", err)
+	}
+	return r, nil
+}
+
+// Retryable marks an error of fn as "nothing happened": [Do] then frees the key
+// for another attempt. It returns nil for nil.
+func Retryable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &retryableError{err}
+}
+
+type retryableError struct{ err error }
+
+func (e *retryableError) Error() string { return e.err.Error() }
+func (e *retryableError) Unwrap() error { return e.err }

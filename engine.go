@@ -1,0 +1,304 @@
+package semel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Defaults of [Config]. docs/guarantees.md gives the reasons.
+const (
+	DefaultLease           = 30 * time.Second
+	DefaultMargin          = 2 * time.Second
+	DefaultMaxRun          = 5 * time.Minute
+	DefaultRetention       = 24 * time.Hour
+	DefaultReserveTimeout  = 2 * time.Second
+	DefaultCompleteTimeout = 10 * time.Second
+)
+
+// Config is what an [Engine] may be told. The zero value is safe.
+type Config struct {
+	// Lease protects a running attempt; it is renewed every third of it while
+	// the attempt runs. Default 30 s, at least 1 s. Longer means that the key
+	// of a crashed process is held for longer before anybody may look into it.
+	Lease time.Duration
+	// Margin is added to a lease before it counts as lapsed, so that an owner
+	// gives up before anybody else may begin. Default 2 s; negative is zero.
+	Margin time.Duration
+	// MaxRun is the hard cap of one attempt: its handler's context is then
+	// cancelled with cause ErrOverran and its lease is no longer renewed.
+	// Default 5 min, at least Lease.
+	MaxRun time.Duration
+	// Retention is how long a kept response is replayed, counted from the
+	// reservation. Default 24 h. It must exceed the time for which clients
+	// retry: after it, the key runs again. A Call may say otherwise.
+	Retention time.Duration
+	// ReserveTimeout bounds a reserve, its repetition included; then Begin
+	// fails. Default 2 s.
+	ReserveTimeout time.Duration
+	// CompleteTimeout bounds the tries to complete before the caller is told
+	// ErrNotStored and the engine goes on in the background. Default 10 s.
+	CompleteTimeout time.Duration
+	// Lapsed says what happens to a slot whose attempt lapsed. Default Hold.
+	// A Call may say otherwise.
+	Lapsed Policy
+	// Recover is asked under the policy Recover; needed if and only if Lapsed
+	// is Recover. It runs under a fresh reservation and may be called again
+	// when it failed or did not know.
+	Recover RecoverFunc
+	// Owner names this process in records. Default host name and process id.
+	Owner string
+	// Secret keys [Claim.DerivedKey] and [Engine.Ref]. It must be the same in
+	// every process and for as long as keys are retried. Default: none, and
+	// both are plain hashes that somebody who knows the key can compute.
+	Secret []byte
+	// Sealer encrypts kept responses. Default: none.
+	Sealer Sealer
+	// Observe is called at every step. Default: none.
+	Observe Observer
+	// Logger gets what nobody else is told: lost completions, responses that
+	// were stored late or never. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// Call is one request to [Engine.Begin].
+type Call struct {
+	Key         Key
+	Fingerprint Fingerprint
+	// Retention, when more than zero, replaces Config.Retention.
+	Retention time.Duration
+	// MaxRun, when more than zero, replaces Config.MaxRun.
+	MaxRun time.Duration
+	// Lapsed, when not zero, replaces Config.Lapsed and Config.Recover.
+	Lapsed Policy
+	// Recover belongs to Lapsed.
+	Recover RecoverFunc
+}
+
+// Engine runs attempts against one store. It is safe for concurrent use.
+type Engine struct {
+	cfg       Config
+	store     Store
+	renewer   Renewer // nil when the store cannot
+	immediate bool
+
+	running attempts // what is renewed
+
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup  // every goroutine the engine started
+	stop   chan struct{}   // closed by Close
+	quit   context.Context //nolint:containedctx // ends background work when Close runs out of time
+	abort  context.CancelFunc
+}
+
+// New checks cfg and returns an Engine over store. It does no I/O and starts no
+// goroutine; [Engine.Close] ends what the engine starts later.
+func New(store Store, cfg Config) (*Engine, error) {
+	if store == nil {
+		return nil, errors.New("semel: no store")
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, store: store, stop: make(chan struct{})}
+	e.renewer, _ = As[Renewer](store)
+	_, e.immediate = As[Immediate](store)
+	e.quit, e.abort = context.WithCancel(context.Background()) //nolint:forbidigo // the root of what outlives every request
+	return e, nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		name  string
+		field *time.Duration
+		def   time.Duration
+		least time.Duration
+	}{
+		{"Lease", &c.Lease, DefaultLease, time.Second},
+		{"MaxRun", &c.MaxRun, max(DefaultMaxRun, c.Lease), c.Lease},
+		{"Retention", &c.Retention, DefaultRetention, time.Second},
+		{"ReserveTimeout", &c.ReserveTimeout, DefaultReserveTimeout, time.Millisecond},
+		{"CompleteTimeout", &c.CompleteTimeout, DefaultCompleteTimeout, time.Millisecond},
+	} {
+		if *d.field == 0 {
+			*d.field = d.def
+		}
+		if *d.field < d.least {
+			return c, fmt.Errorf("semel: Config.%s is %v, less than %v", d.name, *d.field, d.least)
+		}
+	}
+	switch {
+	case c.Margin == 0:
+		c.Margin = DefaultMargin
+	case c.Margin < 0:
+		c.Margin = 0
+	}
+	if err := checkPolicy(c.Lapsed, c.Recover); err != nil {
+		return c, err
+	}
+	if c.Lapsed == 0 {
+		c.Lapsed = Hold
+	}
+	if c.Owner == "" {
+		host, _ := os.Hostname() // an unknown host leaves the process id
+		c.Owner = host + "/" + strconv.Itoa(os.Getpid())
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+// Ref returns a short keyed hash that names a slot in logs, answers and
+// metrics, where the key itself must never appear: 12 hexadecimal digits.
+func (e *Engine) Ref(key Key) string {
+	slot := key.Slot()
+	return shortMAC(e.cfg.Secret, "ref", slot[:])
+}
+
+// Store returns the store the engine was made with.
+func (e *Engine) Store() Store { return e.store }
+
+// Begin reserves the slot of call or says why it cannot. An error means that
+// nothing is known about the slot: the store failed or did not answer in time
+// ([*StoreError]), the key is invalid, or the engine is closed. The caller must
+// then refuse the request and may not run it.
+//
+// ctx gives values and says whether the caller is still there before the
+// reserve; cancelling it later has no effect on the attempt.
+func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
+	if err := call.Key.Validate(); err != nil {
+		return Outcome{}, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return Outcome{}, err
+	}
+	policy, hook := e.cfg.Lapsed, e.cfg.Recover
+	if call.Lapsed != 0 {
+		policy, hook = call.Lapsed, call.Recover
+		if err := checkPolicy(policy, hook); err != nil {
+			return Outcome{}, err
+		}
+	}
+	r := Reservation{
+		Key:         call.Key,
+		Fingerprint: call.Fingerprint,
+		Token:       NewToken(),
+		Lease:       e.cfg.Lease,
+		Margin:      e.cfg.Margin,
+		Retention:   or(call.Retention, e.cfg.Retention),
+		TakeOver:    policy != Hold,
+		Owner:       e.cfg.Owner,
+	}
+	start := time.Now() // before the request leaves: the owner gives up first
+	held, err := e.reserve(ctx, r)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Record: held, Lapsed: held.Lapsed}
+	switch decide(held, r, policy) {
+	case runs:
+		out.Kind, out.Lapsed = Reserved, false
+		out.Claim = e.claim(held, start, r.Retention, or(call.MaxRun, e.cfg.MaxRun))
+	case asks:
+		return e.recoverLapsed(ctx, hook, e.claim(held, start, r.Retention, or(call.MaxRun, e.cfg.MaxRun)))
+	case replays:
+		out.Kind = Replay
+		out.Record.Response, err = e.open(call.Key, held.Response)
+		if err != nil {
+			return Outcome{}, &StoreError{StepReserve, err}
+		}
+	case waits:
+		out.Kind, out.Lapsed = InFlight, false
+	case unknown:
+		out.Kind = InFlight
+	case refuses:
+		out.Kind, out.Lapsed = Conflict, false
+	case broken:
+		return Outcome{}, &StoreError{StepReserve, fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)}
+	}
+	return out, nil
+}
+
+func or(d, def time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return def
+}
+
+// reserve runs the store's Reserve within the timeout and repeats it once with
+// the same token. When the result stays unknown it releases in the background
+// what may have been reserved.
+func (e *Engine) reserve(ctx context.Context, r Reservation) (held Record, err error) {
+	if e.immediate && e.cfg.Observe == nil { // nothing to wait for, nothing to tell
+		if e.isClosed() {
+			return Record{}, ErrClosed
+		}
+		held, err = e.store.Reserve(ctx, r)
+		if err != nil {
+			err = &StoreError{StepReserve, err}
+		}
+		return held, err
+	}
+	ctx, end := e.observe(ctx, StepReserve, r.Key)
+	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+
+	deadline := time.Now().Add(e.cfg.ReserveTimeout)
+	for try := 1; ; try++ {
+		held, err = await(e, time.Until(deadline), func() (Record, error) {
+			return e.store.Reserve(context.WithoutCancel(ctx), r)
+		}, func(late Record, err error) {
+			if err == nil && late.Token == r.Token {
+				e.retry(r.Lease, e.releaser(ctx, r))
+			}
+		})
+		if err == nil || try == 2 || errors.Is(err, ErrClosed) || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
+			break
+		}
+	}
+	if err == nil {
+		return held, nil
+	}
+	if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
+		e.undo(ctx, r)
+	}
+	return Record{}, &StoreError{StepReserve, err}
+}
+
+func kindOf(held Record, r Reservation, err error) Kind {
+	if err != nil {
+		return 0
+	}
+	switch decide(held, r, Rerun) {
+	case runs, asks:
+		return Reserved
+	case replays:
+		return Replay
+	case refuses:
+		return Conflict
+	case waits, unknown:
+		return InFlight
+	case broken:
+	}
+	return 0
+}
+
+// undo releases, in the background, a reservation that may have happened
+// although its caller was told that it failed. It tries until the lease would
+// have ended: ErrLost may mean that the reservation is not there yet.
+func (e *Engine) undo(ctx context.Context, r Reservation) {
+	e.inBackground(r.Lease, e.releaser(ctx, r))
+}
+
+func (e *Engine) releaser(ctx context.Context, r Reservation) func() bool {
+	ctx = context.WithoutCancel(ctx)
+	return func() bool { return e.store.Release(ctx, r.Key, r.Token) == nil }
+}

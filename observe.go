@@ -1,0 +1,70 @@
+package semel
+
+import (
+	"context"
+	"time"
+)
+
+// Step names one thing the engine does, for observation and errors.
+type Step uint8
+
+// The steps of an attempt.
+const (
+	StepReserve Step = iota + 1
+	StepComplete
+	StepRelease
+	StepAbandon
+	StepRenew
+	StepRecover
+	StepPurge
+)
+
+// String returns the name in lower case, fit for a metric label.
+func (s Step) String() string {
+	switch s {
+	case StepReserve:
+		return "reserve"
+	case StepComplete:
+		return "complete"
+	case StepRelease:
+		return "release"
+	case StepAbandon:
+		return "abandon"
+	case StepRenew:
+		return "renew"
+	case StepRecover:
+		return "recover"
+	case StepPurge:
+		return "purge"
+	}
+	return "invalid"
+}
+
+// Op describes a step that begins.
+type Op struct {
+	Step Step
+	// Ref is the keyed hash of the slot, see [Engine.Ref]; empty for steps
+	// over many slots.
+	Ref string
+}
+
+// Event describes a step that ended.
+type Event struct {
+	// Kind is the outcome of a reserve; 0 otherwise or when Err is set.
+	Kind Kind
+	// Lapsed is true when the outcome met a lapsed attempt.
+	Lapsed bool
+	// Count is how many holders were renewed or records purged; 1 otherwise.
+	Count int
+	// Lost is how many of Count were lost.
+	Lost int
+	// Err is the failure, or ErrLost.
+	Err error
+	// Took is how long the step took, retries included.
+	Took time.Duration
+}
+
+// Observer is called when a step begins. The context it returns is used for the
+// step, the func, when not nil, is called once when the step ends. It must be
+// safe for concurrent use and must not block.
+type Observer func(ctx context.Context, op Op) (context.Context, func(Event))

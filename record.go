@@ -1,0 +1,149 @@
+package semel
+
+import "time"
+
+// State says what a slot holds.
+type State uint8
+
+// The states of a slot. A lapsed reservation is not a state of its own: it is
+// StateReserved whose lease is over, see [Record.Lapsed].
+const (
+	// StateFree: nobody holds the slot. A released slot stays behind as a
+	// tombstone in this state, so that its fence keeps growing.
+	StateFree State = iota
+	// StateReserved: one attempt holds the slot.
+	StateReserved
+	// StateCompleted: the response is kept until ExpiresAt.
+	StateCompleted
+)
+
+// String returns "free", "reserved" or "completed".
+func (s State) String() string {
+	switch s {
+	case StateFree:
+		return "free"
+	case StateReserved:
+		return "reserved"
+	case StateCompleted:
+		return "completed"
+	}
+	return "invalid"
+}
+
+// Response is what a completed attempt answered. The bytes are opaque to the
+// core and to stores; transports encode and decode them. A nil and an empty
+// slice are the same value. Nobody may change the bytes after handing them over.
+type Response struct {
+	// Status is the transport's status code, so that an operator can read it
+	// (for HTTP 100 to 599; 0 when there was none).
+	Status int
+	// Header is the transport's versioned header blob.
+	Header []byte
+	// Body is the payload.
+	Body []byte
+}
+
+// Record is what a slot holds, as the store saw it in one atomic step.
+type Record struct {
+	Key         Key
+	State       State
+	Fingerprint Fingerprint
+	// Token of the attempt that holds the slot, or that completed it.
+	Token Token
+	// Fence grows strictly with every reservation of the slot, across release
+	// and purge (invariant I6). It is the larger of the last fence plus one and
+	// the store's clock in microseconds since 1970.
+	Fence int64
+	// Attempts counts the reservations since the slot was last empty; 1 for the first.
+	Attempts int
+	// Lapses counts the earlier attempts of this reservation whose outcome is
+	// not known: each was taken over after its lease ended. 0 after a release,
+	// an expiry or a purge.
+	Lapses int
+	// Lapsed is true when the state is reserved and, by the store's clock, the
+	// lease and the margin of the asking reservation are over.
+	Lapsed bool
+	// Owner names the process of the attempt, for the operator.
+	Owner string
+	// CreatedAt and ExpiresAt are the store's clock at the reservation, and when
+	// the retention ends. For people; no decision in the core reads them.
+	CreatedAt, ExpiresAt time.Time
+	// Response is set when State is StateCompleted.
+	Response Response
+}
+
+// Reservation asks for a slot. Durations cross this interface, never instants:
+// only the store's clock decides what is over.
+type Reservation struct {
+	Key         Key
+	Fingerprint Fingerprint
+	Token       Token
+	// Lease protects the attempt, from the store's now. More than zero.
+	Lease time.Duration
+	// Margin is added to a lease before another attempt may call it lapsed.
+	Margin time.Duration
+	// Retention is how long the slot is remembered, from the store's now.
+	Retention time.Duration
+	// TakeOver lets this reservation replace a lapsed one that has the same
+	// fingerprint. Without it a lapsed reservation stays as it is.
+	TakeOver bool
+	// Owner names this process, for the operator. May be empty.
+	Owner string
+}
+
+// Completion ends an attempt with the response to keep.
+type Completion struct {
+	Key      Key
+	Token    Token
+	Response Response
+	// Retention applies anew only when the lease had ended before this
+	// completion came; otherwise the expiry fixed at the reservation stands.
+	Retention time.Duration
+}
+
+// Holder names one attempt: a slot and the token it should be held by.
+type Holder struct {
+	Key   Key
+	Token Token
+}
+
+// Resolution is an operator's answer for a lapsed reservation.
+type Resolution struct {
+	Key Key
+	// Fence must be the fence of the record the operator looked at.
+	Fence int64
+	// Margin as in [Reservation].
+	Margin time.Duration
+	// Response is kept as the outcome; nil says that nothing happened and
+	// frees the slot.
+	Response *Response
+	// Retention counts from the resolution.
+	Retention time.Duration
+}
+
+// Filter chooses records for a [Lister]. The zero Filter chooses all.
+type Filter struct {
+	// Scope and ID, when not empty, must be equal to the key's.
+	Scope, ID string
+	// Slot, when not empty, is a prefix of the slot's hexadecimal form.
+	Slot string
+	// States, when not empty, lists the wanted states.
+	States []State
+	// Lapsed wants only reservations whose lease and Margin are over.
+	Lapsed bool
+	Margin time.Duration
+	// Bodies loads Response.Header and Response.Body too; without it only
+	// Response.Status is set.
+	Bodies bool
+	// Limit stops after that many records; 0 means no limit.
+	Limit int
+}
+
+// Grade says what a store survives, in the letters of docs/guarantees.md.
+type Grade struct {
+	// Letter is "A" (survives failover), "B" (one durable node) or "C" (may
+	// lose acknowledged records).
+	Letter string
+	// Survives is one sentence for the log and the operator.
+	Survives string
+}

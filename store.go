@@ -1,0 +1,110 @@
+package semel
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Store keeps records. Each method is one atomic step (invariant I12) that the
+// same token may repeat after an unknown result (I11). A store decides nothing:
+// it answers what the slot holds now, and the core draws the conclusion.
+//
+// A store measures every lease and retention with its own clock. The context
+// carries values only; the engine never passes one that can be cancelled,
+// because a driver that abandons a write leaves its outcome unknown.
+// All methods are safe for concurrent use. Errors mean that the step failed and
+// may or may not have happened; they never mean a refusal, except [ErrLost].
+type Store interface {
+	// Reserve takes the slot for r if it is absent, free, completed with its
+	// retention over, or, with r.TakeOver, lapsed with the same fingerprint;
+	// it then gives a fence larger than any before. In every other case it
+	// changes nothing. It returns what the slot holds after the step: the
+	// reservation is r's if and only if the token is r.Token. The statement
+	// that writes also delivers this verdict.
+	//
+	// Taking over a lapsed reservation adds one to Lapses; taking a slot in
+	// any other way sets it to zero. Repeating Reserve with the token that
+	// holds the slot returns the record unchanged.
+	Reserve(ctx context.Context, r Reservation) (Record, error)
+	Completer
+	// Release frees the slot and leaves a tombstone that keeps the fence.
+	// It returns ErrLost when the token does not hold the slot. Repeating it
+	// may return nil or ErrLost.
+	Release(ctx context.Context, key Key, token Token) error
+}
+
+// Completer is the one step that may also run inside a caller's transaction,
+// see [Claim.CompleteIn].
+type Completer interface {
+	// Complete turns the reservation of c.Token into a kept response, also
+	// when the lease has ended but nobody took the slot over. It returns nil
+	// if that token has completed the slot already, keeping the first
+	// response, and ErrLost in every other case.
+	Complete(ctx context.Context, c Completion) error
+}
+
+// Renewer extends leases in batches. A store without it cannot protect an
+// attempt for longer than one lease.
+type Renewer interface {
+	// Renew sets the lease of each holder to lease from the store's now and
+	// returns the tokens that no longer hold their slot. A lease of zero ends
+	// it at once: the record is lapsed whatever the margin.
+	Renew(ctx context.Context, lease time.Duration, holders []Holder) (lost []Token, err error)
+}
+
+// Purger removes what is over.
+type Purger interface {
+	// Purge deletes up to limit free or completed records whose retention is
+	// over and returns how many. It never deletes a reservation, lapsed or
+	// not (invariant I9). Zero means that nothing was left to do.
+	Purge(ctx context.Context, limit int) (int, error)
+}
+
+// Lister reads records for the operator.
+type Lister interface {
+	// List yields the records that f chooses, the youngest slot first. It is
+	// not a snapshot: records may change while it runs. It ends after the
+	// first error.
+	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
+}
+
+// Resolver applies an operator's answer to a lapsed reservation.
+type Resolver interface {
+	// Resolve returns ErrInFlight while the lease runs, and ErrLost when the
+	// slot is not reserved under r.Fence.
+	Resolve(ctx context.Context, r Resolution) error
+}
+
+// Pinger tells whether the store can serve now.
+type Pinger interface {
+	Ping(ctx context.Context) error
+}
+
+// Grader tells what the store survives.
+type Grader interface {
+	Grade() Grade
+}
+
+// Immediate marks a store whose steps never wait for anything outside the
+// process. The engine then calls it directly, without a timeout.
+type Immediate interface {
+	Immediate()
+}
+
+// As finds an optional capability T of a store, looking through wrappers that
+// have a method Unwrap() Store.
+func As[T any](s Store) (T, bool) {
+	for s != nil {
+		if t, ok := s.(T); ok {
+			return t, true
+		}
+		w, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			break
+		}
+		s = w.Unwrap()
+	}
+	var none T
+	return none, false
+}

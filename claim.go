@@ -48,7 +48,8 @@ type Claim struct {
 
 	mu      sync.Mutex
 	settled bool
-	inTx    bool // settled by CompleteIn, which only the caller's commit makes true
+	how     Disposition // how it was settled
+	inTx    bool        // settled by CompleteIn, which only the caller's commit makes true
 	wish    Disposition
 	wished  bool
 }
@@ -94,23 +95,23 @@ func (c *Claim) Settlement() (Disposition, bool) {
 	return c.wish, c.wished
 }
 
-// Settled reports whether the claim has been ended by its methods. After
-// CompleteIn it is true although the caller's transaction may still roll back:
-// ask Confirm.
-func (c *Claim) Settled() bool {
+// Settled reports whether the claim has been ended by its methods, and how.
+// After CompleteIn it is (Keep, true) although the caller's transaction may
+// still roll back: ask Confirm.
+func (c *Claim) Settled() (how Disposition, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.settled
+	return c.how, c.settled
 }
 
 // settle marks the claim ended, once.
-func (c *Claim) settle(inTx bool) error {
+func (c *Claim) settle(how Disposition, inTx bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.settled {
 		return ErrSettled
 	}
-	c.settled, c.inTx = true, inTx
+	c.settled, c.how, c.inTx = true, how, inTx
 	return nil
 }
 
@@ -123,7 +124,7 @@ func (c *Claim) settle(inTx bool) error {
 // so r is still the true answer; the engine goes on trying in the background
 // until the attempt's MaxRun is over. ErrSettled: the claim was ended before.
 func (c *Claim) Complete(ctx context.Context, r Response) error {
-	if err := c.settle(false); err != nil {
+	if err := c.settle(Keep, false); err != nil {
 		return err
 	}
 	defer c.engine.running.remove(c)
@@ -134,7 +135,7 @@ func (c *Claim) Complete(ctx context.Context, r Response) error {
 // record and the business writes commit or vanish together. It counts as
 // settled from then on. After an error roll the transaction back.
 func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error {
-	if err := c.settle(true); err != nil {
+	if err := c.settle(Keep, true); err != nil {
 		return err
 	}
 	sealed, err := c.engine.seal(c.record.Key, r)
@@ -157,7 +158,7 @@ func (c *Claim) completion(sealed Response) Completion {
 // Release says that nothing happened: the slot is free at once. ErrLost means
 // that it was not this claim's any more, which a caller may ignore.
 func (c *Claim) Release(ctx context.Context) error {
-	if err := c.settle(false); err != nil {
+	if err := c.settle(Free, false); err != nil {
 		return err
 	}
 	defer c.engine.running.remove(c)
@@ -168,7 +169,7 @@ func (c *Claim) Release(ctx context.Context) error {
 // the policy for lapsed attempts applies without waiting. It never fails: when
 // the store does not take it, the lease ends by itself.
 func (c *Claim) Abandon(ctx context.Context) {
-	if c.settle(false) != nil {
+	if c.settle(Unknown, false) != nil {
 		return
 	}
 	defer c.engine.running.remove(c)
@@ -186,7 +187,7 @@ func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil && c.inTx && out.Kind == Reserved { // rolled back
-		c.settled, c.inTx = false, false
+		c.settled, c.how, c.inTx = false, Unknown, false
 		return out, nil
 	}
 	if c.settled {

@@ -168,7 +168,8 @@ func (e *Engine) Store() Store { return e.store }
 
 // Begin reserves the slot of call or says why it cannot. An error means that
 // nothing is known about the slot: the store failed or did not answer in time
-// ([*StoreError]), the key is invalid, or the engine is closed. The caller must
+// ([*StoreError]), the kept response cannot be read ([ErrDamaged]), the key is
+// invalid, or the engine is closed. The caller must
 // then refuse the request and may not run it.
 //
 // ctx gives values and says whether the caller is still there before the
@@ -213,7 +214,7 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 		out.Kind = Replay
 		out.Record.Response, err = e.open(call.Key, held.Response)
 		if err != nil {
-			return Outcome{}, &StoreError{StepReserve, err}
+			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	case waits:
 		out.Kind, out.Lapsed = InFlight, false

@@ -30,6 +30,8 @@ var (
 	ErrClosed = errors.New("semel: the engine is closed")
 	// ErrInvalidKey: the key cannot name a slot.
 	ErrInvalidKey = errors.New("semel: invalid key")
+	// ErrDamaged: a kept response cannot be read. It is never replayed in part.
+	ErrDamaged = errors.New("semel: the kept response is damaged")
 	// ErrFull: a bounded store has no room for another record.
 	ErrFull = errors.New("semel: the store is full")
 	// ErrTimeout: the store did not answer in time. The step may still happen.

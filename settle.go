@@ -133,7 +133,7 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	case replays:
 		out.Kind = Replay
 		if out.Record.Response, err = e.open(r.Key, held.Response); err != nil {
-			return Outcome{}, &StoreError{StepReserve, err}
+			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	case runs, asks:
 		if held.Fence == c.record.Fence {

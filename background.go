@@ -70,15 +70,17 @@ func (e *Engine) isClosed() bool {
 	}
 }
 
-// inBackground calls try, with pauses that grow from 50 ms to 5 s, until it
-// reports true, within has passed, or Close has run out of time. It does
-// nothing when the engine is closed.
-func (e *Engine) inBackground(within time.Duration, try func() bool) {
-	e.goOwned(func() { e.retry(within, try) })
+// inBackground calls retry in a goroutine that Close waits for. It does nothing
+// when the engine is closed.
+func (e *Engine) inBackground(give <-chan struct{}, within time.Duration, try func() bool) {
+	e.goOwned(func() { e.retry(give, within, try) })
 }
 
-// retry is the loop of inBackground. It reports whether try succeeded.
-func (e *Engine) retry(within time.Duration, try func() bool) bool {
+// retry calls try, with pauses that grow from 50 ms to 5 s, until it reports
+// true, within has passed, or give is closed: e.stop for what a close may leave
+// to the lease, e.quit.Done() for what it must wait for. It reports whether try
+// succeeded.
+func (e *Engine) retry(give <-chan struct{}, within time.Duration, try func() bool) bool {
 	deadline := time.Now().Add(within)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if try() {
@@ -91,7 +93,7 @@ func (e *Engine) retry(within time.Duration, try func() bool) bool {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-e.quit.Done():
+		case <-give:
 			timer.Stop()
 			return false
 		}

@@ -65,6 +65,9 @@ func (c *Claim) Token() Token { return c.record.Token }
 // overran its lease (Kleppmann, How to do distributed locking, 2016).
 func (c *Claim) Fence() int64 { return c.record.Fence }
 
+// Fingerprint returns the fingerprint of the request that the slot belongs to.
+func (c *Claim) Fingerprint() Fingerprint { return c.record.Fingerprint }
+
 // Attempt returns the count of reservations of the slot, this one included.
 func (c *Claim) Attempt() int { return c.record.Attempts }
 

@@ -258,7 +258,7 @@ func (e *Engine) reserve(ctx context.Context, r Reservation) (held Record, err e
 			return e.store.Reserve(context.WithoutCancel(ctx), r)
 		}, func(late Record, err error) {
 			if err == nil && late.Token == r.Token {
-				e.retry(r.Lease, e.releaser(ctx, r))
+				e.retry(e.stop, r.Lease, e.releaser(ctx, r))
 			}
 		})
 		if err == nil || try == 2 || errors.Is(err, ErrClosed) || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
@@ -296,7 +296,7 @@ func kindOf(held Record, r Reservation, err error) Kind {
 // although its caller was told that it failed. It tries until the lease would
 // have ended: ErrLost may mean that the reservation is not there yet.
 func (e *Engine) undo(ctx context.Context, r Reservation) {
-	e.inBackground(r.Lease, e.releaser(ctx, r))
+	e.inBackground(e.stop, r.Lease, e.releaser(ctx, r))
 }
 
 func (e *Engine) releaser(ctx context.Context, r Reservation) func() bool {

@@ -66,7 +66,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 	log.ErrorContext(ctx, "a response is not stored; trying on in the background")
 	started := e.goOwned(func() {
 		var err error
-		e.retry(c.attempt.left(), func() bool {
+		e.retry(e.quit.Done(), c.attempt.left(), func() bool {
 			err = e.store.Complete(ctx, done)
 			return err == nil || errors.Is(err, ErrLost)
 		})
@@ -91,7 +91,7 @@ func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
 	if err == nil || errors.Is(err, ErrLost) {
 		return err
 	}
-	e.inBackground(c.attempt.left(), func() bool {
+	e.inBackground(e.stop, c.attempt.left(), func() bool {
 		err := e.store.Release(ctx, c.record.Key, c.record.Token)
 		return err == nil || errors.Is(err, ErrLost)
 	})

@@ -1,0 +1,168 @@
+package semelhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/semel-go/semel"
+)
+
+// Response fields that Semel sets.
+const (
+	// HeaderReplayed is "true" on a replay, and absent otherwise.
+	HeaderReplayed = "Idempotent-Replayed"
+	// HeaderStored is "false" on a true answer that is not stored yet, and
+	// absent otherwise. A retry may be refused until it is.
+	HeaderStored = "Semel-Stored"
+)
+
+// retryAfter is how long a client should wait, in seconds.
+const retryAfter = "1"
+
+// Refuse answers with a problem of Semel in the form of the preset. A status of
+// 0 is the problem's own. Nothing that it writes is ever kept if the handler
+// also calls [semel.Claim.Settle]; it is for handlers that stand for another
+// service, such as a proxy.
+func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, p Problem, status int) {
+	d := p.Details()
+	if status != 0 {
+		d.Status = status
+	}
+	m.cfg.Render(w, r, d)
+}
+
+// refuse answers with a problem; extra are its further members.
+func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, p Problem, extra map[string]any) {
+	d := p.Details()
+	d.Extra = extra
+	if text, ok := extra["detail"].(string); ok {
+		d.Detail = text
+		d.Extra = nil
+	}
+	if p == ProblemInFlight || p == ProblemStoreUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	m.cfg.Render(w, r, d)
+}
+
+// detail makes the text of an error that was written for the client.
+func detail(err error) map[string]any { return map[string]any{"detail": err.Error()} }
+
+// reference names a slot to support without telling the key.
+func (m *Middleware) reference(key semel.Key) map[string]any {
+	return map[string]any{"ref": m.engine.Ref(key)}
+}
+
+func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errBodyTooLarge) {
+		w.Header().Set("Connection", "close") // the rest is not read
+		m.refuse(w, r, ProblemBodyTooLarge, map[string]any{"max_bytes": m.cfg.MaxBody})
+		return
+	}
+	m.refuse(w, r, ProblemBodyIncomplete, nil)
+}
+
+// refuseFailure answers when nothing is known about the slot: fail closed.
+func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, semel.ErrInvalidKey):
+		m.log(r.Context(), "the scope is not usable", err)
+		m.refuse(w, r, ProblemScopeMissing, nil)
+	case errors.Is(err, semel.ErrDamaged):
+		m.log(r.Context(), "a kept response is damaged", err)
+		m.refuse(w, r, ProblemRecordDamaged, nil)
+	default:
+		if !gone(err) {
+			m.log(r.Context(), "a request is refused because the store failed", err)
+		}
+		m.refuse(w, r, ProblemStoreUnavailable, nil)
+	}
+}
+
+func (m *Middleware) log(ctx context.Context, msg string, err error) {
+	m.cfg.Logger.ErrorContext(ctx, msg, "err", err)
+}
+
+// replay answers from the kept record, if the route still authorises it.
+func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Record) {
+	if m.cfg.OnReplay != nil {
+		if err := m.cfg.OnReplay(r, rec); err != nil {
+			m.cfg.Logger.InfoContext(r.Context(), "a replay is refused", "key", rec.Key, "err", err)
+			m.refuse(w, r, ProblemReplayRefused, nil)
+			return
+		}
+	}
+	m.sendKept(w, r, rec, true)
+}
+
+// sendKept writes a kept response. The header is checked whole before the
+// first field is set.
+func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.Record, replayed bool) {
+	kept := make(http.Header)
+	flags, trailer, err := decodeInto(rec.Response, kept)
+	if err != nil {
+		m.log(r.Context(), "a kept response is damaged", err)
+		m.refuse(w, r, ProblemRecordDamaged, nil)
+		return
+	}
+	if flags&flagNotKept != 0 {
+		m.refuse(w, r, ProblemResponseNotKept, map[string]any{"original_status": rec.Response.Status})
+		return
+	}
+	h := w.Header()
+	for name, values := range kept {
+		h[name] = values
+	}
+	if kept["Content-Type"] == nil {
+		h["Content-Type"] = nil // the handler wanted none: keep net/http from guessing
+	}
+	if replayed {
+		h[HeaderReplayed] = []string{"true"}
+		h["Cache-Control"] = []string{"no-store"}
+	}
+	for name := range trailer {
+		h.Add("Trailer", name)
+	}
+	w.WriteHeader(rec.Response.Status)
+	if len(rec.Response.Body) > 0 {
+		_, _ = w.Write(rec.Response.Body) // a client that is gone cannot be told
+	}
+	for name, values := range trailer {
+		h[name] = values
+	}
+}
+
+// answerInstead answers for an attempt that lost its slot: never with its own
+// answer, but with the one that was kept, or with the truth that it is unknown.
+func (m *Middleware) answerInstead(c *recorder, cause error) {
+	ctx := context.WithoutCancel(c.r.Context())
+	m.log(ctx, "an attempt lost its slot; its effect may have happened twice", cause)
+	c.reset()
+	out, err := c.claim.Confirm(ctx)
+	if err == nil && out.Kind == semel.Replay {
+		m.sendKept(c.w, c.r, out.Record, true)
+		return
+	}
+	if err != nil {
+		m.log(ctx, "the outcome of a lost attempt could not be read", err)
+	}
+	m.refuse(c.w, c.r, ProblemOutcomeUnknown, m.reference(c.claim.Key()))
+}
+
+// declaredLength returns the Content-Length that a handler set, or -1.
+func declaredLength(h http.Header) int64 {
+	lines := h["Content-Length"]
+	if len(lines) != 1 {
+		return -1
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(lines[0]), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+func setLength(h http.Header, n int) { h["Content-Length"] = []string{strconv.Itoa(n)} }

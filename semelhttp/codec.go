@@ -1,0 +1,316 @@
+package semelhttp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/semel-go/semel"
+)
+
+// Kept is a whole HTTP response as it is kept.
+type Kept struct {
+	// Status is a final status code; 0 for a hijacked connection.
+	Status int
+	// Header has the end-to-end fields in canonical form.
+	Header http.Header
+	// Trailer has the trailer fields; nil without any.
+	Trailer http.Header
+	// Body is the content.
+	Body []byte
+	// NotKept is true when the handler ran to an answer that was too large,
+	// streamed or hijacked: the outcome is final, but its bytes are not there.
+	NotKept bool
+}
+
+// The header blob, version 1 (docs/adr/0008). All lengths are unsigned varints.
+//
+//	byte    version = 1
+//	byte    flags: bit 0 = not kept; others are zero
+//	uint32  CRC-32C of the body, big endian
+//	varint  length of the body
+//	varint  number of header lines; for each: length, name, length, value
+//	varint  number of trailer lines; likewise
+//	uint32  CRC-32C of all bytes before, big endian
+//
+// Names are canonical and sorted; lines of one name keep their order.
+const (
+	blobVersion = 1
+	flagNotKept = 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrBadBlob is wrapped by every error of [Decode].
+var ErrBadBlob = errors.New("semelhttp: damaged response header")
+
+// Encode makes the form that a store keeps. Hop-by-hop fields, Date, Age and
+// Content-Length are left out; Content-Length is made anew from the body.
+func (k Kept) Encode() (semel.Response, error) {
+	if k.Status != 0 && (k.Status < 200 || k.Status > 999) {
+		return semel.Response{}, fmt.Errorf("semelhttp: status %d is not a final one", k.Status)
+	}
+	s := getScratch()
+	defer s.free()
+	for name, values := range k.Header {
+		s.header[http.CanonicalHeaderKey(name)] = values
+	}
+	body := k.Body
+	if !bodyAllowed(k.Status) {
+		body = nil
+	}
+	flags, length := byte(0), contentLength(k.Status, len(body), k.Trailer)
+	if k.NotKept {
+		flags, length, body = flagNotKept, -1, nil
+	}
+	blob := s.encode(flags, length, body, k.Trailer, nil)
+	return semel.Response{Status: k.Status, Header: bytes.Clone(blob), Body: bytes.Clone(body)}, nil
+}
+
+// contentLength is what a replay declares: nothing when there can be no body,
+// or when trailers need chunks.
+func contentLength(status, n int, trailer http.Header) int {
+	if !bodyAllowed(status) || len(trailer) > 0 {
+		return -1
+	}
+	return n
+}
+
+// encode writes the blob for s.header without what s.outer had already, into
+// s.blob, which it returns. A length of -1 leaves out Content-Length.
+func (s *scratch) encode(flags byte, length int, body []byte, trailer http.Header, omit []string) []byte {
+	s.names = s.names[:0]
+	lines := 0
+	if length >= 0 {
+		lines++
+		s.names = append(s.names, "Content-Length")
+	}
+	for name, values := range s.header {
+		if !endToEnd(name, s.header["Connection"]) || slices.Contains(omit, name) || sameLines(s.outer[name], values) {
+			continue
+		}
+		s.names = append(s.names, name)
+		lines += len(values)
+	}
+	slices.Sort(s.names)
+
+	b := append(s.blob[:0], blobVersion, flags)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
+	b = binary.AppendUvarint(b, uint64(len(body)))
+	b = binary.AppendUvarint(b, uint64(lines)) //nolint:gosec // a count
+	for _, name := range s.names {
+		if name == "Content-Length" {
+			b = appendLength(b, name, length)
+			continue
+		}
+		for _, v := range s.header[name] {
+			b = appendLine(b, name, v)
+		}
+	}
+	b = appendTrailer(b, trailer)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	s.blob = b
+	return b
+}
+
+func appendTrailer(b []byte, trailer http.Header) []byte {
+	if len(trailer) == 0 {
+		return append(b, 0)
+	}
+	names := make([]string, 0, len(trailer))
+	lines := 0
+	for name, values := range trailer {
+		names = append(names, name)
+		lines += len(values)
+	}
+	slices.Sort(names)
+	b = binary.AppendUvarint(b, uint64(lines)) //nolint:gosec // a count
+	for _, name := range names {
+		for _, v := range trailer[name] {
+			b = appendLine(b, name, v)
+		}
+	}
+	return b
+}
+
+func appendLine(b []byte, name, value string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(name)))
+	b = append(b, name...)
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
+}
+
+// appendLength is appendLine for a number.
+func appendLength(b []byte, name string, n int) []byte {
+	var digits [20]byte
+	value := strconv.AppendInt(digits[:0], int64(n), 10)
+	b = binary.AppendUvarint(b, uint64(len(name)))
+	b = append(b, name...)
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
+}
+
+// endToEnd reports whether a field may be kept (RFC 9110 section 7.6.1, RFC
+// 9111 section 3.1). connection has the lines of the field Connection, which
+// can name more. Date and Age belong to the moment of sending; the length
+// follows from the body.
+func endToEnd(name string, connection []string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Trailer",
+		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
+		"Date", "Age", "Content-Length":
+		return false
+	}
+	if strings.HasPrefix(name, http.TrailerPrefix) {
+		return false
+	}
+	for _, line := range connection {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// sameLines reports whether the handler left a field as it found it.
+func sameLines(outer, now []string) bool { return outer != nil && slices.Equal(outer, now) }
+
+// bodyAllowed follows RFC 9110 sections 6.4.1, 15.3.5 and 15.4.5.
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// Decode reads a kept response. The header and the body are checked whole
+// before anything is returned: a damaged one is an error that wraps
+// [ErrBadBlob], never a response that lacks something. The body is r's own.
+func Decode(r semel.Response) (Kept, error) {
+	k := Kept{Status: r.Status, Header: make(http.Header), Body: r.Body}
+	flags, trailers, err := decodeInto(r, k.Header)
+	k.NotKept, k.Trailer = flags&flagNotKept != 0, trailers
+	if err != nil {
+		return Kept{}, err
+	}
+	return k, nil
+}
+
+// decodeInto adds the kept header lines to h. It allocates one string for the
+// text and one slice for the lines.
+func decodeInto(r semel.Response, h http.Header) (flags byte, trailer http.Header, err error) {
+	d, err := openBlob(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := d.lines(h); err != nil {
+		return 0, nil, err
+	}
+	if d.rest != "\x00" {
+		trailer = make(http.Header)
+		if err := d.lines(trailer); err != nil {
+			return 0, nil, err
+		}
+	} else {
+		d.rest = ""
+	}
+	if d.rest != "" {
+		return 0, nil, fmt.Errorf("%w: %d bytes are left over", ErrBadBlob, len(d.rest))
+	}
+	return d.flags, trailer, nil
+}
+
+// openBlob checks the version and both checksums.
+func openBlob(r semel.Response) (*decoder, error) {
+	const fixed = 2 + 4 // version, flags, checksum of the body
+	b := r.Header
+	switch {
+	case len(b) < fixed+1+1+1+4:
+		return nil, fmt.Errorf("%w: %d bytes are too few", ErrBadBlob, len(b))
+	case b[0] != blobVersion:
+		return nil, fmt.Errorf("%w: version %d, want %d", ErrBadBlob, b[0], blobVersion)
+	case b[1]&^flagNotKept != 0:
+		return nil, fmt.Errorf("%w: unknown flags %#x", ErrBadBlob, b[1])
+	}
+	head, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(head, castagnoli) != sum {
+		return nil, fmt.Errorf("%w: checksum", ErrBadBlob)
+	}
+	n, used := binary.Uvarint(head[fixed:])
+	if used <= 0 || n != uint64(len(r.Body)) {
+		return nil, fmt.Errorf("%w: the body has %d bytes, not %d", ErrBadBlob, len(r.Body), n)
+	}
+	if crc32.Checksum(r.Body, castagnoli) != binary.BigEndian.Uint32(b[2:]) {
+		return nil, fmt.Errorf("%w: checksum of the body", ErrBadBlob)
+	}
+	return &decoder{flags: b[1], rest: string(head[fixed+used:])}, nil
+}
+
+type decoder struct {
+	flags byte
+	rest  string
+}
+
+// lines reads a counted list of lines into h. Lines of one name must be adjacent.
+func (d *decoder) lines(h http.Header) error {
+	count, err := d.number()
+	if err != nil {
+		return err
+	}
+	if count > uint64(len(d.rest))/2 { // each line takes two lengths at least
+		return fmt.Errorf("%w: %d lines in %d bytes", ErrBadBlob, count, len(d.rest))
+	}
+	values := make([]string, 0, count)
+	last, first := "", 0
+	for range count {
+		name, err := d.text()
+		if err != nil {
+			return err
+		}
+		value, err := d.text()
+		if err != nil {
+			return err
+		}
+		if name != last {
+			last, first = name, len(values)
+		}
+		values = append(values, value)
+		h[name] = values[first:len(values):len(values)]
+	}
+	return nil
+}
+
+func (d *decoder) text() (string, error) {
+	n, err := d.number()
+	if err != nil {
+		return "", err
+	}
+	if n > uint64(len(d.rest)) {
+		return "", fmt.Errorf("%w: a text of %d bytes in %d", ErrBadBlob, n, len(d.rest))
+	}
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s, nil
+}
+
+// number reads an unsigned varint.
+func (d *decoder) number() (uint64, error) {
+	var n uint64
+	for i := range min(len(d.rest), binary.MaxVarintLen64) {
+		c := d.rest[i]
+		if c < 0x80 {
+			if i == binary.MaxVarintLen64-1 && c > 1 {
+				break
+			}
+			d.rest = d.rest[i+1:]
+			return n | uint64(c)<<(7*i), nil
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+	}
+	return 0, fmt.Errorf("%w: a number", ErrBadBlob)
+}

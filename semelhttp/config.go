@@ -1,0 +1,160 @@
+package semelhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/problem"
+)
+
+// Defaults of [Config].
+const (
+	DefaultHeader      = "Idempotency-Key"
+	DefaultMaxBody     = 1 << 20
+	DefaultMaxResponse = 1 << 20
+)
+
+// DefaultMethods are the methods that are guarded when Config.Methods is empty.
+// Safe methods need no key (RFC 9110 section 9.2.1).
+func DefaultMethods() []string {
+	return []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+}
+
+// Config is what a [Middleware] may be told. The zero value is safe.
+type Config struct {
+	// Preset chooses what is kept and how refusals look. Default IETF.
+	Preset Preset
+	// Headers are the names of the field that carries the key; the first is
+	// the one that documentation should name. Two names with different keys in
+	// one request are refused. Default Idempotency-Key.
+	Headers []string
+	// Optional lets requests without a key through, unguarded. Default: they
+	// are refused with key-missing.
+	Optional bool
+	// Methods that are guarded; others pass through. Default POST, PUT, PATCH, DELETE.
+	Methods []string
+	// MaxBody is the largest request body in bytes; a larger one is refused
+	// with body-too-large. The body is read whole, because the fingerprint
+	// needs it. Default 1 MiB.
+	MaxBody int64
+	// MaxResponse is the largest response body in bytes that is kept. A larger
+	// one goes out as it is, its key is never free again, and a retry is told
+	// response-not-kept. Default 1 MiB.
+	MaxResponse int64
+	// Fingerprint chooses what makes two requests the same. Default: method,
+	// path, query, media type and body bytes.
+	Fingerprint Fingerprint
+	// Settle says how an answer of the handler ends the attempt. Default: the
+	// preset's. The handler itself may overrule it, see [semel.Claim.Settle].
+	Settle SettleFunc
+	// Omit lists response fields that are not kept although they are
+	// end-to-end, such as Set-Cookie. Default none: a replay that lacks a
+	// field is a different answer.
+	Omit []string
+	// OnReplay is called before a replay, to authorise again: an error refuses
+	// it with replay-refused. The record must not be changed. Default: the
+	// scope alone decides who may see a kept answer.
+	OnReplay func(r *http.Request, rec semel.Record) error
+	// Retention, MaxRun, Lapsed and Recover belong to the route, see [semel.Call].
+	// Default: the engine's.
+	Retention time.Duration
+	MaxRun    time.Duration
+	Lapsed    semel.Policy
+	Recover   semel.RecoverFunc
+	// Render writes a refusal. Default: the preset's. It must write p.Status.
+	Render RenderFunc
+	// Logger gets what the client must not be told. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// RenderFunc writes a refusal of Semel. Retry-After is set in w's header already.
+type RenderFunc func(w http.ResponseWriter, r *http.Request, p problem.Details)
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Preset > FreezeAll {
+		return c, fmt.Errorf("semelhttp: invalid preset %d", c.Preset)
+	}
+	if len(c.Headers) == 0 {
+		c.Headers = []string{DefaultHeader}
+	}
+	if len(c.Methods) == 0 {
+		c.Methods = DefaultMethods()
+	}
+	var err error
+	if c.Headers, err = canonicalNames("Headers", c.Headers); err != nil {
+		return c, err
+	}
+	if c.Omit, err = canonicalNames("Omit", c.Omit); err != nil {
+		return c, err
+	}
+	for _, m := range c.Methods {
+		if !isToken(m) {
+			return c, fmt.Errorf("semelhttp: Config.Methods: %q is not a method", m)
+		}
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.MaxResponse == 0 {
+		c.MaxResponse = DefaultMaxResponse
+	}
+	if c.MaxBody < 0 || c.MaxResponse < 0 {
+		return c, errors.New("semelhttp: Config.MaxBody and MaxResponse must not be negative")
+	}
+	if c.Settle == nil {
+		c.Settle = c.Preset.settle()
+	}
+	if c.Render == nil {
+		c.Render = c.Preset.render()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, c.checkLapsed()
+}
+
+func (c Config) checkLapsed() error {
+	if (c.Lapsed == semel.Recover) != (c.Recover != nil) {
+		return errors.New("semelhttp: Config.Recover and the policy recover need one another")
+	}
+	return nil
+}
+
+// canonicalNames returns a copy of names in canonical form.
+func canonicalNames(field string, names []string) ([]string, error) {
+	names = slices.Clone(names)
+	for i, n := range names {
+		if !isToken(n) {
+			return nil, fmt.Errorf("semelhttp: Config.%s: %q is not a field name", field, n)
+		}
+		names[i] = http.CanonicalHeaderKey(n)
+	}
+	return names, nil
+}
+
+// isToken reports whether s is a token (RFC 9110 section 5.6.2).
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !(r < 0x7f && r > ' ') || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r)
+	}) < 0
+}
+
+// call builds the engine's call for one request.
+func (c *Config) call(key semel.Key, fp semel.Fingerprint) semel.Call {
+	return semel.Call{
+		Key: key, Fingerprint: fp,
+		Retention: c.Retention, MaxRun: c.MaxRun, Lapsed: c.Lapsed, Recover: c.Recover,
+	}
+}
+
+// gone reports whether err says that the caller left before anything happened.
+func gone(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

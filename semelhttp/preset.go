@@ -1,0 +1,108 @@
+package semelhttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/semel-go/semel/problem"
+)
+
+// Preset changes what is kept and how refusals look, together.
+type Preset uint8
+
+// The presets.
+const (
+	// IETF follows draft-ietf-httpapi-idempotency-key-header-07: problem
+	// details, 400, 409, 422. It keeps what [Settle] says. The default.
+	IETF Preset = iota
+	// Stripe answers in Stripe's error envelope with its statuses (400 for
+	// another request under the same key) and Stripe-Should-Retry, so that
+	// Stripe's client libraries give their typed errors and do not retry what
+	// is final. It keeps what [Settle] says.
+	Stripe
+	// SuccessOnly is IETF, but keeps what [SettleSuccess] says.
+	SuccessOnly
+	// FreezeAll is IETF, but keeps every whole answer.
+	FreezeAll
+)
+
+var presetNames = [...]string{IETF: "ietf", Stripe: "stripe", SuccessOnly: "success-only", FreezeAll: "freeze-all"}
+
+// String returns "ietf", "stripe", "success-only" or "freeze-all".
+func (p Preset) String() string {
+	if int(p) < len(presetNames) {
+		return presetNames[p]
+	}
+	return "invalid"
+}
+
+// ParsePreset reads what [Preset.String] writes.
+func ParsePreset(s string) (Preset, error) {
+	for i, name := range presetNames {
+		if s == name {
+			return Preset(i), nil //nolint:gosec // four names
+		}
+	}
+	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only or freeze-all", s)
+}
+
+func (p Preset) settle() SettleFunc {
+	switch p {
+	case IETF, Stripe:
+		return Settle
+	case SuccessOnly:
+		return SettleSuccess
+	case FreezeAll:
+		return SettleAll
+	}
+	return nil
+}
+
+func (p Preset) render() RenderFunc {
+	if p == Stripe {
+		return renderStripe
+	}
+	return func(w http.ResponseWriter, _ *http.Request, p problem.Details) { p.Write(w) }
+}
+
+// stripeError is the envelope that Stripe's client libraries know. A body of
+// any other shape makes some of them retry a final refusal.
+type stripeError struct {
+	Type    string `json:"type"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func renderStripe(w http.ResponseWriter, _ *http.Request, p problem.Details) {
+	status, e := stripeForm(p)
+	body, err := json.Marshal(map[string]stripeError{"error": e})
+	if err != nil { // three strings
+		status, body = http.StatusInternalServerError, nil
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Stripe-Should-Retry", strconv.FormatBool(p.Retryable))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that is gone cannot be told
+}
+
+func stripeForm(p problem.Details) (status int, e stripeError) {
+	e = stripeError{Type: "invalid_request_error", Code: p.Code, Message: p.Title}
+	if p.Detail != "" {
+		e.Message = p.Detail
+	}
+	switch {
+	case p.Code == ProblemKeyConflict.Details().Code:
+		e.Type = "idempotency_error"
+		return http.StatusBadRequest, e
+	case p.Code == ProblemInFlight.Details().Code:
+		e.Code = "idempotency_key_in_use"
+	case p.Status >= 500, p.Code == ProblemOutcomeUnknown.Details().Code, p.Code == ProblemResponseNotKept.Details().Code:
+		e.Type = "api_error"
+	}
+	return p.Status, e
+}

@@ -1,0 +1,35 @@
+package semelhttp
+
+import "sync"
+
+// scratch is the working memory of one request. It goes back to the pool when
+// the request ends, so nothing that a handler can still reach may point into
+// it: the recorder and the body reader let go of it under their lock.
+type scratch struct {
+	in     []byte // the fingerprint's preamble, then the request body
+	out    []byte // the response body
+	blob   []byte // the encoded header
+	names  []string
+	outer  map[string][]string // the header before the handler ran
+	header map[string][]string // the header at WriteHeader
+}
+
+var scratches = sync.Pool{New: func() any {
+	return &scratch{outer: make(map[string][]string), header: make(map[string][]string)}
+}}
+
+func getScratch() *scratch { return scratches.Get().(*scratch) } //nolint:errcheck,forcetypeassert // the pool holds nothing else
+
+// maxPooled keeps one large request from pinning its memory for ever.
+const maxPooled = 256 << 10
+
+func (s *scratch) free() {
+	if cap(s.in) > maxPooled || cap(s.out) > maxPooled || cap(s.blob) > maxPooled {
+		return
+	}
+	clear(s.outer)
+	clear(s.header)
+	clear(s.names)
+	s.in, s.out, s.blob, s.names = s.in[:0], s.out[:0], s.blob[:0], s.names[:0]
+	scratches.Put(s)
+}

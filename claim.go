@@ -45,6 +45,7 @@ type Claim struct {
 	record    Record
 	retention time.Duration
 	attempt   attempt
+	room      attemptContext // for the first Attach
 
 	mu      sync.Mutex
 	settled bool

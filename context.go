@@ -2,6 +2,7 @@ package semel
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -13,32 +14,82 @@ func FromContext(ctx context.Context) *Claim {
 	return c
 }
 
-// Attach returns the context to run the attempt under, and the func that ends
-// it. It has the values of ctx and carries the claim, but does not end when ctx
-// does: a client who hangs up must not stop an effect half way. It ends with
-// cause [ErrLost] when the lease is lost, [ErrOverran] after MaxRun (which is
-// also its deadline) and [ErrClosed] when the engine is closed.
-func (c *Claim) Attach(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(detached{ctx, c})
-	c.engine.running.attach(c, cancel)
-	return ctx, func() { cancel(context.Canceled) }
-}
-
-// detached has the values of a context and nothing else of it.
-type detached struct {
-	context.Context //nolint:containedctx // a context that wraps a context
-	claim           *Claim
-}
-
-func (d detached) Deadline() (time.Time, bool) {
-	return d.claim.attempt.started.Add(d.claim.attempt.maxRun), true
-}
-func (detached) Done() <-chan struct{} { return nil }
-func (detached) Err() error            { return nil }
-
-func (d detached) Value(key any) any {
-	if key == (claimKey{}) {
-		return d.claim
+// Attach returns the context to run the attempt under; Detach ends it. It has
+// the values of ctx and carries the claim, but does not end when ctx does: a
+// client who hangs up must not stop an effect half way. It ends with cause
+// [ErrLost] when the lease is lost, [ErrOverran] after MaxRun (which is also
+// its deadline) and [ErrClosed] when the engine is closed.
+func (c *Claim) Attach(ctx context.Context) context.Context {
+	running := &c.room
+	if running.claim != nil { // a recovery hook ran under it before
+		running = new(attemptContext)
 	}
-	return d.Context.Value(key)
+	running.claim, running.values = c, ctx
+	c.engine.running.attach(c, running)
+	return running
+}
+
+// Detach ends the context of Attach, as net/http ends a request's when its
+// handler returns. It may be called more than once.
+func (c *Claim) Detach() { c.engine.running.attach(c, nil) }
+
+// attemptContext is the context of a running attempt. The part that can be
+// cancelled is made when somebody asks for it: most handlers never do.
+type attemptContext struct {
+	claim  *Claim
+	values context.Context //nolint:containedctx // a context that wraps a context
+
+	mu     sync.Mutex
+	ended  error
+	inner  context.Context //nolint:containedctx // the part that can be cancelled
+	cancel context.CancelCauseFunc
+}
+
+func (a *attemptContext) Deadline() (time.Time, bool) {
+	return a.claim.attempt.started.Add(a.claim.attempt.maxRun), true
+}
+
+func (a *attemptContext) Done() <-chan struct{} { return a.cancellable().Done() }
+
+func (a *attemptContext) Err() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Value asks the cancellable part, because [context.Cause] finds a context's
+// cause by a private key of package context: the answer of a.values to it would
+// be the client's.
+func (a *attemptContext) Value(key any) any {
+	if key == (claimKey{}) {
+		return a.claim
+	}
+	return a.cancellable().Value(key)
+}
+
+func (a *attemptContext) cancellable() context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.inner == nil {
+		a.inner, a.cancel = context.WithCancelCause(context.WithoutCancel(a.values))
+		if a.ended != nil {
+			a.cancel(a.ended)
+		}
+	}
+	return a.inner
+}
+
+func (a *attemptContext) end(cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended != nil {
+		return
+	}
+	a.ended = cause
+	if a.cancel != nil {
+		a.cancel(cause)
+	}
 }

@@ -42,8 +42,8 @@ func Do[T any](ctx context.Context, e *Engine, call Call, fn func(context.Contex
 }
 
 func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, error)) (Result[T], error) {
-	inner, stop := c.Attach(ctx)
-	defer stop()
+	inner := c.Attach(ctx)
+	defer c.Detach()
 	defer c.Abandon(ctx) // a panic, Goexit, or any return below that has not settled
 
 	value, err := fn(inner)

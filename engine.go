@@ -238,17 +238,21 @@ func or(d, def time.Duration) time.Duration {
 // reserve runs the store's Reserve within the timeout and repeats it once with
 // the same token. When the result stays unknown it releases in the background
 // what may have been reserved.
-func (e *Engine) reserve(ctx context.Context, r Reservation) (held Record, err error) {
-	if e.immediate && e.cfg.Observe == nil { // nothing to wait for, nothing to tell
-		if e.isClosed() {
-			return Record{}, ErrClosed
-		}
-		held, err = e.store.Reserve(ctx, r)
-		if err != nil {
-			err = &StoreError{StepReserve, err}
-		}
-		return held, err
+func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
+	if !e.immediate || e.cfg.Observe != nil {
+		return e.reserveWithin(ctx, r)
 	}
+	if e.isClosed() { // else there is nothing to wait for, and nobody to tell
+		return Record{}, &StoreError{StepReserve, ErrClosed}
+	}
+	held, err := e.store.Reserve(ctx, r)
+	if err != nil {
+		return Record{}, &StoreError{StepReserve, err}
+	}
+	return held, nil
+}
+
+func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record, err error) {
 	ctx, end := e.observe(ctx, StepReserve, r.Key)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 

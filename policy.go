@@ -123,7 +123,7 @@ func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim) (found
 		}
 		end(Event{Count: 1, Err: err})
 	}()
-	ctx, stop := c.Attach(ctx)
-	defer stop()
+	ctx = c.Attach(ctx)
+	defer c.Detach()
 	return hook(ctx, c.record)
 }

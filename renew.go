@@ -24,9 +24,9 @@ type attempt struct {
 	listed     bool
 	started    time.Time // before the reserve was sent
 	maxRun     time.Duration
-	renewed    time.Time // before the last good reserve or renewal was sent
-	ended      error     // why the attempt must stop; nil while it may run
-	cancel     context.CancelCauseFunc
+	renewed    time.Time       // before the last good reserve or renewal was sent
+	ended      error           // why the attempt must stop; nil while it may run
+	context    *attemptContext // while it is attached
 }
 
 // left is how much of the hard cap is left.
@@ -73,12 +73,16 @@ func (a *attempts) remove(c *Claim) {
 	at.prev, at.next = nil, nil
 }
 
-func (a *attempts) attach(c *Claim, cancel context.CancelCauseFunc) {
+// attach makes ctx the context to end with the attempt; the one before, if any, ends.
+func (a *attempts) attach(c *Claim, ctx *attemptContext) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c.attempt.cancel = cancel
-	if c.attempt.ended != nil {
-		cancel(c.attempt.ended)
+	if before := c.attempt.context; before != nil {
+		before.end(context.Canceled)
+	}
+	c.attempt.context = ctx
+	if ctx != nil && c.attempt.ended != nil {
+		ctx.end(c.attempt.ended)
 	}
 }
 
@@ -88,8 +92,8 @@ func (a *attempt) end(cause error) {
 		return
 	}
 	a.ended = cause
-	if a.cancel != nil {
-		a.cancel(cause)
+	if a.context != nil {
+		a.context.end(cause)
 	}
 }
 

@@ -17,17 +17,20 @@ type Sealer interface {
 }
 
 func (e *Engine) seal(key Key, r Response) (Response, error) {
+	if e.cfg.Sealer == nil {
+		return r, nil
+	}
 	return e.convert(key, r, "seal", func(aad, b []byte) ([]byte, error) { return e.cfg.Sealer.Seal(aad, b) })
 }
 
 func (e *Engine) open(key Key, r Response) (Response, error) {
+	if e.cfg.Sealer == nil {
+		return r, nil
+	}
 	return e.convert(key, r, "open", func(aad, b []byte) ([]byte, error) { return e.cfg.Sealer.Open(aad, b) })
 }
 
 func (e *Engine) convert(key Key, r Response, verb string, f func(aad, b []byte) ([]byte, error)) (Response, error) {
-	if e.cfg.Sealer == nil {
-		return r, nil
-	}
 	slot := key.Slot()
 	for _, field := range []struct {
 		name  string

@@ -87,7 +87,8 @@ type Grader interface {
 }
 
 // Immediate marks a store whose steps never wait for anything outside the
-// process. The engine then calls it directly, without a timeout.
+// process. The engine then calls it directly, without a timeout, and with the
+// context at hand: the store must not look at whether that has ended.
 type Immediate interface {
 	Immediate()
 }

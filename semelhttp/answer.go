@@ -3,6 +3,7 @@ package semelhttp
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -101,28 +102,27 @@ func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Re
 // sendKept writes a kept response. The header is checked whole before the
 // first field is set.
 func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.Record, replayed bool) {
-	kept := make(http.Header)
-	flags, trailer, err := decodeInto(rec.Response, kept)
+	kept, err := openBlob(rec.Response)
 	if err != nil {
 		m.log(r.Context(), "a kept response is damaged", err)
 		m.refuse(w, r, ProblemRecordDamaged, nil)
 		return
 	}
-	if flags&flagNotKept != 0 {
+	if kept.notKept() {
 		m.refuse(w, r, ProblemResponseNotKept, map[string]any{"original_status": rec.Response.Status})
 		return
 	}
 	h := w.Header()
-	for name, values := range kept {
-		h[name] = values
-	}
-	if kept["Content-Type"] == nil {
+	delete(h, "Content-Type")
+	marks := kept.header(h, 2)
+	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // the handler wanted none: keep net/http from guessing
 	}
 	if replayed {
-		h[HeaderReplayed] = []string{"true"}
-		h["Cache-Control"] = []string{"no-store"}
+		marks = append(marks, "true", "no-store")
+		h[HeaderReplayed], h["Cache-Control"] = marks[:1:1], marks[1:]
 	}
+	trailer := kept.trailer()
 	for name := range trailer {
 		h.Add("Trailer", name)
 	}
@@ -130,9 +130,7 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 	if len(rec.Response.Body) > 0 {
 		_, _ = w.Write(rec.Response.Body) // a client that is gone cannot be told
 	}
-	for name, values := range trailer {
-		h[name] = values
-	}
+	maps.Copy(h, trailer)
 }
 
 // answerInstead answers for an attempt that lost its slot: never with its own

@@ -35,7 +35,6 @@ func readBody(buf []byte, r *http.Request, limit int64) ([]byte, error) {
 		if int64(len(buf)-start) > limit {
 			return buf, errBodyTooLarge
 		}
-		var outer *http.MaxBytesError
 		switch {
 		case err == nil:
 		case err == io.EOF: //nolint:errorlint // io.Reader returns it unwrapped
@@ -43,12 +42,18 @@ func readBody(buf []byte, r *http.Request, limit int64) ([]byte, error) {
 				return buf, errBodyIncomplete
 			}
 			return buf, nil
-		case errors.As(err, &outer):
-			return buf, errBodyTooLarge
 		default:
-			return buf, errors.Join(errBodyIncomplete, err)
+			return buf, bodyError(err)
 		}
 	}
+}
+
+func bodyError(err error) error {
+	var outer *http.MaxBytesError // an outer limit
+	if errors.As(err, &outer) {
+		return errBodyTooLarge
+	}
+	return errors.Join(errBodyIncomplete, err)
 }
 
 // body gives the handler the request body that was read before. After the

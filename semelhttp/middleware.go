@@ -1,7 +1,6 @@
 package semelhttp
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -149,8 +148,8 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 // run lets the handler make its answer. Whatever leaves without finishing, a
 // panic above all, holds the key.
 func (m *Middleware) run(c *recorder, next http.Handler) {
-	ctx, stop := c.claim.Attach(c.r.Context())
-	defer stop()
+	ctx := c.claim.Attach(c.r.Context())
+	defer c.claim.Detach()
 	defer func() { c.close().free() }()
 	defer c.claim.Abandon(ctx)
 
@@ -161,5 +160,5 @@ func (m *Middleware) run(c *recorder, next http.Handler) {
 		r.Body = &c.body
 	}
 	next.ServeHTTP(c, r)
-	c.finish(context.WithoutCancel(ctx))
+	c.finish(ctx)
 }

@@ -1,0 +1,147 @@
+package memstore
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+func ask(id string) semel.Reservation {
+	return semel.Reservation{
+		Key: semel.Key{Scope: "scope", ID: id}, Fingerprint: semel.Fingerprint{1}, Token: semel.NewToken(),
+		Lease: time.Second, Retention: time.Minute,
+	}
+}
+
+// reserve takes the slot of id and fails the test if it is not free.
+func reserve(t *testing.T, s *Store, id string) semel.Reservation {
+	t.Helper()
+	r := ask(id)
+	if held, err := s.Reserve(t.Context(), r); err != nil || held.Token != r.Token {
+		t.Fatalf("reserve %s: got token %v, error %v, want token %v", id, held.Token, err, r.Token)
+	}
+	return r
+}
+
+func complete(t *testing.T, s *Store, r semel.Reservation) {
+	t.Helper()
+	if err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}); err != nil {
+		t.Fatalf("complete %s: %v", r.Key.ID, err)
+	}
+}
+
+func wantFull(t *testing.T, s *Store, id string) {
+	t.Helper()
+	if _, err := s.Reserve(t.Context(), ask(id)); !errors.Is(err, semel.ErrFull) {
+		t.Errorf("reserve %s: got error %v, want ErrFull", id, err)
+	}
+}
+
+// A bounded store refuses a new key while everything it holds still counts
+// (I9: no silent loss), goes on to serve the keys it has, and makes room as
+// soon as something is over.
+func TestBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{MaxRecords: 3})
+		running, done, freed := reserve(t, s, "running"), reserve(t, s, "done"), reserve(t, s, "freed")
+		complete(t, s, done)
+		if err := s.Release(t.Context(), freed.Key, freed.Token); err != nil {
+			t.Fatal(err)
+		}
+		wantFull(t, s, "new")
+		reserve(t, s, "freed") // a key that has a record needs no room
+
+		time.Sleep(time.Minute) // done is over; running and freed are lapsed
+		reserve(t, s, "new")
+		wantFull(t, s, "newer")
+		for _, id := range []string{running.Key.ID, "freed"} {
+			held, err := s.Reserve(t.Context(), ask(id))
+			if err != nil || held.State != semel.StateReserved || !held.Lapsed {
+				t.Errorf("%s: got %v, lapsed %v, error %v, want a lapsed reservation", id, held.State, held.Lapsed, err)
+			}
+		}
+		if got, want := s.count.Load(), int64(3); got != want {
+			t.Errorf("got %d records, want %d", got, want)
+		}
+	})
+}
+
+// One purge visits every shard once at most, and deletes no more than its
+// limit; the next one goes on where it ended.
+func TestPurgeInSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{})
+		for i := range 1000 {
+			complete(t, s, reserve(t, s, fmt.Sprint(i)))
+		}
+		time.Sleep(time.Minute)
+		var steps []int
+		for {
+			n, err := s.Purge(t.Context(), 300)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if steps = append(steps, n); n == 0 {
+				break
+			}
+		}
+		if got, want := fmt.Sprint(steps), "[300 300 300 100 0]"; got != want {
+			t.Errorf("got steps %s, want %s", got, want)
+		}
+		for i := range s.shards {
+			if sh := &s.shards[i]; len(sh.records) != 0 || len(sh.over) != 0 {
+				t.Errorf("shard %d: got %d records, %d queued, want none", i, len(sh.records), len(sh.over))
+			}
+		}
+	})
+}
+
+// I6: a purge does not let a fence go back, even if it had run ahead of the clock.
+func TestFenceOutlivesPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{})
+		var last int64
+		for range 3 {
+			r := ask("a")
+			r.Retention = 0 // over at once, in the same instant of the bubble
+			held, err := s.Reserve(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if held.Fence <= last {
+				t.Errorf("got fence %d, want more than %d", held.Fence, last)
+			}
+			last = held.Fence
+			complete(t, s, r)
+			if n, _ := s.Purge(t.Context(), 10); n != 1 {
+				t.Fatalf("purged %d, want 1", n)
+			}
+		}
+	})
+}
+
+// Keys whose hashes collide stay apart: they are compared in full (I13).
+func TestChain(t *testing.T) {
+	var sh shard
+	sh.records = make(map[uint64]*record)
+	made := map[string]*record{}
+	for _, id := range []string{"a", "b", "c", "d"} {
+		made[id] = sh.insert(7, semel.Key{Scope: "s", ID: id})
+	}
+	for _, gone := range []string{"b", "d", "a", "c"} { // from the middle, the front and the end
+		sh.remove(7, made[gone])
+		delete(made, gone)
+		for _, id := range []string{"a", "b", "c", "d"} {
+			if got, want := sh.find(7, &semel.Key{Scope: "s", ID: id}), made[id]; got != want {
+				t.Errorf("after %s was removed: got record %p for %s, want %p", gone, got, id, want)
+			}
+		}
+	}
+	if got := len(sh.records); got != 0 {
+		t.Errorf("got %d hashes left, want 0", got)
+	}
+}

@@ -1,0 +1,136 @@
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/semel-go/semel"
+)
+
+// Purge implements [semel.Purger]. It never fails. Its cost grows with the
+// number of records it deletes, not with the number of records there are.
+func (s *Store) Purge(_ context.Context, limit int) (int, error) { return s.purge(limit), nil }
+
+// purge visits each shard at most once, from where the last purge ended.
+func (s *Store) purge(limit int) int {
+	n := 0
+	for range shardCount {
+		if n >= limit {
+			break
+		}
+		n += s.purgeShard(&s.shards[s.cursor.Add(1)%shardCount], limit-n)
+	}
+	return n
+}
+
+func (s *Store) purgeShard(sh *shard, limit int) int {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := s.now()
+	n := 0
+	for ; n < limit; n++ {
+		rec := sh.over.next(now)
+		if rec == nil {
+			break
+		}
+		sh.over.remove(rec)
+		sh.remove(s.sum(&rec.key), rec)
+	}
+	if s.max > 0 {
+		s.count.Add(int64(-n))
+	}
+	return n
+}
+
+// List implements [semel.Lister]. It locks one shard at a time and yields
+// without a lock. Without a limit it first collects every chosen record. It
+// fails only when ctx ends.
+func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
+	return func(yield func(semel.Record, error) bool) {
+		var found []semel.Record
+		for i := range s.shards {
+			if err := context.Cause(ctx); err != nil {
+				yield(semel.Record{}, err)
+				return
+			}
+			found = s.collect(&s.shards[i], found, &f)
+			if f.Limit > 0 && len(found) > 2*f.Limit { // memory stays bounded by the limit
+				found = youngest(found, f.Limit)
+			}
+		}
+		for _, rec := range youngest(found, f.Limit) {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) collect(sh *shard, found []semel.Record, f *semel.Filter) []semel.Record {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := s.now()
+	for _, rec := range sh.records {
+		for ; rec != nil; rec = rec.next {
+			if !rec.chosen(f, now) {
+				continue
+			}
+			view := rec.view(now, f.Margin)
+			if !f.Bodies {
+				view.Response.Header, view.Response.Body = nil, nil
+			}
+			found = append(found, view)
+		}
+	}
+	return found
+}
+
+// chosen reports whether f wants the record.
+func (rec *record) chosen(f *semel.Filter, now int64) bool {
+	return (f.Scope == "" || f.Scope == rec.key.Scope) &&
+		(f.ID == "" || f.ID == rec.key.ID) &&
+		(len(f.States) == 0 || slices.Contains(f.States, rec.state)) &&
+		(!f.Lapsed || rec.lapsed(now, f.Margin)) &&
+		(f.Slot == "" || strings.HasPrefix(rec.key.Slot().String(), f.Slot))
+}
+
+// youngest sorts records and cuts them to the limit, if there is one.
+func youngest(records []semel.Record, limit int) []semel.Record {
+	slices.SortFunc(records, func(a, b semel.Record) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Fence, a.Fence))
+	})
+	if limit > 0 && len(records) > limit {
+		clear(records[limit:])
+		records = records[:limit]
+	}
+	return records
+}
+
+// Resolve implements [semel.Resolver]. Its only errors are [semel.ErrInFlight]
+// and [semel.ErrLost]. It replaces the token of the lapsed attempt by one that
+// nobody has: when that attempt comes back it gets ErrLost, not its own answer (I3).
+func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
+	sum := s.sum(&r.Key)
+	sh := s.shard(sum)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now := s.now()
+	rec := sh.find(sum, &r.Key)
+	switch {
+	case rec == nil || rec.state != semel.StateReserved || rec.fence != r.Fence:
+		return semel.ErrLost
+	case !rec.lapsed(now, r.Margin):
+		return semel.ErrInFlight
+	}
+	rec.expires = after(now, r.Retention)
+	if r.Response == nil {
+		rec.free()
+	} else {
+		rec.state, rec.token, rec.response = semel.StateCompleted, semel.NewToken(), *r.Response
+	}
+	sh.over.add(rec)
+	return nil
+}

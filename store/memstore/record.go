@@ -1,0 +1,81 @@
+package memstore
+
+import (
+	"math"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// record is what one slot holds. Its shard's mutex guards it. Instants are
+// nanoseconds of the store's clock: a time.Time would take three words.
+type record struct {
+	key         semel.Key
+	fingerprint semel.Fingerprint
+	token       semel.Token // zero when free
+	response    semel.Response
+	owner       string
+	fence       int64
+	created     int64
+	leaseEnd    int64
+	expires     int64
+	attempts    int
+	lapses      int
+	place       int // in the shard's queue; meaningful while queued
+	state       semel.State
+	queued      bool
+	next        *record // of those whose key has the same hash
+}
+
+// ended is the end of a lease that is over whatever the margin.
+const ended = math.MinInt64
+
+// heldBy reports whether the attempt of token runs, or lapsed and is still in place.
+func (rec *record) heldBy(token semel.Token) bool {
+	return rec.state == semel.StateReserved && rec.token == token
+}
+
+// lapsed reports whether the lease and the margin are over.
+func (rec *record) lapsed(now int64, margin time.Duration) bool {
+	switch {
+	case rec.state != semel.StateReserved:
+		return false
+	case rec.leaseEnd == ended:
+		return true
+	}
+	return rec.leaseEnd <= now && now-rec.leaseEnd >= int64(margin)
+}
+
+// grant gives the slot to r under a fence larger than any before (I6).
+func (rec *record) grant(r *semel.Reservation, now int64, attempts, lapses int) {
+	rec.state = semel.StateReserved
+	rec.fingerprint, rec.token, rec.owner = r.Fingerprint, r.Token, r.Owner
+	rec.fence = max(rec.fence+1, now/int64(time.Microsecond))
+	rec.created, rec.leaseEnd, rec.expires = now, after(now, r.Lease), after(now, r.Retention)
+	rec.attempts, rec.lapses = attempts, lapses
+	rec.response = semel.Response{}
+}
+
+// free leaves a tombstone: what stays is the fence, the count of attempts, and
+// what an operator may want to see.
+func (rec *record) free() {
+	rec.state, rec.token, rec.lapses = semel.StateFree, semel.Token{}, 0
+}
+
+// view is the record as others see it.
+func (rec *record) view(now int64, margin time.Duration) semel.Record {
+	return semel.Record{
+		Key:         rec.key,
+		State:       rec.state,
+		Fingerprint: rec.fingerprint,
+		Token:       rec.token,
+		Fence:       rec.fence,
+		Attempts:    rec.attempts,
+		Lapses:      rec.lapses,
+		Lapsed:      rec.lapsed(now, margin),
+		Owner:       rec.owner,
+		CreatedAt:   time.Unix(0, rec.created),
+		ExpiresAt:   time.Unix(0, rec.expires),
+		Response:    rec.response,
+	}
+}

@@ -1,0 +1,2 @@
+// Package storetest checks that a [semel.Store] keeps its promises.
+package storetest

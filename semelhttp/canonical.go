@@ -182,14 +182,16 @@ func (c *canonicalizer) name(literal []byte, exclude *pointerTree) *pointerTree 
 // foldRune returns the same rune for all runes that a case-insensitive
 // comparison takes for equal, as encoding/json and strings.EqualFold do.
 func foldRune(r rune) rune {
-	if r < utf8.RuneSelf {
-		return unicode.ToLower(r)
-	}
 	least := r
-	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-		least = min(least, next)
+	if r >= utf8.RuneSelf {
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
 	}
-	return unicode.ToLower(least)
+	if 'A' <= least && least <= 'Z' {
+		return least + 'a' - 'A'
+	}
+	return least
 }
 
 // order sorts the members of the object whose text begins at open. It returns

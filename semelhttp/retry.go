@@ -93,7 +93,7 @@ func isPermanent(err error) bool {
 	}
 	text := err.Error() // net/http has no types for these
 	for _, part := range []string{
-		"unsupported protocol scheme", "invalid header field", "invalid trailer field", "invalid method",
+		"unsupported protocol scheme", "invalid header ", "invalid trailer ", "invalid method",
 		"no Host in request URL", "nil Request.", "with Body length",
 	} {
 		if strings.Contains(text, part) {

@@ -1,2 +1,39 @@
-// Package sqlitestore keeps records in one SQLite file.
+// Package sqlitestore keeps records in one SQLite file: the durable default for
+// one machine, without a server.
+//
+// # Use
+//
+//	store, err := sqlitestore.Open("semel.db", sqlitestore.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	engine, err := semel.New(store, semel.Config{})
+//
+// # Advice
+//
+// The file belongs to one process at a time: [Open] takes a lock that the
+// kernel gives back when the process dies. An operator may look at the file
+// with [Config.ReadOnly] and write to it with [Config.Shared] while that
+// process runs. Keep the file on a local disk: SQLite's write-ahead log does
+// not work on network file systems. Beside it lie PATH-wal, PATH-shm (parts of
+// the database) and PATH-lock; copy a live file with sqlite3's .backup.
+//
+// Steps that wait at the same time share one transaction and one fsync, so
+// throughput grows with the number of callers. Run [semel.Engine.RunPurge]:
+// nothing else gives space back, and given-back space is used again but the
+// file does not shrink.
+//
+// # Promise
+//
+// Grade B. A step that returned nil is on the disk: it survives a kill of the
+// process at any point and, if the disk keeps what it has synced, a power loss.
+// It does not survive the loss of the disk. When the disk is full, steps fail
+// with [semel.ErrFull] and succeed again when there is space. When the disk
+// refuses to sync, or the file is damaged, the store fails every further write
+// with [ErrPoisoned] until it is opened anew: nobody knows then what the disk
+// holds.
+//
+// Leases are measured by this process's clock, which never goes back while it
+// runs; fences grow whatever the clock does.
 package sqlitestore

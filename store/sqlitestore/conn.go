@@ -1,0 +1,225 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql/driver"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+//go:embed sql/*.sql
+var statements embed.FS
+
+// conn is one connection to the file, used by one goroutine at a time. It talks
+// to the driver without package database/sql: the store does its own pooling,
+// and a third of the time of a step would go into it.
+type conn struct {
+	raw driver.Conn
+}
+
+// dial opens path. mode is ro, rw or rwc, as in https://www.sqlite.org/uri.html.
+func dial(path, mode string, pragmas ...string) (*conn, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.ToSlash(abs)
+	if !strings.HasPrefix(name, "/") { // a drive letter
+		name = "/" + name
+	}
+	query := url.Values{"mode": {mode}, "_error_rc": {"1"}, "_pragma": pragmas}
+	dsn := url.URL{Scheme: "file", Path: name, RawQuery: query.Encode()}
+	connector, err := sqlite.NewConnector(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	raw, err := connector.Connect(uncancelled())
+	if err != nil {
+		return nil, err
+	}
+	return &conn{raw}, nil
+}
+
+func (c *conn) close() error { return c.raw.Close() }
+
+// uncancelled is the context of every statement: a driver that abandons a
+// write leaves its outcome unknown.
+func uncancelled() context.Context {
+	return context.Background() //nolint:forbidigo // the store's steps outlive every caller's context
+}
+
+// stmt is a prepared statement. Its parameters are positional and anonymous,
+// which the driver binds fastest.
+type stmt struct {
+	name string
+	raw  driver.StmtExecContext
+	rows driver.StmtQueryContext
+	end  io.Closer
+	args []driver.NamedValue
+}
+
+// preparer prepares statements until one fails.
+type preparer struct {
+	conn *conn
+	err  error
+}
+
+// file prepares the statement in sql/NAME.sql.
+func (p *preparer) file(name string) *stmt {
+	text, err := statements.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		p.err = errors.Join(p.err, err)
+		return nil
+	}
+	return p.text(name, string(text))
+}
+
+// text prepares a statement that takes no parameters, or is in a file.
+func (p *preparer) text(name, query string) *stmt {
+	if p.err != nil {
+		return nil
+	}
+	// The driver compiles anew, at each use, what has anything after its end.
+	raw, err := p.conn.raw.Prepare(strings.TrimSpace(query))
+	if err != nil {
+		p.err = fmt.Errorf("prepare %s: %w", name, err)
+		return nil
+	}
+	return &stmt{
+		name: name, raw: raw.(driver.StmtExecContext), rows: raw.(driver.StmtQueryContext), end: raw,
+		args: make([]driver.NamedValue, 0, 16),
+	}
+}
+
+func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
+	s.args = s.args[:0]
+	for i, v := range args {
+		s.args = append(s.args, driver.NamedValue{Ordinal: i + 1, Value: v})
+	}
+	return s.args
+}
+
+// unbind lets go of the caller's memory.
+func (s *stmt) unbind() { clear(s.args) }
+
+// exec runs a statement that returns no rows and says how many rows it changed.
+func (s *stmt) exec(args ...driver.Value) (int64, error) {
+	changed, _, err := s.insert(args...)
+	return changed, err
+}
+
+// insert is exec for statements whose new row id matters.
+func (s *stmt) insert(args ...driver.Value) (changed, id int64, err error) {
+	defer s.unbind()
+	res, err := s.raw.ExecContext(uncancelled(), s.bind(args))
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if changed, err = res.RowsAffected(); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if id, err = res.LastInsertId(); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", s.name, err)
+	}
+	return changed, id, nil
+}
+
+// each calls f with every row, in dest, which f must not keep.
+func (s *stmt) each(dest []driver.Value, f func() error, args ...driver.Value) (err error) {
+	defer s.unbind()
+	rows, err := s.rows.QueryContext(uncancelled(), s.bind(args))
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	defer func() {
+		if cerr := rows.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("%s: %w", s.name, cerr)
+		}
+	}()
+	for {
+		switch err := rows.Next(dest); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
+// first reads the first row into dest and reports whether there was one.
+func (s *stmt) first(dest []driver.Value, args ...driver.Value) (found bool, err error) {
+	err = s.each(dest, func() error {
+		found = true
+		return nil
+	}, args...)
+	return found, err
+}
+
+// integer reads one integer.
+func (s *stmt) integer(args ...driver.Value) (n int64, found bool, err error) {
+	var dest [1]driver.Value
+	found, err = s.first(dest[:], args...)
+	if err != nil || !found {
+		return 0, false, err
+	}
+	n, ok := dest[0].(int64)
+	if !ok {
+		return 0, false, fmt.Errorf("%s: %T is not an integer", s.name, dest[0])
+	}
+	return n, true, nil
+}
+
+// run prepares and executes one statement.
+func (c *conn) run(query string) error {
+	p := preparer{conn: c}
+	s := p.text("statement", query)
+	if p.err != nil {
+		return p.err
+	}
+	_, err := s.exec()
+	return errors.Join(err, s.end.Close())
+}
+
+// script executes the statements of a schema file.
+func (c *conn) script(text string) error {
+	_, err := c.raw.(driver.ExecerContext).ExecContext(uncancelled(), text, nil)
+	return err
+}
+
+// value prepares one statement and reads the first column it answers.
+func (c *conn) value(query string) (driver.Value, error) {
+	p := preparer{conn: c}
+	s := p.text("statement", query)
+	if p.err != nil {
+		return nil, p.err
+	}
+	var dest [1]driver.Value
+	found, err := s.first(dest[:])
+	if err == nil && !found {
+		err = fmt.Errorf("%s: no answer", query)
+	}
+	return dest[0], errors.Join(err, s.end.Close())
+}
+
+// integer is value for numbers.
+func (c *conn) integer(query string) (int64, error) {
+	v, err := c.value(query)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := v.(int64)
+	if !ok {
+		return 0, fmt.Errorf("%s: %T is not an integer", query, v)
+	}
+	return n, nil
+}

@@ -1,0 +1,116 @@
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/semel-go/semel"
+	"modernc.org/sqlite"
+)
+
+// The sentinel errors of the package.
+var (
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("sqlitestore: the store is closed")
+	// ErrPoisoned: the disk refused to sync or the file is damaged. The store
+	// writes nothing more until it is opened again.
+	ErrPoisoned = errors.New("sqlitestore: the store refuses to write until it is opened again")
+	// ErrReadOnly: the store was opened with [Config.ReadOnly].
+	ErrReadOnly = errors.New("sqlitestore: the store is open for reading only")
+	// ErrTooLarge: the response does not fit into a row.
+	ErrTooLarge = errors.New("sqlitestore: the response is too large")
+)
+
+// LockedError says that another process has the file open.
+type LockedError struct {
+	// Path is the database file.
+	Path string
+	// PID is the process that holds it; 0 when it is not known.
+	PID int
+}
+
+// Error names the file and its holder.
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("sqlitestore: %s is in use by another process", e.Path)
+	}
+	return fmt.Sprintf("sqlitestore: %s is in use by process %d", e.Path, e.PID)
+}
+
+// DamagedError says that a kept response is not what was stored. It is never
+// replayed; the slot stays completed.
+type DamagedError struct {
+	Slot semel.Slot
+}
+
+// Error names the slot, which does not reveal the key.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("sqlitestore: the kept response of slot %s is damaged", e.Slot)
+}
+
+// Result codes of SQLite, https://www.sqlite.org/rescode.html. The low byte is
+// the primary code.
+const (
+	codeError        = 1
+	codeBusy         = 5
+	codeNoMem        = 7
+	codeReadOnly     = 8
+	codeIOErr        = 10
+	codeCorrupt      = 11
+	codeFull         = 13
+	codeCantOpen     = 14
+	codeNotADB       = 26
+	codeIOErrFsync   = codeIOErr | 4<<8
+	codeIOErrDirSync = codeIOErr | 5<<8
+)
+
+// codeOf returns the extended result code in err, or 0.
+func codeOf(err error) int {
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		return se.Code()
+	}
+	return 0
+}
+
+// damage is what an error says about everything else that shares a transaction
+// with the step that got it.
+type damage uint8
+
+const (
+	// step: only this step cannot be done.
+	step damage = iota + 1
+	// transaction: SQLite has, or may have, rolled back everything.
+	transaction
+	// file: what the disk holds is not known.
+	file
+)
+
+// damageOf judges err. What is not known to be harmless ends the transaction.
+func damageOf(err error) damage {
+	code := codeOf(err)
+	switch {
+	case code == codeIOErrFsync, code == codeIOErrDirSync, code&0xff == codeCorrupt, code&0xff == codeNotADB:
+		return file
+	case code == 0: // not SQLite's: a refusal of ours
+		return step
+	}
+	switch code & 0xff {
+	case 18, 19, 20, 25: // TOOBIG, CONSTRAINT, MISMATCH, RANGE: the statement is undone, no more
+		return step
+	}
+	return transaction
+}
+
+// explain adds what callers can act on.
+func explain(path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case codeOf(err)&0xff == codeFull:
+		return fmt.Errorf("%w: %s: %w", semel.ErrFull, path, err)
+	case codeOf(err) != 0:
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return err
+}

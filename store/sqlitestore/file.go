@@ -1,0 +1,154 @@
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// busyTimeout is how long a step waits for another process, in milliseconds.
+const busyTimeout = "busy_timeout(5000)"
+
+// Settings of the connections. FULL syncs the log at each commit. A checkpoint
+// every 1,000 pages keeps the longest wait short; the log is not truncated,
+// because overwriting is cheaper than growing. Memory-mapped reading stays off:
+// a file that somebody truncates would kill the process.
+var (
+	writerPragmas = []string{
+		busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(1000)",
+		"cache_size(-65536)", "temp_store(MEMORY)", "trusted_schema(OFF)", "cell_size_check(ON)",
+	}
+	readerPragmas = []string{
+		busyTimeout, "query_only(ON)", "cache_size(-8192)", "temp_store(MEMORY)",
+		"trusted_schema(OFF)", "cell_size_check(ON)",
+	}
+)
+
+// locate resolves symbolic links, so that one file has one lock, and says
+// whether there is a file. It returns what makes path unusable.
+func locate(path string) (real string, exists bool, err error) {
+	if path == "" || path == ":memory:" {
+		return "", false, errors.New("the path must name a file")
+	}
+	real, err = filepath.EvalSymlinks(path)
+	switch {
+	case err == nil:
+		info, err := os.Stat(real)
+		switch {
+		case err != nil:
+			return "", false, err
+		case info.IsDir():
+			return "", false, errors.New("it is a directory")
+		case !info.Mode().IsRegular():
+			return "", false, errors.New("it is not a regular file")
+		case info.Size() == 0:
+			return "", false, errors.New("the file is empty, so records may be lost: restore it, or remove it to start anew")
+		}
+		return real, true, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", false, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return "", false, errors.New("it is a symbolic link to nothing")
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", false, fmt.Errorf("the directory: %w", err)
+	}
+	return filepath.Join(dir, filepath.Base(path)), false, nil
+}
+
+// prepareFile leaves a database of this version's schema at path.
+func prepareFile(path string, exists bool, cfg Config) error {
+	if !exists {
+		if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
+			return fs.ErrNotExist
+		}
+		return create(path)
+	}
+	have, want, err := inspect(path)
+	if err != nil || have == want {
+		return err
+	}
+	if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
+		return &SchemaError{Have: have, Want: want}
+	}
+	return withConn(path, "rw", writerPragmas, (*conn).migrate)
+}
+
+// create makes the database under another name and moves it into place, so that
+// a crash leaves the whole file or none. The caller holds the lock.
+func create(path string) error {
+	if _, err := os.Stat(path + "-wal"); err == nil {
+		return fmt.Errorf("there is no database but its log %s: restore the database, or remove the log", path+"-wal")
+	}
+	fresh := path + "-new"
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // of a creation that was cut short
+		if err := os.Remove(fresh + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // responses are nobody else's business
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := withConn(fresh, "rw", writerPragmas, (*conn).migrate); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// checkBelow is the size of file that Open checks as a whole, in bytes: it
+// takes about a tenth of a second.
+const checkBelow = 16 << 20
+
+// inspect reads what path is, through a connection that cannot write.
+func inspect(path string) (have, want int, err error) {
+	err = withConn(path, "ro", readerPragmas, func(c *conn) error {
+		if have, want, err = c.checkSchema(); err != nil {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Size() >= checkBelow {
+			return err
+		}
+		return c.check("PRAGMA quick_check(1)")
+	})
+	return have, want, err
+}
+
+// check runs a checking pragma, which answers ok or what is wrong.
+func (c *conn) check(query string) error {
+	found, err := c.value(query)
+	if err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("the file is damaged: %v", found)
+	}
+	return nil
+}
+
+func withConn(path, mode string, pragmas []string, f func(*conn) error) error {
+	c, err := dial(path, mode, pragmas...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(c), c.close())
+}

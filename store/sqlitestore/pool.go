@@ -1,0 +1,104 @@
+package sqlitestore
+
+import (
+	"errors"
+	"sync"
+)
+
+// readers is how many steps may read at once. More than the cores gain nothing.
+const readers = 4
+
+// readConn is a connection that never writes, and its statements.
+type readConn struct {
+	*conn
+	version        *stmt
+	find           *stmt
+	list, listSlot *stmt
+	span           *stmt
+	purgeFind      *stmt
+}
+
+func openReadConn(path string) (*readConn, error) {
+	c, err := dial(path, "ro", readerPragmas...)
+	if err != nil {
+		return nil, err
+	}
+	p := preparer{conn: c}
+	r := &readConn{
+		conn:      c,
+		version:   p.text("version", "PRAGMA user_version"),
+		find:      p.file("find"),
+		list:      p.file("list"),
+		listSlot:  p.file("list_slot"),
+		span:      p.file("span"),
+		purgeFind: p.file("purge_find"),
+	}
+	if p.err != nil {
+		return nil, errors.Join(p.err, c.close())
+	}
+	return r, nil
+}
+
+// pool lends connections for reading. Nobody may keep one while somebody else
+// decides how long: an open read holds back the checkpoints.
+type pool struct {
+	path    string
+	free    chan *readConn // nil: not open, now or any more
+	closing sync.Once
+	closed  chan struct{}
+}
+
+func openPool(path string) (*pool, error) {
+	p := &pool{path: path, free: make(chan *readConn, readers), closed: make(chan struct{})}
+	first, err := openReadConn(path)
+	if err != nil {
+		return nil, err
+	}
+	p.free <- first
+	for range readers - 1 {
+		p.free <- nil // opened when needed
+	}
+	return p, nil
+}
+
+// with calls f with a connection. One that failed is opened anew next time.
+func (p *pool) with(f func(*readConn) error) error {
+	select {
+	case <-p.closed:
+		return ErrClosed
+	default:
+	}
+	var c *readConn
+	select {
+	case c = <-p.free:
+	case <-p.closed:
+		return ErrClosed
+	}
+	defer func() { p.free <- c }()
+	if c == nil {
+		var err error
+		if c, err = openReadConn(p.path); err != nil {
+			c = nil
+			return err
+		}
+	}
+	err := f(c)
+	if codeOf(err) != 0 {
+		_ = c.close() // it is given up because it failed
+		c = nil
+	}
+	return err
+}
+
+// close waits until every connection is back.
+func (p *pool) close() (err error) {
+	p.closing.Do(func() {
+		close(p.closed)
+		for range readers {
+			if c := <-p.free; c != nil {
+				err = errors.Join(err, c.close())
+			}
+		}
+	})
+	return err
+}

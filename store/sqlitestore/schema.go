@@ -1,0 +1,155 @@
+package sqlitestore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+)
+
+//go:embed schema/*.sql
+var schemaFiles embed.FS
+
+// applicationID marks our files, see https://www.sqlite.org/pragma.html#pragma_application_id.
+// It spells "Seml".
+const applicationID = 0x53656d6c
+
+// SchemaError says that a file has another schema than this version's.
+type SchemaError struct {
+	// Have is the version of the file, Want that of this program.
+	Have, Want int
+}
+
+// Error names both versions and what to do.
+func (e *SchemaError) Error() string {
+	if e.Have > e.Want {
+		return fmt.Sprintf("sqlitestore: the file has schema %d, and this program knows none after %d: use a newer program", e.Have, e.Want)
+	}
+	return fmt.Sprintf("sqlitestore: the file has schema %d, and this program needs %d: migrate it", e.Have, e.Want)
+}
+
+// migration brings a file from the version before to its own.
+type migration struct {
+	version int
+	sql     string
+}
+
+// migrations returns the embedded files in their order: 0001_name.sql has
+// version 1, and there is no gap.
+func migrations() ([]migration, error) {
+	entries, err := fs.ReadDir(schemaFiles, "schema") // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	var all []migration
+	for _, e := range entries {
+		number, _, _ := strings.Cut(e.Name(), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != len(all)+1 {
+			return nil, fmt.Errorf("sqlitestore: schema file %s is not number %d", e.Name(), len(all)+1)
+		}
+		text, err := fs.ReadFile(schemaFiles, "schema/"+e.Name())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, migration{version, string(text)})
+	}
+	return all, nil
+}
+
+// Schema returns the statements that make an empty database, for reading.
+// Open and [Migrate] run them; besides, they set application_id and user_version.
+func Schema() string {
+	all, err := migrations()
+	if err != nil {
+		return "" // the files are part of the program; a test reads them
+	}
+	var b strings.Builder
+	for _, m := range all {
+		b.WriteString(m.sql)
+	}
+	return b.String()
+}
+
+// Migrate creates the database at path, or brings its schema to this version,
+// as [Open] does by default. It needs the file for itself. Running it again,
+// or twice at once, changes nothing.
+func Migrate(_ context.Context, path string) error {
+	s, err := Open(path, Config{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// Validate reports whether the database at path can be used by this version,
+// without changing it: nil, a [*SchemaError], or why it cannot be read.
+func Validate(_ context.Context, path string) error {
+	s, err := Open(path, Config{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// migrate applies to c what it lacks, in one transaction.
+func (c *conn) migrate() error {
+	all, err := migrations()
+	if err != nil {
+		return err
+	}
+	if err := c.run("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := c.apply(all); err != nil {
+		_ = c.run("ROLLBACK") // the connection is closed next
+		return err
+	}
+	return c.run("COMMIT")
+}
+
+func (c *conn) apply(all []migration) error {
+	have, err := c.integer("PRAGMA user_version") // again, alone with the file now
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if int64(m.version) <= have {
+			continue
+		}
+		if err := c.script(m.sql); err != nil {
+			return fmt.Errorf("schema %d: %w", m.version, err)
+		}
+	}
+	return c.script(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(all)))
+}
+
+// checkSchema returns the version of the file, and an error when the file is
+// not ours or is newer than this program.
+func (c *conn) checkSchema() (have, want int, err error) {
+	all, err := migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	id, err := c.integer("PRAGMA application_id")
+	if err != nil {
+		return 0, 0, err
+	}
+	version, err := c.integer("PRAGMA user_version")
+	if err != nil {
+		return 0, 0, err
+	}
+	have, want = int(version), len(all)
+	switch {
+	case id != applicationID:
+		return have, want, fmt.Errorf("the file is a database of another application (application_id %#x, ours is %#x)", uint32(id), applicationID) //nolint:gosec // 32 bits by definition
+	case have < 1:
+		return have, want, errors.New("the file has our mark but no schema")
+	case have > want:
+		return have, want, &SchemaError{Have: have, Want: want}
+	}
+	return have, want, nil
+}

@@ -1,0 +1,1 @@
+INSERT INTO bodies (header, body, sum) VALUES (?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT (SELECT min(id) FROM slots), (SELECT max(id) FROM slots)

@@ -1,0 +1,127 @@
+package sqlitestore
+
+import (
+	"context"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// Reserve implements [semel.Store].
+func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, error) {
+	if s.writer == nil {
+		return semel.Record{}, ErrReadOnly
+	}
+	slot := r.Key.Slot()
+	var held semel.Record
+	err := s.writer.do(len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner), func(t *tx) (err error) {
+		held, err = t.Reserve(slot, r)
+		return err
+	})
+	if err != nil {
+		return semel.Record{}, err
+	}
+	return held, nil
+}
+
+// maxResponse is what header and body may have together. SQLite's rows end at
+// a thousand million bytes.
+const maxResponse = 512 << 20
+
+// Complete implements [semel.Completer]. A response of more than 512 MiB is
+// refused with [ErrTooLarge].
+func (s *Store) Complete(_ context.Context, c semel.Completion) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
+	size := len(c.Response.Header) + len(c.Response.Body)
+	if size > maxResponse {
+		return ErrTooLarge
+	}
+	slot := c.Key.Slot()
+	var kept bool
+	err := s.writer.do(size, func(t *tx) (err error) {
+		kept, err = t.Complete(slot, c)
+		return err
+	})
+	return lostUnless(kept, err)
+}
+
+func lostUnless(held bool, err error) error {
+	if err == nil && !held {
+		return semel.ErrLost
+	}
+	return err
+}
+
+// Release implements [semel.Store].
+func (s *Store) Release(_ context.Context, key semel.Key, token semel.Token) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
+	slot := key.Slot()
+	var held bool
+	err := s.writer.do(0, func(t *tx) (err error) {
+		held, err = t.Release(slot, token)
+		return err
+	})
+	return lostUnless(held, err)
+}
+
+// holder is a semel.Holder whose slot was computed outside the transaction.
+type holder struct {
+	slot  semel.Slot
+	token semel.Token
+}
+
+// Renew implements [semel.Renewer]. All holders share one transaction.
+func (s *Store) Renew(_ context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
+	if s.writer == nil {
+		return nil, ErrReadOnly
+	}
+	if len(holders) == 0 {
+		return nil, nil
+	}
+	named := make([]holder, len(holders))
+	for i, h := range holders {
+		named[i] = holder{h.Key.Slot(), h.Token}
+	}
+	var lost []semel.Token
+	err := s.writer.do(0, func(t *tx) (err error) {
+		var until int64 // given up
+		if lease > 0 {
+			until = t.now + micros(lease)
+		}
+		lost, err = t.Renew(until, named)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lost, nil
+}
+
+// Resolve implements [semel.Resolver]. A kept response gets a new token: the
+// lapsed attempt did not make it, and must hear ErrLost if it comes back.
+func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
+	size := 0
+	if r.Response != nil {
+		size = len(r.Response.Header) + len(r.Response.Body)
+	}
+	if size > maxResponse {
+		return ErrTooLarge
+	}
+	slot := r.Key.Slot()
+	var refused error
+	err := s.writer.do(size, func(t *tx) (err error) {
+		refused, err = t.Resolve(slot, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}

@@ -1,0 +1,147 @@
+package sqlitestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/semel-go/semel"
+)
+
+var (
+	_ semel.Store    = (*Store)(nil)
+	_ semel.Renewer  = (*Store)(nil)
+	_ semel.Purger   = (*Store)(nil)
+	_ semel.Lister   = (*Store)(nil)
+	_ semel.Resolver = (*Store)(nil)
+	_ semel.Pinger   = (*Store)(nil)
+	_ semel.Grader   = (*Store)(nil)
+)
+
+// Config is what [Open] may be told. The zero value is safe.
+type Config struct {
+	// ReadOnly opens the file for looking: List and Ping work, every other
+	// step returns ErrReadOnly. Another process may write meanwhile. The file
+	// must exist. Default: false.
+	ReadOnly bool
+	// Shared opens the file for writing beside another process, without its
+	// lock: for an operator's command while a service runs. It is as safe as
+	// the lock, because SQLite orders the transactions of all processes and no
+	// step relies on memory, but two processes under load wait for each other,
+	// up to 5 s. The file must exist. Default: false.
+	Shared bool
+	// NoMigrate makes Open fail with [SchemaError] when the schema is not this
+	// version's, instead of creating or upgrading it. Default: false. A newer
+	// schema is always refused.
+	NoMigrate bool
+	// Logger is told when the store gives up writing. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// Store keeps records in one SQLite file. Make one with [Open].
+// All methods are safe for concurrent use; after Close they return [ErrClosed].
+type Store struct {
+	path    string
+	readers *pool
+	writer  *writer // nil when read-only
+	lock    *fileLock
+
+	clock clock
+	purge purgeCursor
+
+	closing  sync.Once
+	closeErr error
+}
+
+// Open opens the database file at path, and creates it when there is none.
+// The directory must exist.
+//
+// It fails, and leaves everything as it was, when another process has the file
+// open ([*LockedError]), when the file is no SQLite database, is damaged, is
+// empty or belongs to another application, when its schema is newer
+// ([*SchemaError]), and when the file or its directory cannot be written. The
+// whole file is checked for damage when it is smaller than 16 MiB; damage
+// further inside a larger one shows when a step meets it.
+func Open(path string, cfg Config) (*Store, error) {
+	s, err := open(path, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(path string, cfg Config) (_ *Store, err error) {
+	if cfg.ReadOnly && cfg.Shared {
+		return nil, errors.New("Config.ReadOnly and Config.Shared exclude each other")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	path, exists, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: path}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.lock.release())
+		}
+	}()
+	if !cfg.ReadOnly && !cfg.Shared {
+		if s.lock, err = lockFile(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := prepareFile(path, exists, cfg); err != nil {
+		return nil, err
+	}
+	if s.readers, err = openPool(path); err != nil {
+		return nil, err
+	}
+	if cfg.ReadOnly {
+		return s, nil
+	}
+	conn, err := openWriteConn(path)
+	if err != nil {
+		return nil, errors.Join(err, s.readers.close())
+	}
+	s.writer = startWriter(path, conn, &s.clock, cfg.Logger)
+	return s, nil
+}
+
+// Close lets the steps under way finish, closes the file and gives the lock
+// back. A second call returns what the first returned.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		var werr error
+		if s.writer != nil {
+			werr = s.writer.close()
+		}
+		s.closeErr = errors.Join(werr, s.readers.close(), s.lock.release())
+	})
+	return s.closeErr
+}
+
+// Grade implements [semel.Grader].
+func (s *Store) Grade() semel.Grade {
+	return semel.Grade{
+		Letter:   "B",
+		Survives: "a kill of the process and, when the disk keeps what it has synced, a power loss; not the loss of the disk",
+	}
+}
+
+// Ping implements [semel.Pinger]: the file can be read, and a write transaction
+// can be had. It writes nothing.
+func (s *Store) Ping(context.Context) error {
+	if s.writer != nil {
+		if err := s.writer.do(0, func(*tx) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return s.readers.with(func(c *readConn) error {
+		_, _, err := c.version.integer()
+		return explain(s.path, err)
+	})
+}

@@ -1,0 +1,136 @@
+// Package config gathers the settings of the command from four places: flags,
+// SEMEL_* environment variables, one YAML file and defaults, in that order of
+// precedence. [Settings] is the one table behind all four; every value is text
+// until [Load] parses it, so that an error names where the text came from.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// Config is what the command runs with. [Load] makes it; [Settings] documents
+// each field under its name.
+type Config struct {
+	Upstream        *url.URL
+	Listen          string
+	Admin           string // "" when the admin listener is off
+	Store           string
+	Scope           Scope
+	Preset          semelhttp.Preset
+	Lapsed          semel.Policy
+	KeyHeaders      []string
+	Optional        bool
+	Methods         []string
+	MaxBody         int64
+	MaxResponse     int64
+	Lease           time.Duration
+	Margin          time.Duration
+	MaxRun          time.Duration
+	Retention       time.Duration
+	UpstreamTimeout time.Duration
+	UpstreamHost    string
+	UpstreamIdle    time.Duration
+	TrustForwarded  bool
+	ReadTimeout     time.Duration
+	Drain           time.Duration
+	LogFormat       string
+	LogLevel        slog.Level
+	SecretFile      string
+	// Routes come from the file only.
+	Routes []Route
+
+	origin map[string]Source
+}
+
+// leastLease is the least lease of the engine, see [semel.Config].
+const leastLease = time.Second
+
+// CheckProxy reports what keeps the proxy from starting with c although each
+// value by itself is right.
+func (c Config) CheckProxy() error {
+	var errs []error
+	bad := func(name, format string, args ...any) {
+		errs = append(errs, &ValueError{Setting: name, Source: c.origin[name], Err: fmt.Errorf(format, args...)})
+	}
+	if c.Upstream == nil {
+		errs = append(errs, ErrNoUpstream)
+	}
+	if c.Lease < leastLease {
+		bad("lease", "%v is less than %v", c.Lease, leastLease)
+	}
+	if c.MaxRun < c.Lease {
+		bad("max_run", "%v is less than the lease of %v from %v", c.MaxRun, c.Lease, c.origin["lease"])
+	}
+	if c.Retention < leastLease {
+		bad("retention", "%v is less than %v", c.Retention, leastLease)
+	}
+	if c.Admin == c.Listen && !anyPort(c.Listen) {
+		bad("admin", "%s is the address of listen too", c.Admin)
+	}
+	if c.Scope.kind == scopeCert {
+		bad("scope", "%w", ErrNoTLS)
+	}
+	return errors.Join(append(errs, c.checkRoutes()...)...)
+}
+
+// ErrNoTLS says that the proxy cannot see client certificates.
+var ErrNoTLS = errors.New("cert needs TLS, which the proxy does not serve")
+
+// ErrNoUpstream says that nothing tells the proxy where to forward.
+var ErrNoUpstream = errors.New("upstream: no server to forward to")
+
+// ErrNeedsCode says that a value exists in the library but not in the command.
+var ErrNeedsCode = errors.New("needs a func in Go code, which the command cannot have")
+
+// ValueError is a value that cannot be used.
+type ValueError struct {
+	Setting string // its name in the file
+	Source  Source
+	Err     error
+}
+
+// Error names the source, the setting and the reason.
+func (e *ValueError) Error() string {
+	if e.Source.kind == fromFile || e.Source.kind == fromDefault {
+		return fmt.Sprintf("%v: %s: %v", e.Source, e.Setting, e.Err)
+	}
+	return fmt.Sprintf("%v: %v", e.Source, e.Err) // a flag or a variable names the setting
+}
+
+// Unwrap returns the reason.
+func (e *ValueError) Unwrap() error { return e.Err }
+
+// Source says where a value came from.
+type Source struct {
+	kind sourceKind
+	name string // the flag, the variable or the file
+	line int
+}
+
+type sourceKind uint8
+
+const (
+	fromDefault sourceKind = iota // the zero Source
+	fromFile
+	fromEnv
+	fromFlag
+)
+
+// String returns "--lease", "SEMEL_LEASE", "semel.yaml:7" or "the default".
+func (s Source) String() string {
+	switch s.kind {
+	case fromFile:
+		return fmt.Sprintf("%s:%d", s.name, s.line)
+	case fromEnv, fromFlag:
+		return s.name
+	case fromDefault:
+	}
+	return "the default"
+}

@@ -1,0 +1,219 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "semel.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Every setting takes its value from the strongest source that has one.
+func TestPrecedence(t *testing.T) {
+	values := map[string][3]string{ // three valid texts each, none the default
+		"upstream":         {"http://a:1", "http://b:1", "https://c"},
+		"listen":           {"127.0.0.1:1", "127.0.0.1:2", ":3"},
+		"admin":            {"127.0.0.1:4", "off", "[::1]:5"},
+		"store":            {"sqlite:a", "sqlite:b", "memory:"},
+		"scope":            {"header:A", "remote", "global"},
+		"preset":           {"stripe", "success-only", "freeze-all"},
+		"lapsed":           {"rerun", "hold", "rerun"},
+		"key_header":       {"A", "B", "C"},
+		"optional":         {"true", "false", "1"},
+		"methods":          {"PUT", "PATCH", "POST"},
+		"max_body":         {"1", "2KiB", "3MB"},
+		"max_response":     {"1", "2KiB", "3MB"},
+		"lease":            {"1s", "2s", "3s"},
+		"margin":           {"1s", "0s", "3s"},
+		"max_run":          {"1h", "2h", "3h"},
+		"retention":        {"1h", "2h", "3d"},
+		"upstream_timeout": {"1s", "2s", "3s"},
+		"upstream_host":    {"a", "b", "c:1"},
+		"upstream_idle":    {"2s", "3s", "4s"},
+		"trust_forwarded":  {"true", "false", "1"},
+		"read_timeout":     {"1s", "2s", "3s"},
+		"drain":            {"1s", "0s", "3s"},
+		"log_format":       {"json", "text", "json"},
+		"log_level":        {"debug", "warn", "error"},
+		"secret_file":      {"a", "b", "c"},
+	}
+	for _, s := range Settings() {
+		v, ok := values[s.Name]
+		if !ok {
+			t.Errorf("no row for %s", s.Name)
+			continue
+		}
+		path := writeFile(t, s.Name+`: "`+v[0]+`"`)
+		env := []string{s.Env() + "=" + v[1]}
+		flags := map[string][]string{s.Name: {v[2]}}
+		for _, row := range []struct {
+			name string
+			in   Input
+			want string
+			from string
+		}{
+			{"default", Input{}, s.Default, "the default"},
+			{"file", Input{Path: path}, v[0], path + ":1"},
+			{"environment over file", Input{Path: path, Env: env}, v[1], s.Env()},
+			{"flag over environment and file", Input{Path: path, Env: env, Flags: flags}, v[2], "--" + s.Flag()},
+			{"flag over file", Input{Path: path, Flags: flags}, v[2], "--" + s.Flag()},
+			{"empty environment is not set", Input{Path: path, Env: []string{s.Env() + "="}}, v[0], path + ":1"},
+		} {
+			got, warnings, err := Load(row.in)
+			if err != nil || len(warnings) != 0 {
+				t.Errorf("%s, %s: %v, warnings %q", s.Name, row.name, err, warnings)
+				continue
+			}
+			if from := got.origin[s.Name].String(); from != row.from {
+				t.Errorf("%s, %s: from %s, want %s", s.Name, row.name, from, row.from)
+			}
+			if row.want == "" {
+				continue
+			}
+			want := got
+			if err := s.set(&want, []string{row.want}); err != nil {
+				t.Fatal(err)
+			}
+			if !equal(got, want) {
+				t.Errorf("%s, %s: got %+v, want the value %s", s.Name, row.name, got, row.want)
+			}
+		}
+	}
+}
+
+// equal compares what a Config prints: no field hides a pointer but Upstream.
+func equal(a, b Config) bool {
+	text := func(c Config) string {
+		var up string
+		if c.Upstream != nil {
+			up = c.Upstream.String()
+		}
+		c.Upstream, c.origin = nil, nil
+		return up + "|" + sprint(c)
+	}
+	return text(a) == text(b)
+}
+
+func TestDefaultsAreTheDesigns(t *testing.T) {
+	cfg, _, err := Load(Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Lease != semel.DefaultLease || cfg.Margin != semel.DefaultMargin ||
+		cfg.MaxRun != semel.DefaultMaxRun || cfg.Retention != semel.DefaultRetention {
+		t.Errorf("got lease %v, margin %v, max_run %v, retention %v", cfg.Lease, cfg.Margin, cfg.MaxRun, cfg.Retention)
+	}
+	if cfg.MaxBody != semelhttp.DefaultMaxBody || cfg.MaxResponse != semelhttp.DefaultMaxResponse {
+		t.Errorf("got max_body %d, max_response %d", cfg.MaxBody, cfg.MaxResponse)
+	}
+	if cfg.Lapsed != semel.Hold || cfg.Preset != semelhttp.IETF || cfg.Optional || cfg.Scope.String() != "header:Authorization" {
+		t.Errorf("got %v, %v, %v, %v", cfg.Lapsed, cfg.Preset, cfg.Optional, cfg.Scope)
+	}
+	for _, addr := range []string{cfg.Listen, cfg.Admin} {
+		if !strings.HasPrefix(addr, "127.0.0.1:") {
+			t.Errorf("%s is not loopback", addr)
+		}
+	}
+	if err := cfg.CheckProxy(); !errors.Is(err, ErrNoUpstream) {
+		t.Errorf("got %v, want ErrNoUpstream", err)
+	}
+}
+
+func TestFlagsAndListsRepeat(t *testing.T) {
+	cfg, _, err := Load(Input{Flags: map[string][]string{
+		"key_header": {"Idempotency-Key", "X-Key, X-Other"},
+		"lease":      {"1s", "9s"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(cfg.KeyHeaders, " "); got != "Idempotency-Key X-Key X-Other" {
+		t.Errorf("got headers %s", got)
+	}
+	if cfg.Lease != 9*time.Second {
+		t.Errorf("got lease %v, want the last flag's", cfg.Lease)
+	}
+}
+
+func TestEnvironmentNamesTheFileAndWarns(t *testing.T) {
+	path := writeFile(t, "lease: 7s\n")
+	cfg, warnings, err := Load(Input{Env: []string{"SEMEL_CONFIG=" + path, "SEMEL_LEASES=1s", "SEMEL_ZZZZZZ=1", "PATH=/bin"}})
+	if err != nil || cfg.Lease != 7*time.Second {
+		t.Fatalf("got lease %v, %v", cfg.Lease, err)
+	}
+	want := `environment: unknown setting "SEMEL_LEASES", did you mean "SEMEL_LEASE"?|environment: unknown setting "SEMEL_ZZZZZZ"`
+	if got := strings.Join(warnings, "|"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestErrorsNameSettingAndSource(t *testing.T) {
+	for _, row := range []struct {
+		in   Input
+		want string
+	}{
+		{Input{Flags: map[string][]string{"max_body": {"3x"}}}, `--max-body: "3x" is not a size such as 65536, 512KiB or 1MiB`},
+		{Input{Env: []string{"SEMEL_MAX_BODY=3x"}}, `SEMEL_MAX_BODY: "3x" is not a size such as 65536, 512KiB or 1MiB`},
+		{Input{Flags: map[string][]string{"lapsed": {"recover"}}}, `--lapsed: "recover" needs a func in Go code, which the command cannot have`},
+		{
+			Input{Flags: map[string][]string{"lease": {"x"}, "drain": {"-1s"}}},
+			"--lease: \"x\" is not a duration such as 30s, 5m, 24h or 7d\n--drain: \"-1s\" is negative",
+		},
+	} {
+		_, _, err := Load(row.in)
+		if err == nil || err.Error() != row.want {
+			t.Errorf("got  %v\nwant %s", err, row.want)
+		}
+	}
+	_, _, err := Load(Input{Path: writeFile(t, "# one\nlease: 3x\n")})
+	if err == nil || !strings.HasSuffix(err.Error(), `semel.yaml:2: lease: "3x" is not a duration such as 30s, 5m, 24h or 7d`) {
+		t.Errorf("got %v", err)
+	}
+	_, _, err = Load(Input{Path: filepath.Join(t.TempDir(), "none.yaml")})
+	if pathErr := (*fs.PathError)(nil); !errors.As(err, &pathErr) {
+		t.Errorf("got %v, want a PathError", err)
+	}
+}
+
+func TestCheckProxy(t *testing.T) {
+	for _, row := range []struct {
+		flags map[string][]string
+		want  string // "" for none
+	}{
+		{map[string][]string{}, ""},
+		{map[string][]string{"lease": {"10m"}}, "the default: max_run: 5m0s is less than the lease of 10m0s from --lease"},
+		{map[string][]string{"lease": {"1ms"}}, "--lease: 1ms is less than 1s"},
+		{map[string][]string{"retention": {"1ms"}}, "--retention: 1ms is less than 1s"},
+		{map[string][]string{"admin": {"127.0.0.1:8080"}}, "--admin: 127.0.0.1:8080 is the address of listen too"},
+		{map[string][]string{"admin": {"127.0.0.1:0"}, "listen": {"127.0.0.1:0"}}, ""},
+		{map[string][]string{"admin": {"off"}}, ""},
+		{map[string][]string{"scope": {"cert"}}, "--scope: cert needs TLS, which the proxy does not serve"},
+	} {
+		row.flags["upstream"] = []string{"http://127.0.0.1:1"}
+		cfg, _, err := Load(Input{Flags: row.flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := cfg.CheckProxy(); err != nil {
+			got = err.Error()
+		}
+		if got != row.want {
+			t.Errorf("got  %s\nwant %s", got, row.want)
+		}
+	}
+}

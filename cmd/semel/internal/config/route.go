@@ -1,0 +1,107 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// Route is what differs for the requests that a pattern matches.
+type Route struct {
+	// Pattern is one of [http.ServeMux], such as "POST /v1/payments/{id}".
+	Pattern string
+	// Bypass passes the requests through, unguarded.
+	Bypass bool
+	// Change sets what differs. It is not nil.
+	Change func(*semelhttp.Config)
+
+	source Source
+}
+
+// newRoute makes a route from what the file says about it.
+func newRoute(file string, raw rawRoute) (Route, error) {
+	r := Route{source: Source{kind: fromFile, name: file, line: raw.line}}
+	var over Config
+	var changes []func(Config, *semelhttp.Config)
+	for _, v := range raw.values {
+		s, known := find(v.name)
+		if err := unknownName(v.name, routeNames()); err != nil && !known {
+			return r, &SyntaxError{file, v.line, err.Error()}
+		}
+		var err error
+		switch {
+		case v.list && !s.List:
+			err = errOneValue
+		case v.name == "match":
+			r.Pattern = v.texts[0]
+		case v.name == "bypass":
+			r.Bypass, err = parseBool(v.texts[0])
+		case s.route == nil:
+			err = errors.New("a route cannot have its own")
+		default:
+			err = s.set(&over, v.texts)
+			changes = append(changes, s.route)
+		}
+		if err != nil {
+			return r, &ValueError{Setting: v.name, Source: Source{kind: fromFile, name: file, line: v.line}, Err: err}
+		}
+	}
+	if r.Pattern == "" {
+		return r, &ValueError{Setting: "routes", Source: r.source, Err: errors.New(`a route needs match, such as match: "POST /v1/payments"`)}
+	}
+	if r.Bypass && len(changes) > 0 {
+		return r, &ValueError{Setting: "bypass", Source: r.source, Err: errors.New("a route that is bypassed has no other settings")}
+	}
+	r.Change = func(h *semelhttp.Config) {
+		for _, change := range changes {
+			change(over, h)
+		}
+	}
+	return r, nil
+}
+
+// routeNames are the names that a route may have.
+func routeNames() []string {
+	names := []string{"match", "bypass"}
+	for _, s := range Settings() {
+		if s.route != nil {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// checkRoutes finds patterns that are no patterns and pairs that conflict, by
+// the rules of [http.ServeMux], and routes whose attempts would end before
+// their lease.
+func (c Config) checkRoutes() []error {
+	var errs []error
+	mux := http.NewServeMux()
+	for _, r := range c.Routes {
+		if err := register(mux, r.Pattern); err != nil {
+			errs = append(errs, &ValueError{Setting: "match", Source: r.source, Err: err})
+		}
+		h := semelhttp.Config{MaxRun: c.MaxRun}
+		r.Change(&h)
+		if h.MaxRun < c.Lease && c.MaxRun >= c.Lease {
+			errs = append(errs, &ValueError{
+				Setting: "max_run", Source: r.source,
+				Err: fmt.Errorf("%v is less than the lease of %v from %v", h.MaxRun, c.Lease, c.origin["lease"]),
+			})
+		}
+	}
+	return errs
+}
+
+// register adds a pattern to mux, which panics on a bad one.
+func register(mux *http.ServeMux, pattern string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	mux.Handle(pattern, http.NotFoundHandler())
+	return nil
+}

@@ -1,0 +1,228 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// Setting is one thing that can be set. Its name gives the name in the file
+// (max_body), the flag (--max-body) and the variable (SEMEL_MAX_BODY).
+type Setting struct {
+	// Name is the name in the file.
+	Name string
+	// Arg is what a value looks like, one word for the help.
+	Arg string
+	// Usage is one line for the help.
+	Usage string
+	// Default is the text that stands when nobody sets it.
+	Default string
+	// Bool marks a switch: its flag needs no value.
+	Bool bool
+	// List marks a setting with several values: a repeated flag, a YAML list,
+	// or one text with commas.
+	List bool
+
+	set   func(*Config, []string) error
+	route func(Config, *semelhttp.Config) // not nil when a route may differ
+}
+
+// Flag returns the name of the flag, without dashes.
+func (s Setting) Flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
+
+// Env returns the name of the environment variable.
+func (s Setting) Env() string { return envPrefix + strings.ToUpper(s.Name) }
+
+const (
+	envPrefix = "SEMEL_"
+	// EnvConfig names the file, like the flag --config.
+	EnvConfig = envPrefix + "CONFIG"
+)
+
+// Settings returns the table, in the order of the help.
+func Settings() []Setting {
+	return slices.Concat(wiring(), guarding(), lifetimes(), forwarding(), running())
+}
+
+// wiring settings say what is connected to what.
+func wiring() []Setting {
+	return []Setting{
+		{
+			Name: "upstream", Arg: "URL", Usage: "forward to this server: http://, https:// or h2c:// (required)",
+			set: one(parseUpstream, func(c *Config) **url.URL { return &c.Upstream }),
+		},
+		{
+			Name: "listen", Arg: "ADDR", Default: "127.0.0.1:8080", Usage: "serve clients on this address",
+			set: one(parseAddr, func(c *Config) *string { return &c.Listen }),
+		},
+		{
+			Name: "admin", Arg: "ADDR", Default: "127.0.0.1:8081",
+			Usage: "serve /livez, /readyz, /metrics and /version on this address; off for none",
+			set:   one(parseAdmin, func(c *Config) *string { return &c.Admin }),
+		},
+		{
+			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, or memory: which survives nothing",
+			set: one(parseText, func(c *Config) *string { return &c.Store }),
+		},
+	}
+}
+
+// guarding settings say what is guarded, and how.
+func guarding() []Setting {
+	return []Setting{
+		{
+			Name: "scope", Arg: "SCOPE", Default: "header:Authorization",
+			Usage: "who the caller is: header:NAME, cert, remote, or global (one space for all)",
+			set:   one(ParseScope, func(c *Config) *Scope { return &c.Scope }),
+		},
+		{
+			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all",
+			set:   one(semelhttp.ParsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
+			route: func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
+		},
+		{
+			Name: "lapsed", Arg: "POLICY", Default: "hold", Usage: "a retry of an attempt that never ended: hold (refuse) or rerun (may run twice)",
+			set:   one(parseLapsed, func(c *Config) *semel.Policy { return &c.Lapsed }),
+			route: func(c Config, h *semelhttp.Config) { h.Lapsed = c.Lapsed },
+		},
+		{
+			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",
+			set: many(parseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
+		},
+		{
+			Name: "optional", Bool: true, Default: "false", Usage: "let requests without a key through, unguarded",
+			set:   one(parseBool, func(c *Config) *bool { return &c.Optional }),
+			route: func(c Config, h *semelhttp.Config) { h.Optional = c.Optional },
+		},
+		{
+			Name: "methods", Arg: "LIST", Default: strings.Join(semelhttp.DefaultMethods(), ","), List: true, Usage: "methods that are guarded; others pass through",
+			set:   many(parseToken, func(c *Config) *[]string { return &c.Methods }),
+			route: func(c Config, h *semelhttp.Config) { h.Methods = c.Methods },
+		},
+		{
+			Name: "max_body", Arg: "SIZE", Default: "1MiB", Usage: "largest request body; a larger one is refused with 413",
+			set:   one(ParseSize, func(c *Config) *int64 { return &c.MaxBody }),
+			route: func(c Config, h *semelhttp.Config) { h.MaxBody = c.MaxBody },
+		},
+		{
+			Name: "max_response", Arg: "SIZE", Default: "1MiB", Usage: "largest response body that is kept; a retry of a larger one gets 410",
+			set:   one(ParseSize, func(c *Config) *int64 { return &c.MaxResponse }),
+			route: func(c Config, h *semelhttp.Config) { h.MaxResponse = c.MaxResponse },
+		},
+	}
+}
+
+// lifetimes settings say how long an attempt and its record live.
+func lifetimes() []Setting {
+	return []Setting{
+		{
+			Name: "lease", Arg: "DURATION", Default: "30s", Usage: "protection of a running attempt; renewed while it runs",
+			set: one(parsePositive, func(c *Config) *time.Duration { return &c.Lease }),
+		},
+		{
+			Name: "margin", Arg: "DURATION", Default: "2s", Usage: "waited after a lease before the attempt counts as lapsed",
+			set: one(ParseDuration, func(c *Config) *time.Duration { return &c.Margin }),
+		},
+		{
+			Name: "max_run", Arg: "DURATION", Default: "5m", Usage: "hard cap of one attempt",
+			set:   one(parsePositive, func(c *Config) *time.Duration { return &c.MaxRun }),
+			route: func(c Config, h *semelhttp.Config) { h.MaxRun = c.MaxRun },
+		},
+		{
+			Name: "retention", Arg: "DURATION", Default: "24h", Usage: "how long a kept response is replayed",
+			set:   one(parsePositive, func(c *Config) *time.Duration { return &c.Retention }),
+			route: func(c Config, h *semelhttp.Config) { h.Retention = c.Retention },
+		},
+	}
+}
+
+// forwarding settings say how requests travel.
+func forwarding() []Setting {
+	return []Setting{
+		{
+			Name: "upstream_timeout", Arg: "DURATION", Default: "60s", Usage: "wait for the upstream's whole answer; then the outcome is unknown",
+			set: one(parsePositive, func(c *Config) *time.Duration { return &c.UpstreamTimeout }),
+		},
+		{
+			Name: "upstream_host", Arg: "HOST", Usage: "send this Host to the upstream instead of the client's",
+			set: one(parseText, func(c *Config) *string { return &c.UpstreamHost }),
+		},
+		{
+			Name: "upstream_idle", Arg: "DURATION", Default: "1s", Usage: "keep unused upstream connections for this long; less than the upstream does",
+			set: one(parsePositive, func(c *Config) *time.Duration { return &c.UpstreamIdle }),
+		},
+		{
+			Name: "trust_forwarded", Bool: true, Default: "false", Usage: "keep the client's X-Forwarded-* fields: behind a proxy that sets them",
+			set: one(parseBool, func(c *Config) *bool { return &c.TrustForwarded }),
+		},
+		{
+			Name: "read_timeout", Arg: "DURATION", Default: "60s", Usage: "time in which a client must send a guarded request",
+			set: one(parsePositive, func(c *Config) *time.Duration { return &c.ReadTimeout }),
+		},
+		{
+			Name: "drain", Arg: "DURATION", Default: "30s", Usage: "on SIGTERM, let requests in flight end for this long",
+			set: one(ParseDuration, func(c *Config) *time.Duration { return &c.Drain }),
+		},
+	}
+}
+
+// running settings say what concerns the process.
+func running() []Setting {
+	return []Setting{
+		{
+			Name: "log_format", Arg: "FORMAT", Default: "text", Usage: "log to stderr as text or json",
+			set: one(parseLogFormat, func(c *Config) *string { return &c.LogFormat }),
+		},
+		{
+			Name: "log_level", Arg: "LEVEL", Default: "info", Usage: "log from this level: debug, info, warn, error",
+			set: one(parseLogLevel, func(c *Config) *logLevel { return &c.LogLevel }),
+		},
+		{
+			Name: "secret_file", Arg: "PATH",
+			Usage: "secret behind references and derived keys, at least 16 bytes; the same in every process",
+			set:   one(parseText, func(c *Config) *string { return &c.SecretFile }),
+		},
+	}
+}
+
+// one makes the setter of a single value.
+func one[T any](parse func(string) (T, error), field func(*Config) *T) func(*Config, []string) error {
+	return func(c *Config, values []string) error {
+		v, err := parse(values[len(values)-1])
+		if err == nil {
+			*field(c) = v
+		}
+		return err
+	}
+}
+
+// many makes the setter of a list.
+func many[T any](parse func(string) (T, error), field func(*Config) *[]T) func(*Config, []string) error {
+	return func(c *Config, values []string) error {
+		var list []T
+		for _, text := range values {
+			for part := range strings.SplitSeq(text, ",") {
+				v, err := parse(strings.TrimSpace(part))
+				if err != nil {
+					return err
+				}
+				list = append(list, v)
+			}
+		}
+		*field(c) = list
+		return nil
+	}
+}
+
+func find(name string) (Setting, bool) {
+	for _, s := range Settings() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}

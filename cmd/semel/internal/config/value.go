@@ -1,0 +1,172 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+type logLevel = slog.Level
+
+func parseText(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("the value is empty")
+	}
+	return s, nil
+}
+
+func parseBool(s string) (bool, error) {
+	switch s {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", s)
+}
+
+// parseToken reads a method or a field name (RFC 9110 section 5.6.2).
+func parseToken(s string) (string, error) {
+	const marks = "!#$%&'*+-.^_`|~"
+	for _, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && !strings.ContainsRune(marks, r) {
+			return "", fmt.Errorf("%q has %q, which no method or field name may have", s, r)
+		}
+	}
+	return parseText(s)
+}
+
+// ParseDuration reads a duration as Go writes it (300ms, 30s, 5m, 24h) or in
+// whole days (7d). It may be zero, but not negative.
+func ParseDuration(s string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	if digits, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(digits, 10, 32)
+		if err != nil || n > uint64(math.MaxInt64/day) {
+			return 0, fmt.Errorf("%q is not a duration such as 30s, 5m, 24h or 7d", s)
+		}
+		return time.Duration(n) * day, nil
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a duration such as 30s, 5m, 24h or 7d", s)
+	case d < 0:
+		return 0, fmt.Errorf("%q is negative", s)
+	}
+	return d, nil
+}
+
+func parsePositive(s string) (time.Duration, error) {
+	d, err := ParseDuration(s)
+	if err == nil && d == 0 {
+		err = fmt.Errorf("%q is not more than zero", s)
+	}
+	return d, err
+}
+
+// ParseSize reads a number of bytes, more than zero: 1024, 64KiB, 1MiB, 1GiB,
+// or decimal as in 1MB. The unit may have any case.
+func ParseSize(s string) (int64, error) {
+	digits := strings.TrimRight(strings.ToUpper(s), "KMGIB")
+	factor, ok := map[string]int64{
+		"": 1, "B": 1,
+		"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+		"KB": 1e3, "MB": 1e6, "GB": 1e9,
+	}[strings.ToUpper(s)[len(digits):]]
+	n, err := strconv.ParseUint(digits, 10, 63) // without a sign
+	if err != nil || !ok || n == 0 || int64(n) > math.MaxInt64/factor {
+		return 0, fmt.Errorf("%q is not a size such as 65536, 512KiB or 1MiB", s)
+	}
+	return int64(n) * factor, nil
+}
+
+// parseUpstream reads the base URL of the server that is guarded.
+func parseUpstream(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		if e := (*url.Error)(nil); errors.As(err, &e) {
+			err = e.Err // without the URL, which may hold a password
+		}
+		return nil, fmt.Errorf("not a URL: %w", err)
+	}
+	switch {
+	case u.User != nil: // first, so that no message repeats the password
+		return nil, errors.New("the URL has a user or password, which every process list would show")
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c":
+		return nil, fmt.Errorf("%q is not a URL that begins with http://, https:// or h2c://", s)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("%q names no host", s)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, fmt.Errorf("%q has a query or a fragment", s)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("%q has no port from 1 to 65535", s)
+		}
+	}
+	return u, nil
+}
+
+// parseAddr reads the address of a listener: host:port, :port, port 0 for any.
+func parseAddr(s string) (string, error) {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is not an address such as 127.0.0.1:8080", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("%q has no port from 0 to 65535", s)
+	}
+	return s, nil
+}
+
+// parseAdmin reads an address, or "off", which it returns as "".
+func parseAdmin(s string) (string, error) {
+	if s == "off" {
+		return "", nil
+	}
+	return parseAddr(s)
+}
+
+func anyPort(addr string) bool {
+	_, port, _ := net.SplitHostPort(addr) // checked by parseAddr
+	n, _ := strconv.Atoi(port)
+	return n == 0
+}
+
+func parseLapsed(s string) (semel.Policy, error) {
+	switch s {
+	case semel.Hold.String():
+		return semel.Hold, nil
+	case semel.Rerun.String():
+		return semel.Rerun, nil
+	case semel.Recover.String():
+		return 0, fmt.Errorf("%q %w", s, ErrNeedsCode)
+	}
+	return 0, fmt.Errorf("unknown policy %q: want hold or rerun", s)
+}
+
+func parseLogFormat(s string) (string, error) {
+	if s != "text" && s != "json" {
+		return "", fmt.Errorf("unknown format %q: want text or json", s)
+	}
+	return s, nil
+}
+
+func parseLogLevel(s string) (logLevel, error) {
+	for _, l := range []logLevel{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if strings.EqualFold(s, l.String()) {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown level %q: want debug, info, warn or error", s)
+}

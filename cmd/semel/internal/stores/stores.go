@@ -1,0 +1,143 @@
+// Package stores opens the store that a URL names. It is the one place of the
+// command that knows the kinds of stores.
+package stores
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/sqlitestore"
+)
+
+// Use says what a store is opened for. There is no zero Use.
+type Use uint8
+
+// The uses.
+const (
+	// Serve: requests are served. A store that does not exist is made, and
+	// nobody else may serve from it where the kind can tell.
+	Serve Use = iota + 1
+	// Look: an operator reads, beside a process that serves. Nothing is made.
+	Look
+	// Change: an operator writes, beside a process that serves. Nothing is made.
+	Change
+)
+
+// Options is what [Open] may be told.
+type Options struct {
+	// Use is required.
+	Use Use
+	// Logger is told what a store has to say. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// Opened is a store that must be closed.
+type Opened struct {
+	Store semel.Store
+	// Close gives everything back. It must be called once.
+	Close func() error
+	// Kind is the first word of the URL.
+	Kind string
+}
+
+// URLError says that a text names no store that the command can open.
+type URLError struct{ msg string }
+
+// Error says what is wrong. It repeats at most the kind, because a URL may hold
+// a password.
+func (e *URLError) Error() string { return e.msg }
+
+// kind is one kind of store.
+type kind struct {
+	name  string
+	usage string // how its URLs look
+	// check returns what is wrong with rest, the URL after the kind and the
+	// colon, or "".
+	check func(rest string) string
+	// open opens what rest names.
+	open func(ctx context.Context, rest string, opt Options) (*Opened, error)
+	// schema is what an empty store is made of; "" when there is nothing.
+	schema func() string
+}
+
+func kinds() []kind {
+	return []kind{
+		{name: "memory", usage: "memory:", check: checkMemory, open: openMemory, schema: func() string { return "" }},
+		{name: "sqlite", usage: "sqlite:PATH", check: checkSQLite, open: openSQLite, schema: sqlitestore.Schema},
+	}
+}
+
+// Usages lists how the URLs of the known kinds look.
+func Usages() []string {
+	var usages []string
+	for _, k := range kinds() {
+		usages = append(usages, k.usage)
+	}
+	return usages
+}
+
+// Open opens the store that url names. A [*URLError] says that url is wrong;
+// every other error says that the store cannot be opened, see [Hint].
+func Open(ctx context.Context, url string, opt Options) (*Opened, error) {
+	k, rest, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := k.open(ctx, rest, opt)
+	if err != nil {
+		return nil, err
+	}
+	opened.Kind = k.name
+	return opened, nil
+}
+
+// parse splits a URL into its kind and the rest, and checks both.
+func parse(url string) (k kind, rest string, err error) {
+	name, rest, found := strings.Cut(url, ":")
+	if !found && strings.ContainsAny(url, "./\\") {
+		return kind{}, "", &URLError{fmt.Sprintf("the store %q has no kind, did you mean %q?", url, "sqlite:"+url)}
+	}
+	if k, err = find(name); err != nil {
+		return kind{}, "", err
+	}
+	if !found {
+		return kind{}, "", &URLError{fmt.Sprintf("the store %q lacks its colon: write %s", name, k.usage)}
+	}
+	if _, params, found := strings.Cut(rest, "?"); found {
+		param, _, _ := strings.Cut(params, "=")
+		return kind{}, "", &URLError{fmt.Sprintf("unknown parameter %q: %s takes none", param, k.usage)}
+	}
+	if msg := k.check(rest); msg != "" {
+		return kind{}, "", &URLError{msg}
+	}
+	return k, rest, nil
+}
+
+// Schema returns the statements that make an empty store of a kind, for reading.
+func Schema(name string) (string, error) {
+	k, err := find(name)
+	if err != nil {
+		return "", err
+	}
+	text := k.schema()
+	if text == "" {
+		return "", &URLError{fmt.Sprintf("a store of kind %q has no schema", name)}
+	}
+	return text, nil
+}
+
+func find(name string) (kind, error) {
+	for _, k := range kinds() {
+		if k.name == name {
+			return k, nil
+		}
+	}
+	return kind{}, unknownKind(name)
+}
+
+func unknownKind(name string) error {
+	return &URLError{fmt.Sprintf("unknown kind of store %q: known are %s", name, strings.Join(Usages(), " and "))}
+}

@@ -1,0 +1,204 @@
+package stores
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+func TestURLsThatNameNoStore(t *testing.T) {
+	for _, row := range []struct{ url, want string }{
+		{"", `unknown kind of store "": known are memory: and sqlite:PATH`},
+		{"postgres://u:hunter2@h/db", `unknown kind of store "postgres": known are memory: and sqlite:PATH`},
+		{"SQLITE:x", `unknown kind of store "SQLITE": known are memory: and sqlite:PATH`},
+		{"semel.db", `the store "semel.db" has no kind, did you mean "sqlite:semel.db"?`},
+		{"memory", `the store "memory" lacks its colon: write memory:`},
+		{"memory:x", "nothing may follow memory:"},
+		{"memory:?max=1", `unknown parameter "max": memory: takes none`},
+		{"sqlite", `the store "sqlite" lacks its colon: write sqlite:PATH`},
+		{"sqlite:", "sqlite: needs the path of a file, such as sqlite:semel.db"},
+		{"sqlite:a.db?mode=ro", `unknown parameter "mode": sqlite:PATH takes none`},
+		{"sqlite:a.db?", `unknown parameter "": sqlite:PATH takes none`},
+		{"sqlite://a.db", "sqlite: takes a path and no host: write sqlite:semel.db or sqlite:/var/lib/semel/semel.db"},
+		{"sqlite::memory:", "sqlite: needs a file: write memory: for a store that survives nothing"},
+		{"sqlite:a\x00b", "sqlite: the path has a zero byte"},
+	} {
+		_, err := Open(t.Context(), row.url, Options{Use: Serve})
+		if urlErr := (*URLError)(nil); !errors.As(err, &urlErr) || err.Error() != row.want {
+			t.Errorf("%q: got %v, want %s", row.url, err, row.want)
+		}
+		if Hint(err) == "" {
+			t.Errorf("%q: no hint", row.url)
+		}
+	}
+}
+
+func TestMemoryIsForServingOnly(t *testing.T) {
+	opened, err := Open(t.Context(), "memory:", Options{Use: Serve})
+	if err != nil || opened.Kind != "memory" {
+		t.Fatalf("got %+v, %v", opened, err)
+	}
+	if err := opened.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, use := range []Use{Look, Change} {
+		if _, err := Open(t.Context(), "memory:", Options{Use: use}); !errors.As(err, new(*URLError)) {
+			t.Errorf("use %d: got %v, want a URLError", use, err)
+		}
+	}
+}
+
+// open opens a URL for the time of the test.
+func open(t *testing.T, url string, use Use) semel.Store {
+	t.Helper()
+	opened, err := Open(t.Context(), url, Options{Use: use})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := opened.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return opened.Store
+}
+
+func reserve(t *testing.T, s semel.Store, id string) semel.Record {
+	t.Helper()
+	rec, err := s.Reserve(t.Context(), semel.Reservation{
+		Key: semel.Key{Scope: "s", ID: id}, Token: semel.NewToken(), Lease: time.Minute, Retention: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// An operator reads and writes beside the process that serves; a second server
+// is refused.
+func TestSQLiteIsSharedWithOperators(t *testing.T) {
+	t.Chdir(t.TempDir())
+	served := open(t, "sqlite:semel.db", Serve) // relative
+	rec := reserve(t, served, "k")
+	path, err := filepath.Abs("semel.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := open(t, "sqlite:"+path, Look)
+	lister, _ := semel.As[semel.Lister](look)
+	var found []semel.Record
+	for r, err := range lister.List(t.Context(), semel.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, r)
+	}
+	if len(found) != 1 || found[0].Token != rec.Token {
+		t.Errorf("got %v, want the one reservation", found)
+	}
+	change := open(t, "sqlite:semel.db", Change)
+	if err := change.Release(t.Context(), rec.Key, rec.Token); err != nil {
+		t.Error(err)
+	}
+	if again := reserve(t, served, "k"); again.Fence <= rec.Fence {
+		t.Errorf("got fence %d after %d", again.Fence, rec.Fence)
+	}
+	_, err = Open(t.Context(), "sqlite:semel.db", Options{Use: Serve})
+	if err == nil || !strings.Contains(Hint(err), "stop") {
+		t.Errorf("a second server: got %v with hint %q", err, Hint(err))
+	}
+}
+
+func TestOperatorsMakeNothing(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, use := range []Use{Look, Change} {
+		_, err := Open(t.Context(), "sqlite:semel.db", Options{Use: use})
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(Hint(err), "semel proxy makes the file") {
+			t.Errorf("use %d: got %v with hint %q", use, err, Hint(err))
+		}
+	}
+	if left, _ := filepath.Glob("*"); len(left) != 0 {
+		t.Errorf("made %v", left)
+	}
+}
+
+func TestFilesThatAreNoStore(t *testing.T) {
+	t.Chdir(t.TempDir())
+	opened, err := Open(t.Context(), "sqlite:semel.db", Options{Use: Serve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile("semel.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := append([]byte(nil), whole...)
+	binary.BigEndian.PutUint32(newer[60:], 99) // user_version, see https://www.sqlite.org/fileformat.html
+	torn := append([]byte(nil), whole...)
+	copy(torn[100:], strings.Repeat("\xff", 200)) // the root of the schema
+	for _, row := range []struct {
+		name string
+		text []byte
+		hint string // a part; "" for no hint
+	}{
+		{"newer", newer, "a newer version of semel wrote this file"},
+		{"text", []byte(strings.Repeat("not a database\n", 100)), ""},
+		{"torn", torn, ""},
+		{"empty", nil, ""},
+	} {
+		if err := os.WriteFile(row.name, row.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range []Use{Serve, Look, Change} {
+			opened, err := Open(t.Context(), "sqlite:"+row.name, Options{Use: use})
+			if err == nil {
+				t.Errorf("%s, use %d: opened, %v", row.name, use, opened.Close())
+				continue
+			}
+			if errors.As(err, new(*URLError)) || !strings.Contains(Hint(err), row.hint) {
+				t.Errorf("%s, use %d: got %v with hint %q", row.name, use, err, Hint(err))
+			}
+		}
+		if after, _ := os.ReadFile(row.name); string(after) != string(row.text) {
+			t.Errorf("%s: the file was changed", row.name)
+		}
+	}
+}
+
+func TestSchema(t *testing.T) {
+	text, err := Schema("sqlite")
+	if err != nil || !strings.Contains(text, "CREATE TABLE") {
+		t.Errorf("got %q, %v", text, err)
+	}
+	for _, kind := range []string{"memory", "", "postgres"} {
+		if text, err := Schema(kind); err == nil {
+			t.Errorf("%q: got %q, want an error", kind, text)
+		}
+	}
+}
+
+// A URL that is accepted names its kind, and the rest has no parameters.
+func FuzzParse(f *testing.F) {
+	for _, url := range []string{"memory:", "sqlite:a.db", "sqlite:/a?b=c", "sqlite::memory:", "a:b", ":", "sqlite:\x00"} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		k, rest, err := parse(url)
+		if err != nil {
+			return
+		}
+		if k.name+":"+rest != url || strings.ContainsAny(rest, "?\x00") || k.name == "sqlite" && rest == "" {
+			t.Fatalf("%q: accepted as %s with %q", url, k.name, rest)
+		}
+	})
+}

@@ -27,6 +27,8 @@ func TestParseKeyTakesWhatClientsSend(t *testing.T) {
 		`a\b`:                                                    `a\b`,
 		`"a\\b"`:                                                 `a\b`,
 		`"a\"b"`:                                                 `a"b`,
+		`"\\"`:                                                   `\`,
+		`"\""`:                                                   `"`,
 		`"\"\\\""`:                                               `"\"`,
 		`"8e03978e-40d5-43dd-bc93-6894a57f9324"`:                 "8e03978e-40d5-43dd-bc93-6894a57f9324",
 		" \t order-1\t ":                                         "order-1",

@@ -25,16 +25,15 @@ func (c *canonicalizer) multipart(body []byte, contentType string) bool {
 		return false
 	}
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
-	for range maxParts {
+	for n := 0; ; n++ {
 		part, err := reader.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return true
 		}
-		if err != nil || !c.part(part) {
+		if err != nil || n == maxParts || !c.part(part) {
 			return false
 		}
 	}
-	return false
 }
 
 // framed reports whether body begins with the boundary and has nothing but

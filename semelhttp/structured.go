@@ -42,11 +42,11 @@ func cutString(s string) (text, rest string, ok bool) {
 		return "", s, false
 	}
 	var unescaped []byte
-	start := 1 // of what is not in unescaped yet
+	start := 1 // of what is not in unescaped yet; 1 until an escape comes
 	for i := 1; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '"':
-			if unescaped == nil {
+			if start == 1 {
 				return s[1:i], s[i+1:], true
 			}
 			return string(append(unescaped, s[start:i]...)), s[i+1:], true

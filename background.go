@@ -9,7 +9,8 @@ import (
 // await runs f and waits for it, but not for longer than timeout. f is never
 // cancelled: a driver that abandons a write leaves its outcome unknown. When
 // the wait ends early it returns ErrTimeout, f goes on in a goroutine that the
-// engine owns, and late, when not nil, gets its result.
+// engine owns, and late, when not nil, gets its result. After Close there are
+// no such goroutines: f then runs in the caller's and takes its time.
 func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -17,9 +18,6 @@ func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late fu
 	}
 	var none T
 	if e.immediate {
-		if e.isClosed() {
-			return none, ErrClosed
-		}
 		return f()
 	}
 	done := make(chan result, 1)
@@ -33,7 +31,7 @@ func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late fu
 		}
 	})
 	if !started {
-		return none, ErrClosed
+		return f()
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
@@ -70,32 +68,33 @@ func (e *Engine) isClosed() bool {
 	}
 }
 
-// inBackground calls retry in a goroutine that Close waits for. It does nothing
-// when the engine is closed.
+// inBackground calls retry in a goroutine that Close waits for. When the engine
+// is closed it tries once, here.
 func (e *Engine) inBackground(give <-chan struct{}, within time.Duration, try func() bool) {
-	e.goOwned(func() { e.retry(give, within, try) })
+	if !e.goOwned(func() { e.retry(give, within, try) }) {
+		try()
+	}
 }
 
 // retry calls try, with pauses that grow from 50 ms to 5 s, until it reports
 // true, within has passed, or give is closed: e.stop for what a close may leave
-// to the lease, e.quit.Done() for what it must wait for. It reports whether try
-// succeeded.
-func (e *Engine) retry(give <-chan struct{}, within time.Duration, try func() bool) bool {
+// to the lease, e.quit.Done() for what it must wait for.
+func (e *Engine) retry(give <-chan struct{}, within time.Duration, try func() bool) {
 	deadline := time.Now().Add(within)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		if try() {
-			return true
+			return
 		}
 		wait := min(pause, time.Until(deadline))
 		if wait <= 0 {
-			return false
+			return
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-give:
 			timer.Stop()
-			return false
+			return
 		}
 	}
 }
@@ -106,9 +105,10 @@ const (
 )
 
 // Close ends the engine. From now on Begin returns [ErrClosed]. Attempts that
-// still run have their lease ended and their handler's context cancelled with
-// cause ErrClosed: serve them to the end first, as [net/http.Server.Shutdown]
-// does. Close then waits for everything the engine started, above all for
+// still run have their lease ended, the margin left, and their handler's context
+// cancelled with cause ErrClosed: serve them to the end first, as
+// [net/http.Server.Shutdown] does. What they complete all the same is stored.
+// Close then waits for everything the engine started, above all for
 // responses that are not stored yet, until ctx ends; it then gives up on them
 // and returns ctx's error. A second call waits as the first.
 func (e *Engine) Close(ctx context.Context) error {

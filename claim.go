@@ -6,7 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"sync"
+	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,13 +47,22 @@ type Claim struct {
 	retention time.Duration
 	attempt   attempt
 	room      attemptContext // for the first Attach
+	standing  atomic.Uint32  // open, abandoned, ...
+	wish      atomic.Uint32  // the disposition that Settle was told, plus one
+}
 
-	mu      sync.Mutex
-	settled bool
-	how     Disposition // how it was settled
-	inTx    bool        // settled by CompleteIn, which only the caller's commit makes true
-	wish    Disposition
-	wished  bool
+// The standings of a claim: whether its methods have ended it, and how.
+const (
+	open uint32 = iota
+	abandoned
+	kept
+	keptInTx // by CompleteIn, which only the caller's commit makes true
+	freed
+)
+
+// Format implements [fmt.Formatter], so that no verb prints the key.
+func (c *Claim) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "claim:%s/%d", c.engine.Ref(c.record.Key), c.record.Fence)
 }
 
 // Key returns the key of the slot.
@@ -86,36 +96,37 @@ func (c *Claim) DerivedKey(step string) string {
 
 // Settle tells the transport how to end the attempt when the handler returns,
 // whatever the response looks like. The last call counts. It writes nothing.
-func (c *Claim) Settle(d Disposition) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wish, c.wished = d, true
-}
+func (c *Claim) Settle(d Disposition) { c.wish.Store(uint32(d) + 1) }
 
 // Settlement returns what Settle was told, and whether it was called.
 func (c *Claim) Settlement() (Disposition, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.wish, c.wished
+	wish := c.wish.Load()
+	if wish == 0 {
+		return Unknown, false
+	}
+	return Disposition(wish - 1), true //nolint:gosec // it was one
 }
 
 // Settled reports whether the claim has been ended by its methods, and how.
 // After CompleteIn it is (Keep, true) although the caller's transaction may
 // still roll back: ask Confirm.
 func (c *Claim) Settled() (how Disposition, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.how, c.settled
+	switch c.standing.Load() {
+	case open:
+		return Unknown, false
+	case kept, keptInTx:
+		return Keep, true
+	case freed:
+		return Free, true
+	}
+	return Unknown, true
 }
 
 // settle marks the claim ended, once.
-func (c *Claim) settle(how Disposition, inTx bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.settled {
+func (c *Claim) settle(how uint32) error {
+	if !c.standing.CompareAndSwap(open, how) {
 		return ErrSettled
 	}
-	c.settled, c.how, c.inTx = true, how, inTx
 	return nil
 }
 
@@ -125,21 +136,22 @@ func (c *Claim) settle(how Disposition, inTx bool) error {
 // ErrLost means that another attempt, or an operator, has ended the slot: do
 // not send r, answer what [Claim.Confirm] finds. ErrNotStored means that the
 // store did not take r within Config.CompleteTimeout: the effect has happened,
-// so r is still the true answer; the engine goes on trying in the background
-// until the attempt's MaxRun is over. ErrSettled: the claim was ended before.
+// so r is still the true answer; unless it could not be sealed, the engine goes
+// on trying in the background for as long as MaxRun, and keeps the lease while
+// it can. ErrSettled: the claim was ended before.
 func (c *Claim) Complete(ctx context.Context, r Response) error {
-	if err := c.settle(Keep, false); err != nil {
+	if err := c.settle(kept); err != nil {
 		return err
 	}
-	defer c.engine.running.remove(c)
 	return c.engine.complete(ctx, c, r)
 }
 
 // CompleteIn completes through in, the caller's open transaction, so that the
 // record and the business writes commit or vanish together. It counts as
-// settled from then on. After an error roll the transaction back.
+// settled from then on, and its lease is kept until Confirm or Abandon. After
+// an error roll the transaction back.
 func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error {
-	if err := c.settle(Keep, true); err != nil {
+	if err := c.settle(keptInTx); err != nil {
 		return err
 	}
 	sealed, err := c.engine.seal(c.record.Key, r)
@@ -147,7 +159,7 @@ func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error 
 		return err
 	}
 	ctx, end := c.engine.observe(ctx, StepComplete, c.record.Key)
-	err = in.Complete(ctx, c.completion(sealed))
+	err = in.Complete(context.WithoutCancel(ctx), c.completion(sealed))
 	end(Event{Count: 1, Err: err})
 	if err != nil && !errors.Is(err, ErrLost) {
 		err = &StoreError{StepComplete, err}
@@ -162,21 +174,23 @@ func (c *Claim) completion(sealed Response) Completion {
 // Release says that nothing happened: the slot is free at once. ErrLost means
 // that it was not this claim's any more, which a caller may ignore.
 func (c *Claim) Release(ctx context.Context) error {
-	if err := c.settle(Free, false); err != nil {
+	if err := c.settle(freed); err != nil {
 		return err
 	}
-	defer c.engine.running.remove(c)
+	c.engine.running.remove(c)
 	return c.engine.release(ctx, c)
 }
 
 // Abandon says that the outcome is not known: the lease ends at once, so that
 // the policy for lapsed attempts applies without waiting. It never fails: when
-// the store does not take it, the lease ends by itself.
+// the store does not take it, the lease ends by itself. It does nothing to a
+// claim that was ended before, and ends one of CompleteIn whose transaction was
+// not confirmed: if that has committed, the response stands.
 func (c *Claim) Abandon(ctx context.Context) {
-	if c.settle(Unknown, false) != nil {
+	if c.settle(abandoned) != nil && !c.standing.CompareAndSwap(keptInTx, abandoned) {
 		return
 	}
-	defer c.engine.running.remove(c)
+	c.engine.running.remove(c) // first, so that no renewal undoes it
 	c.engine.abandon(ctx, c)
 }
 
@@ -188,13 +202,11 @@ func (c *Claim) Abandon(ctx context.Context) {
 // again.
 func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 	out, err := c.engine.confirm(ctx, c)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil && c.inTx && out.Kind == Reserved { // rolled back
-		c.settled, c.how, c.inTx = false, Unknown, false
-		return out, nil
-	}
-	if c.settled {
+	switch {
+	case err != nil: // nothing is known, so nothing changes
+	case out.Kind == Reserved:
+		c.standing.CompareAndSwap(keptInTx, open) // rolled back
+	case c.standing.CompareAndSwap(keptInTx, kept):
 		c.engine.running.remove(c)
 	}
 	return out, err

@@ -45,6 +45,9 @@ type attemptContext struct {
 	cancel context.CancelCauseFunc
 }
 
+// String keeps fmt from printing what the context holds.
+func (a *attemptContext) String() string { return "semel.Claim.Attach" }
+
 func (a *attemptContext) Deadline() (time.Time, bool) {
 	return a.claim.attempt.started.Add(a.claim.attempt.maxRun), true
 }

@@ -50,10 +50,11 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 	var again *retryableError
 	switch {
 	case errors.As(err, &again):
-		if rerr := c.Release(ctx); rerr != nil && !errors.Is(rerr, ErrSettled) {
-			return Result[T]{}, errors.Join(err, rerr)
+		rerr := c.Release(ctx)
+		if rerr == nil || errors.Is(rerr, ErrSettled) || errors.Is(rerr, ErrLost) {
+			return Result[T]{}, err
 		}
-		return Result[T]{}, err
+		return Result[T]{}, errors.Join(err, rerr)
 	case err != nil:
 		return Result[T]{}, err
 	}

@@ -1,6 +1,7 @@
 package semel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,8 +36,10 @@ type Config struct {
 	// Default 5 min, at least Lease.
 	MaxRun time.Duration
 	// Retention is how long a kept response is replayed, counted from the
-	// reservation. Default 24 h. It must exceed the time for which clients
-	// retry: after it, the key runs again. A Call may say otherwise.
+	// reservation. Default 24 h or MaxRun, whichever is longer; at least
+	// MaxRun, as a slow attempt's response would be over before it was kept.
+	// It must exceed the time for which clients retry: after it, the key runs
+	// again. A Call may say otherwise.
 	Retention time.Duration
 	// ReserveTimeout bounds a reserve, its repetition included; then Begin
 	// fails. Default 2 s.
@@ -70,13 +73,14 @@ type Config struct {
 type Call struct {
 	Key         Key
 	Fingerprint Fingerprint
-	// Retention, when more than zero, replaces Config.Retention.
+	// Retention, when more than zero, replaces Config.Retention. What is less
+	// than the attempt's MaxRun counts as MaxRun.
 	Retention time.Duration
 	// MaxRun, when more than zero, replaces Config.MaxRun.
 	MaxRun time.Duration
 	// Lapsed, when not zero, replaces Config.Lapsed and Config.Recover.
 	Lapsed Policy
-	// Recover belongs to Lapsed.
+	// Recover belongs to Lapsed; needed if and only if Lapsed is Recover.
 	Recover RecoverFunc
 }
 
@@ -115,23 +119,23 @@ func New(store Store, cfg Config) (*Engine, error) {
 }
 
 func (c Config) withDefaults() (Config, error) {
+	c.Lease = cmp.Or(c.Lease, DefaultLease)
+	c.MaxRun = cmp.Or(c.MaxRun, max(DefaultMaxRun, c.Lease))
+	c.Retention = cmp.Or(c.Retention, max(DefaultRetention, c.MaxRun))
+	c.ReserveTimeout = cmp.Or(c.ReserveTimeout, DefaultReserveTimeout)
+	c.CompleteTimeout = cmp.Or(c.CompleteTimeout, DefaultCompleteTimeout)
 	for _, d := range []struct {
-		name  string
-		field *time.Duration
-		def   time.Duration
-		least time.Duration
+		name       string
+		got, least time.Duration
 	}{
-		{"Lease", &c.Lease, DefaultLease, time.Second},
-		{"MaxRun", &c.MaxRun, max(DefaultMaxRun, c.Lease), c.Lease},
-		{"Retention", &c.Retention, DefaultRetention, time.Second},
-		{"ReserveTimeout", &c.ReserveTimeout, DefaultReserveTimeout, time.Millisecond},
-		{"CompleteTimeout", &c.CompleteTimeout, DefaultCompleteTimeout, time.Millisecond},
+		{"Lease", c.Lease, time.Second},
+		{"MaxRun", c.MaxRun, c.Lease},
+		{"Retention", c.Retention, c.MaxRun},
+		{"ReserveTimeout", c.ReserveTimeout, time.Millisecond},
+		{"CompleteTimeout", c.CompleteTimeout, time.Millisecond},
 	} {
-		if *d.field == 0 {
-			*d.field = d.def
-		}
-		if *d.field < d.least {
-			return c, fmt.Errorf("semel: Config.%s is %v, less than %v", d.name, *d.field, d.least)
+		if d.got < d.least {
+			return c, fmt.Errorf("semel: Config.%s is %v, less than %v", d.name, d.got, d.least)
 		}
 	}
 	switch {
@@ -166,14 +170,19 @@ func (e *Engine) Ref(key Key) string {
 // Store returns the store the engine was made with.
 func (e *Engine) Store() Store { return e.store }
 
+// Format implements [fmt.Formatter], so that no verb prints the secret.
+func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s", e.cfg.Owner) }
+
 // Begin reserves the slot of call or says why it cannot. An error means that
 // nothing is known about the slot: the store failed or did not answer in time
-// ([*StoreError]), the kept response cannot be read ([ErrDamaged]), the key is
-// invalid, or the engine is closed. The caller must
-// then refuse the request and may not run it.
+// ([*StoreError]), the kept response cannot be read ([ErrDamaged]), what a
+// recovery hook found is not stored yet ([ErrNotStored]), the call is invalid,
+// or the engine is closed ([ErrClosed]). The caller must then refuse the
+// request and may not run it.
 //
 // ctx gives values and says whether the caller is still there before the
-// reserve; cancelling it later has no effect on the attempt.
+// reserve; cancelling it later has no effect on the attempt. Its values may be
+// read after Begin has returned, by a step that is late.
 func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 	if err := call.Key.Validate(); err != nil {
 		return Outcome{}, err
@@ -182,19 +191,20 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 		return Outcome{}, err
 	}
 	policy, hook := e.cfg.Lapsed, e.cfg.Recover
-	if call.Lapsed != 0 {
+	if call.Lapsed != 0 || call.Recover != nil {
 		policy, hook = call.Lapsed, call.Recover
 		if err := checkPolicy(policy, hook); err != nil {
 			return Outcome{}, err
 		}
 	}
+	maxRun := or(call.MaxRun, e.cfg.MaxRun)
 	r := Reservation{
 		Key:         call.Key,
 		Fingerprint: call.Fingerprint,
 		Token:       NewToken(),
 		Lease:       e.cfg.Lease,
 		Margin:      e.cfg.Margin,
-		Retention:   or(call.Retention, e.cfg.Retention),
+		Retention:   max(or(call.Retention, e.cfg.Retention), maxRun),
 		TakeOver:    policy != Hold,
 		Owner:       e.cfg.Owner,
 	}
@@ -203,29 +213,19 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Record: held, Lapsed: held.Lapsed}
-	switch decide(held, r, policy) {
-	case runs:
-		out.Kind, out.Lapsed = Reserved, false
-		out.Claim = e.claim(held, start, r.Retention, or(call.MaxRun, e.cfg.MaxRun))
-	case asks:
-		return e.recoverLapsed(ctx, hook, e.claim(held, start, r.Retention, or(call.MaxRun, e.cfg.MaxRun)))
-	case replays:
-		out.Kind = Replay
-		out.Record.Response, err = e.open(call.Key, held.Response)
-		if err != nil {
-			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-	case waits:
-		out.Kind, out.Lapsed = InFlight, false
-	case unknown:
-		out.Kind = InFlight
-	case refuses:
-		out.Kind, out.Lapsed = Conflict, false
-	case broken:
-		return Outcome{}, &StoreError{StepReserve, fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)}
+	verdict := decide(held, r, policy)
+	if verdict != runs && verdict != asks {
+		return e.answer(verdict, held)
 	}
-	return out, nil
+	c := e.claim(held, start, r.Retention, maxRun)
+	if c == nil {
+		e.undo(ctx, r, held.Lapses > 0)
+		return Outcome{}, ErrClosed
+	}
+	if verdict == asks {
+		return e.recoverLapsed(ctx, hook, c)
+	}
+	return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
 }
 
 func or(d, def time.Duration) time.Duration {
@@ -235,45 +235,74 @@ func or(d, def time.Duration) time.Duration {
 	return def
 }
 
-// reserve runs the store's Reserve within the timeout and repeats it once with
-// the same token. When the result stays unknown it releases in the background
-// what may have been reserved.
+// answer is the outcome for a slot that is not the caller's. Only a replay
+// shows the kept response.
+func (e *Engine) answer(v verdict, held Record) (Outcome, error) {
+	out := Outcome{Record: held}
+	out.Record.Response = Response{}
+	switch v {
+	case replays:
+		opened, err := e.open(held.Key, held.Response)
+		if err != nil {
+			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		out.Kind, out.Record.Response = Replay, opened
+	case waits:
+		out.Kind = InFlight
+	case unknown:
+		out.Kind, out.Lapsed = InFlight, true
+	case refuses:
+		out.Kind = Conflict
+	case runs, asks, broken:
+		return Outcome{}, &StoreError{StepReserve, fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)}
+	}
+	return out, nil
+}
+
+// reserve runs the store's Reserve.
 func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
+	if e.isClosed() {
+		return Record{}, ErrClosed
+	}
 	if !e.immediate || e.cfg.Observe != nil {
 		return e.reserveWithin(ctx, r)
 	}
-	if e.isClosed() { // else there is nothing to wait for, and nobody to tell
-		return Record{}, &StoreError{StepReserve, ErrClosed}
-	}
-	held, err := e.store.Reserve(ctx, r)
+	held, err := e.store.Reserve(ctx, r) // nothing to wait for, and nobody to tell
 	if err != nil {
 		return Record{}, &StoreError{StepReserve, err}
 	}
 	return held, nil
 }
 
+// reserveWithin waits for no longer than the timeout and tries twice with the
+// same token. When the result stays unknown it takes back in the background
+// what may have been reserved.
 func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record, err error) {
 	ctx, end := e.observe(ctx, StepReserve, r.Key)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 
-	deadline := time.Now().Add(e.cfg.ReserveTimeout)
+	start := time.Now()
+	deadline := start.Add(e.cfg.ReserveTimeout)
 	for try := 1; ; try++ {
 		held, err = await(e, time.Until(deadline), func() (Record, error) {
 			return e.store.Reserve(context.WithoutCancel(ctx), r)
 		}, func(late Record, err error) {
-			if err == nil && late.Token == r.Token {
-				e.retry(e.stop, r.Lease, e.releaser(ctx, r))
+			if err != nil || late.Token == r.Token {
+				e.retry(e.stop, r.Lease, e.takeBack(ctx, r, err != nil || late.Lapses > 0, true))
 			}
 		})
-		if err == nil || try == 2 || errors.Is(err, ErrClosed) || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
+		if err == nil || try == 2 || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
 			break
 		}
+	}
+	if err == nil && held.Token == r.Token && elapsed(start, time.Now())+e.tick() >= r.Lease {
+		err = ErrTimeout // it is ours, but nothing of the lease is left to run under
 	}
 	if err == nil {
 		return held, nil
 	}
-	if !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
-		e.undo(ctx, r)
+	if !errors.Is(err, ErrFull) {
+		e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, true, false))
 	}
 	return Record{}, &StoreError{StepReserve, err}
 }
@@ -296,14 +325,29 @@ func kindOf(held Record, r Reservation, err error) Kind {
 	return 0
 }
 
-// undo releases, in the background, a reservation that may have happened
-// although its caller was told that it failed. It tries until the lease would
-// have ended: ErrLost may mean that the reservation is not there yet.
-func (e *Engine) undo(ctx context.Context, r Reservation) {
-	e.inBackground(e.stop, r.Lease, e.releaser(ctx, r))
+// undo gives back, in the background, a reservation under which nothing ran.
+func (e *Engine) undo(ctx context.Context, r Reservation, tookOver bool) {
+	e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, tookOver, true))
 }
 
-func (e *Engine) releaser(ctx context.Context, r Reservation) func() bool {
+// takeBack returns a func that ends a reservation under which nothing ran, and
+// reports whether that is done. arrived says that the reservation is known to
+// have been made; if not, ErrLost may mean that it is still to come.
+//
+// One that took over a lapsed attempt, or may have, is not released: the slot
+// would forget that an outcome is unknown, and the next attempt would run
+// without asking (I7). Its lease is ended instead.
+func (e *Engine) takeBack(ctx context.Context, r Reservation, tookOver, arrived bool) func() bool {
 	ctx = context.WithoutCancel(ctx)
-	return func() bool { return e.store.Release(ctx, r.Key, r.Token) == nil }
+	return func() bool {
+		if !tookOver || !r.TakeOver {
+			err := e.store.Release(ctx, r.Key, r.Token)
+			return err == nil || arrived && errors.Is(err, ErrLost)
+		}
+		if e.renewer == nil {
+			return true // the lease ends by itself
+		}
+		lost, err := e.renewer.Renew(ctx, 0, []Holder{{r.Key, r.Token}})
+		return err == nil && (arrived || len(lost) == 0)
+	}
 }

@@ -95,15 +95,25 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim) 
 		e.cfg.Logger.WarnContext(ctx, "the outcome of a lapsed attempt could not be recovered",
 			"ref", e.Ref(held.Key), "fence", held.Fence, "err", err)
 	}
+	if _, settled := c.Settled(); settled {
+		return e.reread(ctx, c) // the hook ended the claim by itself
+	}
 	switch found.Verdict {
 	case Executed:
-		if err := c.Complete(ctx, found.Response); err != nil {
+		err := c.Complete(ctx, found.Response)
+		if errors.Is(err, ErrLost) {
+			return e.reread(ctx, c)
+		}
+		if err != nil {
 			return Outcome{}, err
 		}
 		held.State, held.Response = StateCompleted, found.Response
 		return Outcome{Kind: Replay, Record: held}, nil
 	case NotExecuted:
-		return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
+		if e.running.ended(c) == nil {
+			return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
+		}
+		// The reservation is lost: what the hook saw may be true no more.
 	case StillUnknown:
 	}
 	c.Abandon(ctx)
@@ -111,19 +121,31 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim) 
 	return Outcome{Kind: InFlight, Lapsed: true, Record: held}, nil
 }
 
+// reread answers with what has become of the slot of a claim that cannot be
+// given to the caller.
+func (e *Engine) reread(ctx context.Context, c *Claim) (Outcome, error) {
+	out, err := c.Confirm(ctx)
+	if out.Kind == Reserved { // by this claim still, which nobody will end
+		c.Abandon(ctx)
+		out.Kind, out.Lapsed, out.Record.Lapsed = InFlight, true, true
+	}
+	return out, err
+}
+
+var errNoAnswer = errors.New("semel: the recovery hook did not return")
+
 func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim) (found Recovery, err error) {
 	if hook == nil {
 		return Recovery{}, nil
 	}
 	ctx, end := e.observe(ctx, StepRecover, c.record.Key)
+	err = errNoAnswer // until it has returned: a panic goes on, with its stack
 	defer func() {
-		if p := recover(); p != nil { // an unknown outcome must stay held
+		c.Detach()
+		if errors.Is(err, errNoAnswer) {
 			c.Abandon(ctx)
-			panic(p)
 		}
 		end(Event{Count: 1, Err: err})
 	}()
-	ctx = c.Attach(ctx)
-	defer c.Detach()
-	return hook(ctx, c.record)
+	return hook(c.Attach(ctx), c.record)
 }

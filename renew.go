@@ -2,7 +2,6 @@ package semel
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -11,10 +10,10 @@ import (
 // so that beginning and ending an attempt allocates nothing. One goroutine
 // watches them while there are any.
 type attempts struct {
-	mu       sync.Mutex
-	first    *Claim
-	watched  bool // the watching goroutine runs
-	renewing bool // a renewal is under way
+	mu      sync.Mutex
+	first   *Claim
+	watched bool // the watching goroutine runs
+	closed  bool // nothing is listed any more
 }
 
 // attempt is a claim's place in the list. attempts.mu guards it, except for
@@ -25,24 +24,26 @@ type attempt struct {
 	started    time.Time // before the reserve was sent
 	maxRun     time.Duration
 	renewed    time.Time       // before the last good reserve or renewal was sent
+	asked      time.Time       // when the last renewal was sent, answered or not
 	ended      error           // why the attempt must stop; nil while it may run
 	context    *attemptContext // while it is attached
 }
 
-// left is how much of the hard cap is left.
-func (a *attempt) left() time.Duration { return a.maxRun - elapsed(a.started) }
-
 // elapsed is the larger of the monotonic and the wall clock's progress: the
 // monotonic clock stands still while a virtual machine is suspended
 // (golang/go#24595), and the lease does not.
-func elapsed(since time.Time) time.Duration {
-	now := time.Now()
+func elapsed(since, now time.Time) time.Duration {
 	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
 }
 
-func (a *attempts) add(e *Engine, c *Claim) {
+// add lists the attempt of a fresh claim. It reports false when the engine was
+// closed meanwhile: nobody would watch the attempt, so it may not run.
+func (a *attempts) add(e *Engine, c *Claim) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.closed {
+		return false
+	}
 	c.attempt.listed = true
 	c.attempt.next = a.first
 	if a.first != nil {
@@ -52,11 +53,17 @@ func (a *attempts) add(e *Engine, c *Claim) {
 	if !a.watched {
 		a.watched = e.goOwned(e.watch)
 	}
+	return true
 }
 
 func (a *attempts) remove(c *Claim) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.unlist(c)
+}
+
+// unlist takes an attempt off the list, if it is on. The caller holds mu.
+func (a *attempts) unlist(c *Claim) {
 	at := &c.attempt
 	if !at.listed {
 		return
@@ -86,21 +93,29 @@ func (a *attempts) attach(c *Claim, ctx *attemptContext) {
 	}
 }
 
-// end stops an attempt. The caller holds mu.
-func (a *attempt) end(cause error) {
-	if a.ended != nil {
-		return
-	}
-	a.ended = cause
-	if a.context != nil {
-		a.context.end(cause)
+// end stops an attempt. It is not listed any more: a claim that is forgotten
+// leaves nothing behind. The caller holds mu.
+func (a *attempts) end(c *Claim, cause error) {
+	a.unlist(c)
+	c.attempt.ended = cause
+	if c.attempt.context != nil {
+		c.attempt.context.end(cause)
 	}
 }
 
-// watch looks at every attempt each sixth of a lease. It ends when none is left.
+// ended returns why the attempt must stop, or nil.
+func (a *attempts) ended(c *Claim) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.attempt.ended
+}
+
+// tick is the time between two looks at the running attempts.
+func (e *Engine) tick() time.Duration { return e.cfg.Lease / 6 }
+
+// watch looks at every attempt at each tick. It ends when none is left.
 func (e *Engine) watch() {
-	tick := e.cfg.Lease / 6
-	ticker := time.NewTicker(tick)
+	ticker := time.NewTicker(e.tick())
 	defer ticker.Stop()
 	for {
 		select {
@@ -108,7 +123,7 @@ func (e *Engine) watch() {
 			return
 		case <-ticker.C:
 		}
-		due, idle := e.running.look(e.cfg.Lease, tick, e.renewer != nil)
+		due, idle := e.running.look(e.cfg.Lease, e.tick(), e.renewer != nil)
 		if idle {
 			return
 		}
@@ -122,28 +137,31 @@ func (e *Engine) watch() {
 // idle is true, and the watch is over, when there is no attempt.
 //
 // An owner that could not renew stops before its lease ends, at the last look
-// that comes in time; the store's margin comes on top.
+// that comes in time; the store's margin comes on top. A renewal that hangs is
+// not waited for: after a third of a lease the next one is sent beside it.
 func (a *attempts) look(lease, tick time.Duration, renewable bool) (due []*Claim, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := time.Now()
+	var next *Claim
+	for c := a.first; c != nil; c = next {
+		next = c.attempt.next
+		at := &c.attempt
+		since := elapsed(at.renewed, now)
+		switch {
+		case elapsed(at.started, now) >= at.maxRun:
+			a.end(c, ErrOverran)
+		case since+tick >= lease:
+			a.end(c, ErrLost)
+		case renewable && since >= lease/3 && elapsed(at.asked, now) >= lease/3:
+			at.asked = now
+			due = append(due, c)
+		}
+	}
 	if a.first == nil {
 		a.watched = false
 		return nil, true
 	}
-	for c := a.first; c != nil; c = c.attempt.next {
-		at := &c.attempt
-		since := elapsed(at.renewed)
-		switch {
-		case at.ended != nil:
-		case at.left() <= 0:
-			at.end(ErrOverran)
-		case since+tick > lease:
-			at.end(ErrLost)
-		case renewable && since >= lease/3 && !a.renewing:
-			due = append(due, c)
-		}
-	}
-	a.renewing = a.renewing || len(due) > 0
 	return due, false
 }
 
@@ -151,11 +169,6 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due []*Claim
 const renewBatch = 1000
 
 func (e *Engine) renew(due []*Claim) {
-	defer func() {
-		e.running.mu.Lock()
-		defer e.running.mu.Unlock()
-		e.running.renewing = false
-	}()
 	for len(due) > 0 {
 		n := min(len(due), renewBatch)
 		e.renewSome(due[:n])
@@ -170,38 +183,60 @@ func (e *Engine) renewSome(claims []*Claim) {
 		holders[i] = Holder{c.record.Key, c.record.Token}
 	}
 	sent := time.Now()
-	lost, err := e.renewer.Renew(ctx, e.cfg.Lease, holders)
-	end(Event{Count: len(claims), Lost: len(lost), Err: err})
-	if err != nil { // the next look tries again, or ends the attempts
+	gone, err := e.renewer.Renew(ctx, e.cfg.Lease, holders)
+	end(Event{Count: len(claims), Lost: len(gone), Err: err})
+	if err != nil {
 		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", len(claims), "err", err)
-		return
 	}
-	gone := make(map[Token]bool, len(lost))
-	for _, t := range lost {
-		gone[t] = true
-	}
-	e.running.mu.Lock()
-	defer e.running.mu.Unlock()
-	for _, c := range claims {
-		switch {
-		case !c.attempt.listed: // it ended meanwhile, and "lost" may just say that
-		case gone[c.record.Token]:
-			c.attempt.end(ErrLost)
-			e.cfg.Logger.WarnContext(ctx, "the lease of a running attempt is lost",
-				"ref", e.Ref(c.record.Key), "fence", c.record.Fence)
-		default:
-			c.attempt.renewed = sent
-		}
+	for _, c := range e.running.note(claims, sent, gone, err) {
+		e.cfg.Logger.WarnContext(ctx, "the lease of a running attempt is lost",
+			"ref", e.Ref(c.record.Key), "fence", c.record.Fence)
 	}
 }
 
-// abandonAll ends every attempt that still runs, when the engine closes.
+// note writes down the answer to a renewal, ends the attempts that lost their
+// slot and returns them.
+func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error) (lost []*Claim) {
+	isGone := make(map[Token]bool, len(gone))
+	for _, t := range gone {
+		isGone[t] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range claims {
+		at := &c.attempt
+		switch {
+		case !at.listed: // it ended meanwhile
+		case err != nil: // the next look tries again, or ends the attempt
+			at.asked = at.renewed
+		case isGone[c.record.Token] && c.standing.Load() != open:
+			a.unlist(c) // it is being completed, and "lost" just says that it has been
+		case isGone[c.record.Token]:
+			a.end(c, ErrLost)
+			lost = append(lost, c)
+		case sent.After(at.renewed): // an older renewal may answer later
+			at.renewed = sent
+		}
+	}
+	return lost
+}
+
+// lastLease is what an attempt is left with when the engine closes. It is not
+// zero, so that the margin still stands between a handler that is slow to stop
+// and its successor.
+const lastLease = time.Millisecond
+
+// abandonAll ends every attempt that still runs, when the engine closes. One
+// that is just being completed keeps its lease, as its effect has happened.
 func (e *Engine) abandonAll(ctx context.Context) {
 	var left []Holder
 	e.running.mu.Lock()
-	for c := e.running.first; c != nil; c = c.attempt.next {
-		c.attempt.end(ErrClosed)
-		left = append(left, Holder{c.record.Key, c.record.Token})
+	e.running.closed = true
+	for c := e.running.first; c != nil; c = e.running.first {
+		e.running.end(c, ErrClosed)
+		if c.standing.Load() == open {
+			left = append(left, Holder{c.record.Key, c.record.Token})
+		}
 	}
 	e.running.mu.Unlock()
 	if e.renewer == nil {
@@ -209,7 +244,7 @@ func (e *Engine) abandonAll(ctx context.Context) {
 	}
 	for len(left) > 0 {
 		n := min(len(left), renewBatch)
-		if _, err := e.renewer.Renew(ctx, 0, left[:n]); err != nil && !errors.Is(err, ErrLost) {
+		if _, err := e.renewer.Renew(ctx, lastLease, left[:n]); err != nil {
 			e.cfg.Logger.WarnContext(ctx, "attempts are held until their leases end", "attempts", n, "err", err)
 		}
 		left = left[n:]

@@ -8,19 +8,29 @@ import (
 )
 
 // claim makes the claim of a fresh reservation and begins to renew it. start is
-// the time before the reserve was sent.
+// the time before the reserve was sent. It returns nil when the engine was
+// closed meanwhile.
 func (e *Engine) claim(held Record, start time.Time, retention, maxRun time.Duration) *Claim {
 	c := &Claim{engine: e, record: held, retention: retention}
-	c.attempt.started, c.attempt.renewed, c.attempt.maxRun = start, start, maxRun
-	e.running.add(e, c)
+	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
+	if !e.running.add(e, c) {
+		return nil
+	}
 	return c
 }
 
 const completeTries = 5
 
 // complete seals r and stores it, with up to completeTries tries within
-// Config.CompleteTimeout, and then in the background.
+// Config.CompleteTimeout, and then in the background. The lease is renewed
+// until r is stored or lost.
 func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error) {
+	later := false
+	defer func() {
+		if !later {
+			e.running.remove(c)
+		}
+	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
 		ctx, end = e.observe(ctx, StepComplete, c.record.Key)
@@ -28,6 +38,8 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	}
 	sealed, err := e.seal(c.record.Key, r)
 	if err != nil {
+		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
+			"ref", e.Ref(c.record.Key), "fence", c.record.Fence, "err", err)
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	done := c.completion(sealed)
@@ -39,45 +51,51 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	if err == nil || errors.Is(err, ErrLost) {
 		return err
 	}
+	later = true
 	e.completeLater(context.WithoutCancel(ctx), c, done)
 	return fmt.Errorf("%w: %w", ErrNotStored, &StoreError{StepComplete, err})
 }
 
+// completeWithin makes its tries in one goroutine, so that Close waits for the
+// pauses between them too.
 func (e *Engine) completeWithin(ctx context.Context, done Completion) error {
-	deadline := time.Now().Add(e.cfg.CompleteTimeout)
-	var err error
-	for try, pause := 1, firstPause; try <= completeTries; try, pause = try+1, 2*pause {
-		_, err = await(e, time.Until(deadline), func() (struct{}, error) {
-			return struct{}{}, e.store.Complete(ctx, done)
-		}, nil)
-		if err == nil || errors.Is(err, ErrLost) || errors.Is(err, ErrClosed) || time.Until(deadline) <= pause {
-			return err
-		}
-		if try < completeTries {
-			time.Sleep(pause)
-		}
-	}
+	_, err := await(e, e.cfg.CompleteTimeout, func() (struct{}, error) {
+		var err error
+		tries := 0
+		e.retry(e.quit.Done(), e.cfg.CompleteTimeout, func() bool {
+			err = e.store.Complete(ctx, done)
+			tries++
+			return err == nil || errors.Is(err, ErrLost) || tries == completeTries
+		})
+		return struct{}{}, err
+	}, nil)
 	return err
 }
 
-// completeLater goes on until the attempt's hard cap, and says how it ended.
+// completeLater goes on for as long as the attempt might have run, and says how
+// it ended.
 func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 	log := e.cfg.Logger.With("ref", e.Ref(c.record.Key), "fence", c.record.Fence)
 	log.ErrorContext(ctx, "a response is not stored; trying on in the background")
 	started := e.goOwned(func() {
+		defer e.running.remove(c)
 		var err error
-		e.retry(e.quit.Done(), c.attempt.left(), func() bool {
+		e.retry(e.quit.Done(), c.attempt.maxRun, func() bool {
 			err = e.store.Complete(ctx, done)
 			return err == nil || errors.Is(err, ErrLost)
 		})
-		if err != nil {
+		switch {
+		case err == nil:
+			log.WarnContext(ctx, "a response was stored late")
+		case errors.Is(err, ErrLost):
+			log.ErrorContext(ctx, "a response came too late: another attempt or an operator has ended the slot")
+		default:
 			log.ErrorContext(ctx, "a response was never stored; the outcome stays unknown", "err", err)
-			return
 		}
-		log.WarnContext(ctx, "a response was stored late")
 	})
 	if !started {
-		log.ErrorContext(ctx, "a response was never stored; the engine is closed")
+		e.running.remove(c)
+		log.ErrorContext(ctx, "a response was never stored, as the engine is closed; the outcome stays unknown")
 	}
 }
 
@@ -91,7 +109,7 @@ func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
 	if err == nil || errors.Is(err, ErrLost) {
 		return err
 	}
-	e.inBackground(e.stop, c.attempt.left(), func() bool {
+	e.inBackground(e.stop, c.attempt.maxRun, func() bool {
 		err := e.store.Release(ctx, c.record.Key, c.record.Token)
 		return err == nil || errors.Is(err, ErrLost)
 	})
@@ -115,41 +133,31 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 	}
 }
 
-// confirm reads the slot by a reserve that can change nothing but an empty
-// slot: with the claim's own token it recognises itself, and it takes nothing
-// over. An empty slot (an operator freed it, or it was purged) is reserved by
-// this read, so it is released again.
+// confirm reads the slot by a reserve that can change nothing but an empty slot,
+// as it takes nothing over. It has a token of its own, so that giving back what
+// it may have reserved can never touch the claim's reservation.
 func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	r := Reservation{
-		Key: c.record.Key, Fingerprint: c.record.Fingerprint, Token: c.record.Token,
+		Key: c.record.Key, Fingerprint: c.record.Fingerprint, Token: NewToken(),
 		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner,
 	}
 	held, err := e.reserve(ctx, r)
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Record: held}
-	switch decide(held, r, Hold) {
-	case replays:
-		out.Kind = Replay
-		if out.Record.Response, err = e.open(r.Key, held.Response); err != nil {
-			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-	case runs, asks:
-		if held.Fence == c.record.Fence {
-			out.Kind = Reserved
-			break
-		}
-		e.undo(ctx, r)
-		out.Kind, out.Lapsed = InFlight, true
+	verdict := decide(held, r, Hold)
+	switch verdict {
+	case runs, asks: // an operator freed the slot, or it was purged
+		e.undo(ctx, r, false)
+		return Outcome{Kind: InFlight, Lapsed: true, Record: Record{Key: r.Key, Fence: held.Fence}}, nil
 	case waits, unknown:
-		out.Kind, out.Lapsed = InFlight, true
-	case refuses:
-		out.Kind = Conflict
-	case broken:
-		return Outcome{}, &StoreError{StepReserve, fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)}
+		if held.Token == c.record.Token {
+			return Outcome{Kind: Reserved, Record: held}, nil
+		}
+		verdict = unknown // what this attempt did is not, whatever another one does
+	case replays, refuses, broken:
 	}
-	return out, nil
+	return e.answer(verdict, held)
 }
 
 func (e *Engine) observe(ctx context.Context, step Step, key Key) (context.Context, func(Event)) {

@@ -1,0 +1,144 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/semel-go/semel"
+)
+
+var listCases = []testCase{
+	{
+		"list/records",
+		"A listed record is what the slot holds; its response is the status alone, unless bodies are asked for.",
+		func(k *kit) {
+			need[semel.Lister](k)
+			r := ask("a")
+			held := completed(k.grant(r), answer("a"))
+			k.complete(r, answer("a"))
+			for _, bodies := range []bool{false, true} {
+				got, _ := k.list(semel.Filter{Bodies: bodies})
+				if len(got) != 1 {
+					k.Fatalf("bodies %v: got %d records, want 1", bodies, len(got))
+				}
+				want := held
+				if !bodies {
+					want.Response = semel.Response{Status: held.Response.Status}
+				}
+				k.same(fmt.Sprint("bodies ", bodies), got[0], want)
+			}
+		},
+	},
+	{
+		"list/order",
+		"Records are listed from the youngest to the oldest, and a limit keeps the youngest.",
+		func(k *kit) {
+			need[semel.Lister](k)
+			var all []string
+			for _, id := range []string{"d", "a", "e", "b", "c"} {
+				k.grant(ask(id))
+				all = append(all, id)
+				k.wait(k.slack)
+			}
+			slices.Reverse(all)
+			for _, limit := range []int{0, 1, 2, 4, 5, 6} {
+				want := all
+				if limit > 0 && limit < len(all) {
+					want = all[:limit]
+				}
+				got, _ := k.list(semel.Filter{Limit: limit})
+				if got := ids(got); !slices.Equal(got, want) {
+					k.Errorf("limit %d: got records %v, want %v", limit, got, want)
+				}
+			}
+		},
+	},
+	{
+		"list/filter",
+		"A filter chooses by scope, id, prefix of the slot, state and lapse, each compared in full and all together.",
+		listFilter,
+	},
+	{
+		"list/stop",
+		"Whoever ranges over a list may stop, and may take steps meanwhile.",
+		func(k *kit) {
+			lister := need[semel.Lister](k)
+			const n = 40
+			for i := range n {
+				k.grant(ask(fmt.Sprint("slot ", i)))
+			}
+			seen := 0
+			for rec, err := range lister.List(k.Context(), semel.Filter{}) {
+				k.must("list", err)
+				k.must("complete", k.store.Complete(k.Context(), semel.Completion{Key: rec.Key, Token: rec.Token}))
+				if seen++; seen == n/2 {
+					break
+				}
+			}
+			done, _ := k.list(semel.Filter{States: []semel.State{semel.StateCompleted}})
+			if len(done) != n/2 {
+				k.Errorf("got %d completed records, want %d", len(done), n/2)
+			}
+		},
+	},
+}
+
+func ids(records []semel.Record) []string {
+	list := make([]string, len(records))
+	for i, rec := range records {
+		list[i] = rec.Key.ID
+	}
+	return list
+}
+
+func listFilter(k *kit) {
+	need[semel.Lister](k)
+	running, lapsed, done, freed := ask("running"), ask("lapsed"), ask("done"), ask("freed")
+	lapsed.Lease = k.short
+	prefix, upper := ask("runnin"), ask("RUNNING")
+	elsewhere := ask("running")
+	elsewhere.Key.Scope = "tenant-10"
+	for _, r := range []semel.Reservation{running, lapsed, done, freed, prefix, upper, elsewhere} {
+		k.grant(r)
+	}
+	k.complete(done, answer("done"))
+	k.release(freed)
+	k.wait(k.short)
+	slot := running.Key.Slot().String()
+	for _, c := range []struct {
+		what   string
+		filter semel.Filter
+		want   []string
+	}{
+		{"nothing", semel.Filter{}, []string{"RUNNING", "done", "freed", "lapsed", "runnin", "running", "running"}},
+		{"scope", semel.Filter{Scope: scope}, []string{"RUNNING", "done", "freed", "lapsed", "runnin", "running"}},
+		{"other scope", semel.Filter{Scope: "tenant-10"}, []string{"running"}},
+		{"no scope", semel.Filter{Scope: "tenant"}, nil},
+		{"id", semel.Filter{ID: "running"}, []string{"running", "running"}},
+		{"scope and id", semel.Filter{Scope: scope, ID: "running"}, []string{"running"}},
+		{"wild card", semel.Filter{ID: "%"}, nil},
+		{"slot", semel.Filter{Slot: slot}, []string{"running"}},
+		{"prefix of a slot", semel.Filter{Slot: slot[:11]}, []string{"running"}},
+		{"no slot", semel.Filter{Slot: slot[1:]}, nil},
+		{"slot in another scope", semel.Filter{Slot: slot, Scope: "tenant-10"}, nil},
+		{"free", semel.Filter{States: []semel.State{semel.StateFree}}, []string{"freed"}},
+		{"settled", semel.Filter{States: []semel.State{semel.StateFree, semel.StateCompleted}}, []string{"done", "freed"}},
+		{"reserved here", semel.Filter{States: []semel.State{semel.StateReserved}, Scope: scope}, []string{"RUNNING", "lapsed", "runnin", "running"}},
+		{"lapsed", semel.Filter{Lapsed: true}, []string{"lapsed"}},
+		{"lapsed by a margin", semel.Filter{Lapsed: true, Margin: long}, nil},
+		{"lapsed and completed", semel.Filter{Lapsed: true, States: []semel.State{semel.StateCompleted}}, nil},
+		{"lapsed elsewhere", semel.Filter{Lapsed: true, Scope: "tenant-10"}, nil},
+	} {
+		got, _ := k.list(c.filter)
+		names := ids(got)
+		slices.Sort(names)
+		if !slices.Equal(names, c.want) {
+			k.Errorf("filter by %s: got records %v, want %v", c.what, names, c.want)
+		}
+		for _, rec := range got {
+			if want := rec.Key.ID == "lapsed" && c.filter.Margin == 0; rec.Lapsed != want {
+				k.Errorf("filter by %s: %s: got lapsed %v, want %v", c.what, rec.Key.ID, rec.Lapsed, want)
+			}
+		}
+	}
+}

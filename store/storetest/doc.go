@@ -1,2 +1,0 @@
-// Package storetest checks that a [semel.Store] keeps its promises.
-package storetest

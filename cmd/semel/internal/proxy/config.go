@@ -1,0 +1,159 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// Defaults of [Config].
+const (
+	DefaultListen          = "127.0.0.1:8080"
+	DefaultUpstreamTimeout = 60 * time.Second
+	DefaultUpstreamIdle    = time.Second
+	DefaultReadTimeout     = 60 * time.Second
+	DefaultDrain           = 30 * time.Second
+)
+
+// Config is what a [Server] may be told. Upstream is required.
+type Config struct {
+	// Upstream is where requests go: http://host:port, https://host:port, or
+	// h2c://host:port for HTTP/2 without TLS, which gRPC servers speak. A path
+	// is put before every request's path. Over https HTTP/2 is used when the
+	// upstream offers it.
+	Upstream *url.URL
+	// UpstreamHost is the Host that the upstream sees. Default: what the
+	// client sent, because the sidecar stands for the service. Set it for an
+	// upstream that serves many names.
+	UpstreamHost string
+	// UpstreamTLS verifies an https upstream. Default: the system's roots.
+	UpstreamTLS *tls.Config
+	// UpstreamTimeout bounds the time until the whole answer to a guarded
+	// request is there; then its outcome is unknown. For streams and for
+	// requests that are not guarded it bounds the time until the header is
+	// there. A guarded request is bounded by its MaxRun too. Default 60 s.
+	UpstreamTimeout time.Duration
+	// UpstreamIdle is how long an unused connection to the upstream is kept.
+	// It must be less than the upstream's own limit: when the upstream closes
+	// a connection on which a request was just sent, nobody knows whether it
+	// read it, and the key is held. Default 1 s; common servers have 2 s to
+	// 75 s.
+	UpstreamIdle time.Duration
+	// TrustForwarded keeps what the client says in X-Forwarded-For (the
+	// client's address is appended), X-Forwarded-Host and X-Forwarded-Proto.
+	// Default: they are made anew. Set it behind a proxy that sets them.
+	TrustForwarded bool
+
+	// Listen is the address for clients. Default 127.0.0.1:8080.
+	Listen string
+	// Admin is the address for operators: /livez, /readyz, /metrics and
+	// /version. It has no authentication, so keep it on loopback or a private
+	// network. Default: none.
+	Admin string
+	// ReadTimeout bounds the time in which a client must send a guarded
+	// request with its body. Default 60 s.
+	ReadTimeout time.Duration
+	// Drain is how long requests in flight may go on after Run's context has
+	// ended. The process should be given some seconds more. Default 30 s; a
+	// negative one waits for nobody.
+	Drain time.Duration
+
+	// HTTP says what is guarded and how.
+	HTTP semelhttp.Config
+	// Routes say what differs for some requests. Default none.
+	Routes []Route
+
+	// Purging paces the removal of what is over, when the store can do it.
+	Purging semel.Purging
+	// Metrics is what /metrics shows. Its Observe should be the engine's
+	// observer. Default: only what the proxy itself counts.
+	Metrics *Metrics
+	// Logger gets failures, never a key, a scope or a body. Default [slog.Default].
+	Logger *slog.Logger
+	// Version is shown by /version and /metrics. Default "unknown".
+	Version string
+	// Ready, when not nil, is called once both listeners accept. admin is nil
+	// when there is none.
+	Ready func(listen, admin net.Addr)
+}
+
+// Route says what differs for the requests that a pattern matches. A request
+// whose path is not clean ("//", "/../") is matched by its clean path and
+// forwarded as it is.
+type Route struct {
+	// Pattern is one of [net/http.ServeMux], such as "POST /v1/payments/{id}".
+	Pattern string
+	// Change sets what differs, see [semelhttp.Middleware.With]. Nil changes nothing.
+	Change func(*semelhttp.Config)
+	// Bypass passes the requests through, unguarded.
+	Bypass bool
+}
+
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		name  string
+		field *time.Duration
+		def   time.Duration
+	}{
+		{"UpstreamTimeout", &c.UpstreamTimeout, DefaultUpstreamTimeout},
+		{"UpstreamIdle", &c.UpstreamIdle, DefaultUpstreamIdle},
+		{"ReadTimeout", &c.ReadTimeout, DefaultReadTimeout},
+	} {
+		if *d.field == 0 {
+			*d.field = d.def
+		}
+		if *d.field < 0 {
+			return c, fmt.Errorf("proxy: Config.%s is %v, less than zero", d.name, *d.field)
+		}
+	}
+	switch {
+	case c.Drain == 0:
+		c.Drain = DefaultDrain
+	case c.Drain < 0:
+		c.Drain = 0
+	}
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.HTTP.Logger == nil {
+		c.HTTP.Logger = c.Logger
+	}
+	if c.HTTP.MaxResponse == 0 {
+		c.HTTP.MaxResponse = semelhttp.DefaultMaxResponse
+	}
+	if len(c.HTTP.Headers) == 0 {
+		c.HTTP.Headers = []string{semelhttp.DefaultHeader}
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+	if c.Version == "" {
+		c.Version = "unknown"
+	}
+	return c, checkUpstream(c.Upstream)
+}
+
+func checkUpstream(u *url.URL) error {
+	if u == nil {
+		return errors.New("proxy: no upstream")
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c":
+		return fmt.Errorf("proxy: upstream %s: the scheme must be http, https or h2c", u.Redacted())
+	case u.Hostname() == "":
+		return fmt.Errorf("proxy: upstream %s: the host is missing", u.Redacted())
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("proxy: upstream %s: only scheme, host, port and path are allowed", u.Redacted())
+	}
+	return nil
+}

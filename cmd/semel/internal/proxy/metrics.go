@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// Metrics counts what happens, for /metrics in the text format of Prometheus.
+// No label ever holds a key, a scope or anything else from a request. It is
+// safe for concurrent use; make it with [NewMetrics].
+type Metrics struct {
+	requests [outcomes]atomic.Int64
+	steps    [semel.StepPurge + 1]histogram
+	failed   [semel.StepPurge + 1]atomic.Int64
+	ends     [semel.StepPurge + 1]func(semel.Event)
+
+	lost, purged         atomic.Int64
+	unreachable, unknown atomic.Int64
+	running, serving     atomic.Int64
+}
+
+// The outcomes of a guarded request, as labels.
+const (
+	executed = iota
+	replayed
+	inFlight
+	outcomeUnknown
+	conflict
+	storeFailed
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{
+	executed: "executed", replayed: "replayed", inFlight: "in_flight",
+	outcomeUnknown: "outcome_unknown", conflict: "conflict", storeFailed: "store_failed",
+}
+
+// NewMetrics returns Metrics with every count at zero.
+func NewMetrics() *Metrics {
+	m := &Metrics{}
+	for step := range m.ends { // made once, so that a step allocates nothing
+		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepPurge
+	}
+	return m
+}
+
+// Observe is the [semel.Observer] for semel.Config.Observe.
+func (m *Metrics) Observe(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
+	if int(op.Step) >= len(m.ends) {
+		return ctx, nil
+	}
+	return ctx, m.ends[op.Step]
+}
+
+func (m *Metrics) end(step semel.Step, e semel.Event) {
+	m.steps[step].observe(e.Took)
+	if e.Err != nil && !errors.Is(e.Err, semel.ErrLost) {
+		m.failed[step].Add(1)
+	}
+	switch step {
+	case semel.StepReserve:
+		m.requests[outcomeOf(e)].Add(1)
+	case semel.StepPurge:
+		m.purged.Add(int64(e.Count))
+	case semel.StepRenew:
+		m.lost.Add(int64(e.Lost))
+	case semel.StepComplete:
+		if errors.Is(e.Err, semel.ErrLost) {
+			m.lost.Add(1)
+		}
+	case semel.StepRelease, semel.StepAbandon, semel.StepRecover:
+	}
+}
+
+func outcomeOf(e semel.Event) int {
+	switch e.Kind {
+	case semel.Reserved:
+		return executed
+	case semel.Replay:
+		return replayed
+	case semel.Conflict:
+		return conflict
+	case semel.InFlight:
+		if e.Lapsed {
+			return outcomeUnknown
+		}
+		return inFlight
+	}
+	return storeFailed
+}
+
+// bounds are the upper ends of the buckets in seconds, from an embedded store
+// to a store in trouble.
+var bounds = [...]float64{0.00001, 0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10}
+
+type histogram struct {
+	buckets [len(bounds) + 1]atomic.Int64
+	nanos   atomic.Int64
+}
+
+func (h *histogram) observe(d time.Duration) {
+	i := 0
+	for i < len(bounds) && d.Seconds() > bounds[i] {
+		i++
+	}
+	h.buckets[i].Add(1)
+	h.nanos.Add(int64(d))
+}
+
+// write writes all metrics. An error of w is the caller's to see or ignore.
+func (m *Metrics) write(w io.Writer, version string) error {
+	var b strings.Builder
+	head(&b, "semel_requests_total", "counter", "Guarded requests by the outcome of their reservation.")
+	for i, name := range outcomeNames {
+		fmt.Fprintf(&b, "semel_requests_total{outcome=%q} %d\n", name, m.requests[i].Load())
+	}
+	m.writeSteps(&b)
+	for _, one := range []struct {
+		name, kind, help string
+		value            *atomic.Int64
+	}{
+		{"semel_inflight_attempts", "gauge", "Attempts that run now.", &m.running},
+		{"semel_inflight_requests", "gauge", "Requests that are served now, guarded or not.", &m.serving},
+		{"semel_upstream_unreachable_total", "counter", "Requests of which nothing was sent upstream.", &m.unreachable},
+		{"semel_upstream_unknown_total", "counter", "Requests that were sent upstream and got no whole answer.", &m.unknown},
+		{"semel_leases_lost_total", "counter", "Attempts that lost their slot while they ran.", &m.lost},
+		{"semel_purged_records_total", "counter", "Records removed after their retention.", &m.purged},
+	} {
+		head(&b, one.name, one.kind, one.help)
+		fmt.Fprintf(&b, "%s %d\n", one.name, one.value.Load())
+	}
+	head(&b, "semel_build_info", "gauge", "The running build; the value is always 1.")
+	fmt.Fprintf(&b, "semel_build_info{version=\"%s\",goversion=\"%s\"} 1\n", labelValue(version), labelValue(runtime.Version()))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (m *Metrics) writeSteps(b *strings.Builder) {
+	const took, failed = "semel_store_operation_duration_seconds", "semel_store_operation_failures_total"
+	head(b, took, "histogram", "Time of a step of the store, its retries included.")
+	for step := semel.StepReserve; step <= semel.StepPurge; step++ {
+		h := &m.steps[step]
+		count := int64(0)
+		for i := range h.buckets {
+			count += h.buckets[i].Load()
+			if i < len(bounds) {
+				fmt.Fprintf(b, "%s_bucket{step=%q,le=\"%g\"} %d\n", took, step, bounds[i], count)
+			}
+		}
+		fmt.Fprintf(b, "%s_bucket{step=%q,le=\"+Inf\"} %d\n", took, step, count)
+		fmt.Fprintf(b, "%s_sum{step=%q} %g\n", took, step, time.Duration(h.nanos.Load()).Seconds())
+		fmt.Fprintf(b, "%s_count{step=%q} %d\n", took, step, count)
+	}
+	head(b, failed, "counter", "Steps of the store that failed.")
+	for step := semel.StepReserve; step <= semel.StepPurge; step++ {
+		fmt.Fprintf(b, "%s{step=%q} %d\n", failed, step, m.failed[step].Load())
+	}
+}
+
+func head(b *strings.Builder, name, kind, help string) {
+	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+// labelValue escapes as the text format wants.
+func labelValue(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)
+}

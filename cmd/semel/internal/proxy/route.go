@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// newHandler builds the guarded routes over one ReverseProxy.
+func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, proxy *httputil.ReverseProxy) (http.Handler, error) {
+	mw, err := semelhttp.New(engine, scope, cfg.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	base := &forwarder{
+		engine: engine, mw: mw, proxy: proxy,
+		keys: canonical(cfg.HTTP.Headers), settle: settleOf(cfg.HTTP), maxResponse: cfg.HTTP.MaxResponse,
+		timeout: cfg.UpstreamTimeout, shared: cfg.Upstream.Scheme == "h2c",
+		metrics: cfg.Metrics, logger: cfg.Logger,
+	}
+	if len(cfg.Routes) == 0 {
+		return mw.Wrap(base), nil
+	}
+	r := &router{mux: http.NewServeMux(), other: mw.Wrap(base)}
+	for _, route := range cfg.Routes {
+		h, err := base.with(route, cfg.HTTP)
+		if err != nil {
+			return nil, fmt.Errorf("proxy: route %q: %w", route.Pattern, err)
+		}
+		if err := register(r.mux, route.Pattern, matched{h}); err != nil {
+			return nil, fmt.Errorf("proxy: route %q: %w", route.Pattern, err)
+		}
+	}
+	return r, nil
+}
+
+// with returns the handler of a route.
+func (f *forwarder) with(route Route, base semelhttp.Config) (http.Handler, error) {
+	if route.Bypass {
+		return f, nil
+	}
+	var changed semelhttp.Config
+	mw, err := f.mw.With(func(h *semelhttp.Config) {
+		if route.Change != nil {
+			route.Change(h)
+		}
+		changed = *h
+	})
+	if err != nil {
+		return nil, err
+	}
+	if changed.Settle == nil && changed.Preset == base.Preset {
+		changed.Settle = base.Settle
+	}
+	own := *f
+	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), settleOf(changed)
+	own.maxResponse = changed.MaxResponse
+	if own.maxResponse == 0 {
+		own.maxResponse = semelhttp.DefaultMaxResponse
+	}
+	return mw.Wrap(&own), nil
+}
+
+// settleOf returns what the middleware settles by.
+func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
+	if cfg.Settle != nil {
+		return cfg.Settle
+	}
+	switch cfg.Preset {
+	case semelhttp.SuccessOnly:
+		return semelhttp.SettleSuccess
+	case semelhttp.FreezeAll:
+		return semelhttp.SettleAll
+	case semelhttp.IETF, semelhttp.Stripe:
+	}
+	return semelhttp.Settle
+}
+
+func canonical(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = textproto.CanonicalMIMEHeaderKey(n)
+	}
+	return out
+}
+
+// register adds a pattern to mux, which panics on a bad one.
+func register(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	mux.Handle(pattern, h)
+	return nil
+}
+
+// router chooses by pattern. It only asks the mux and never lets it answer: a
+// mux redirects, and a proxy must not.
+type router struct {
+	mux   *http.ServeMux
+	other http.Handler
+}
+
+// matched marks the mux's answers that are routes.
+type matched struct{ http.Handler }
+
+// ServeHTTP implements [http.Handler].
+func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	h, _ := r.mux.Handler(cleaned(req))
+	if route, ok := h.(matched); ok {
+		route.ServeHTTP(w, req)
+		return
+	}
+	r.other.ServeHTTP(w, req)
+}
+
+// cleaned returns req, or a copy with the path that the mux would redirect to.
+func cleaned(req *http.Request) *http.Request {
+	raw := req.URL.EscapedPath()
+	clean := path.Clean("/" + raw)
+	if strings.HasSuffix(raw, "/") && clean != "/" {
+		clean += "/"
+	}
+	if clean == raw {
+		return req
+	}
+	u := *req.URL
+	text, err := url.PathUnescape(clean)
+	if err != nil { // cannot be: it was unescaped before
+		return req
+	}
+	u.Path, u.RawPath = text, clean
+	copied := *req
+	copied.URL = &u
+	return &copied
+}

@@ -1,0 +1,216 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/problem"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	// closeGrace is what the end of the engine and of the admin listener may
+	// take when the drain has used its time up.
+	closeGrace = 2 * time.Second
+)
+
+// Server is the sidecar. Make it with [New].
+type Server struct {
+	cfg       Config
+	engine    *semel.Engine
+	handler   http.Handler
+	transport *http.Transport
+	prober    *prober
+	draining  atomic.Bool
+}
+
+// New checks cfg and returns a Server. It opens nothing and starts nothing.
+// scope says who the caller is, see [semelhttp.New].
+func New(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config) (*Server, error) {
+	return newServer(engine, scope, cfg, dialer())
+}
+
+func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial dialFunc) (*Server, error) {
+	if engine == nil {
+		return nil, errors.New("proxy: no engine")
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, engine: engine, transport: newTransport(cfg, dial), prober: newProber(engine.Store())}
+	routes, err := newHandler(engine, scope, cfg, newProxy(cfg, s.transport))
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.root(routes)
+	return s, nil
+}
+
+// root counts requests and refuses tunnels, which are not for a service.
+func (s *Server) root(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect {
+			problem.Details{Status: http.StatusMethodNotAllowed, Title: "Tunnels are not opened"}.Write(w)
+			return
+		}
+		s.cfg.Metrics.serving.Add(1)
+		defer s.cfg.Metrics.serving.Add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Handler returns the sidecar without its listeners, timeouts and drain.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run listens, serves HTTP/1.1 and HTTP/2 without TLS, and purges, until ctx
+// ends. It then says that it is not ready, accepts nothing more, lets the
+// requests in flight end and be kept for Config.Drain, and closes the engine.
+//
+// It returns nil after a clean drain, and an error when it cannot listen, when
+// a listener fails, or when requests were cut off. It runs once.
+func (s *Server) Run(ctx context.Context) error {
+	listen, admin, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	r := &run{s: s, failed: make(chan error, 3)} // one for each goroutine below
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	r.traffic = s.httpServer(base, s.handler)
+	r.start("listen", func() error { return r.traffic.Serve(listen) })
+	if admin != nil {
+		r.admin = s.httpServer(base, s.admin())
+		r.start("admin", func() error { return r.admin.Serve(admin) })
+	}
+	purging, stopPurge := context.WithCancel(ctx)
+	defer stopPurge()
+	if _, ok := semel.As[semel.Purger](s.engine.Store()); ok {
+		r.start("purge", func() error { return s.engine.RunPurge(purging, s.cfg.Purging) })
+	}
+	s.tellReady(listen, admin)
+
+	select {
+	case <-ctx.Done():
+	case err = <-r.failed:
+	}
+	s.draining.Store(true)
+	stopPurge()
+	return errors.Join(err, r.drain(context.WithoutCancel(ctx), cut))
+}
+
+// open listens on both addresses or on none.
+func (s *Server) open(ctx context.Context) (listen, admin net.Listener, err error) {
+	var lc net.ListenConfig
+	listen, err = lc.Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("proxy: the setting listen: %w", err)
+	}
+	if s.cfg.Admin == "" {
+		return listen, nil, nil
+	}
+	admin, err = lc.Listen(ctx, "tcp", s.cfg.Admin)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("proxy: the setting admin: %w", err), listen.Close())
+	}
+	return listen, admin, nil
+}
+
+func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           h,
+		Protocols:         protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       s.cfg.ReadTimeout, // the forwarder lifts it once the body is read
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return base },
+	}
+}
+
+func (s *Server) admin() http.Handler {
+	a := &admin{metrics: s.cfg.Metrics, version: s.cfg.Version, draining: s.draining.Load, store: s.prober}
+	return a.handler()
+}
+
+func (s *Server) tellReady(listen, admin net.Listener) {
+	if s.cfg.Ready == nil {
+		return
+	}
+	var adminAddr net.Addr
+	if admin != nil {
+		adminAddr = admin.Addr()
+	}
+	s.cfg.Ready(listen.Addr(), adminAddr)
+}
+
+// run is one call of Run: what it started and must end.
+type run struct {
+	s              *Server
+	traffic, admin *http.Server // admin may be nil
+	work           sync.WaitGroup
+	failed         chan error
+}
+
+// start runs f until it ends. An end that nobody asked for is a failure.
+func (r *run) start(name string, f func() error) {
+	r.work.Go(func() {
+		if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, context.Canceled) {
+			r.failed <- fmt.Errorf("proxy: %s: %w", name, err)
+		}
+	})
+}
+
+// drain ends everything in order: the requests, the engine that keeps their
+// answers, then the listener that says how it goes. cut ends the requests that
+// are not guarded and closes upgraded connections.
+func (r *run) drain(ctx context.Context, cut context.CancelFunc) error {
+	var errs []error
+	until := time.Now().Add(r.s.cfg.Drain)
+	limit, stop := context.WithDeadline(ctx, until)
+	defer stop()
+	late := r.traffic.Shutdown(limit)
+	if late != nil {
+		left := r.s.cfg.Metrics.serving.Load()
+		errs = append(errs, fmt.Errorf("proxy: %d requests still ran after a drain of %v: %w", left, r.s.cfg.Drain, late))
+	}
+	cut()
+	rest, stopRest := context.WithTimeout(ctx, max(time.Until(until), closeGrace))
+	defer stopRest()
+	if err := r.s.engine.Close(rest); err != nil {
+		errs = append(errs, fmt.Errorf("proxy: some answers were not stored: %w", err))
+	}
+	if late != nil { // what Close has cancelled answers so
+		errs = append(errs, end(rest, r.traffic))
+	}
+	if r.admin != nil {
+		errs = append(errs, end(rest, r.admin))
+	}
+	r.s.prober.wait(rest)
+	r.work.Wait()
+	r.s.transport.CloseIdleConnections()
+	return errors.Join(errs...)
+}
+
+// end shuts a server down, gently while ctx allows it.
+func end(ctx context.Context, s *http.Server) error {
+	if err := s.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}

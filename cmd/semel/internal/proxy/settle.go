@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// Fields between the sidecar and the upstream. Every field whose name begins
+// with "Semel-" is the sidecar's: a client's are not passed on.
+const (
+	// HeaderAttempt counts the attempts of the slot, this one included.
+	HeaderAttempt = "Semel-Attempt"
+	// HeaderFence orders the attempts of the slot: write it beside your effect
+	// and refuse a smaller one, see [semel.Claim.Fence].
+	HeaderFence = "Semel-Fence"
+	// HeaderSettle is what the upstream may answer, as a header or a trailer
+	// field: "keep" the answer as the outcome, "release" the key because
+	// nothing happened, or "hold" it because the outcome is not known. It
+	// overrules the preset. Anything else is logged and holds.
+	HeaderSettle = "Semel-Settle"
+)
+
+// takeSettle removes Semel's own fields from an answer and returns the lines of
+// HeaderSettle. Idempotent-Replayed stays: an upstream that says so tells the
+// truth about its own answer.
+func takeSettle(h http.Header) []string {
+	if len(h) == 0 {
+		return nil
+	}
+	wish := h[HeaderSettle]
+	delete(h, HeaderSettle)
+	delete(h, semelhttp.HeaderStored)
+	delete(h, HeaderAttempt)
+	delete(h, HeaderFence)
+	return wish
+}
+
+// settle tells the claim what the upstream wishes.
+func (x *exchange) settle(wish []string) {
+	if len(wish) == 0 {
+		return
+	}
+	how, ok := parseSettle(wish)
+	if !ok {
+		x.route.log(x, "the upstream's Semel-Settle is not keep, release or hold; the key is held", nil)
+	}
+	x.claim.Settle(how)
+}
+
+// parseSettle reads lines that must all say the same.
+func parseSettle(lines []string) (semel.Disposition, bool) {
+	for _, line := range lines[1:] {
+		if !strings.EqualFold(strings.TrimSpace(line), strings.TrimSpace(lines[0])) {
+			return semel.Unknown, false
+		}
+	}
+	for _, d := range []semel.Disposition{semel.Unknown, semel.Keep, semel.Free} {
+		if strings.EqualFold(strings.TrimSpace(lines[0]), d.String()) {
+			return d, true
+		}
+	}
+	return semel.Unknown, false
+}
+
+// settleGRPC settles a failed gRPC call as the HTTP status of the same meaning:
+// on the wire every gRPC answer is 200, and its status comes at the end.
+func (x *exchange) settleGRPC(res *http.Response) {
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
+		return
+	}
+	text := res.Trailer.Get("Grpc-Status")
+	if text == "" { // an answer without a message has it in front
+		text = res.Header.Get("Grpc-Status")
+	}
+	code, err := strconv.Atoi(text)
+	switch {
+	case err != nil || text == "":
+		x.claim.Settle(semel.Unknown) // the call did not end
+	case code != 0:
+		x.claim.Settle(x.route.settle(httpStatus(code), res.Header))
+	}
+}
+
+// httpStatus follows google/rpc/code.proto, except for CANCELLED, which says
+// nothing about what happened.
+func httpStatus(grpc int) int {
+	switch grpc {
+	case 1, 4: // CANCELLED, DEADLINE_EXCEEDED
+		return http.StatusGatewayTimeout
+	case 3, 9, 11: // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE
+		return http.StatusBadRequest
+	case 5: // NOT_FOUND
+		return http.StatusNotFound
+	case 6, 10: // ALREADY_EXISTS, ABORTED
+		return http.StatusConflict
+	case 7: // PERMISSION_DENIED
+		return http.StatusForbidden
+	case 8: // RESOURCE_EXHAUSTED
+		return http.StatusTooManyRequests
+	case 12: // UNIMPLEMENTED
+		return http.StatusNotImplemented
+	case 14: // UNAVAILABLE
+		return http.StatusServiceUnavailable
+	case 16: // UNAUTHENTICATED
+		return http.StatusUnauthorized
+	}
+	return http.StatusInternalServerError
+}

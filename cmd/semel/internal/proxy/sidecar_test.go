@@ -1,0 +1,263 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+	"github.com/semel-go/semel/store/memstore"
+)
+
+// sidecar is a running Server.
+type sidecar struct {
+	url, admin string
+	handler    http.Handler
+	logs       *lines
+	end        context.CancelFunc
+	done       chan error // gets what Run returned
+	client     *http.Client
+}
+
+// setup is what a test may change before the sidecar starts.
+type setup struct {
+	store  semel.Store
+	engine semel.Config
+	dial   dialFunc
+	Config
+}
+
+// newSidecar starts a sidecar in front of upstream and stops it when the test
+// ends. It fails the test when the end is not clean, unless the test has taken
+// the error from done.
+func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
+	t.Helper()
+	u, err := url.Parse(upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &sidecar{logs: &lines{}, done: make(chan error, 1)}
+	logger := slog.New(slog.NewTextHandler(c.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	type addrs struct{ listen, admin net.Addr }
+	ready := make(chan addrs, 1)
+	s := setup{
+		store: memstore.New(memstore.Config{}), dial: dialer(),
+		Config: Config{
+			Upstream: u, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Logger: logger, Metrics: NewMetrics(),
+			Ready: func(listen, admin net.Addr) { ready <- addrs{listen, admin} },
+		},
+	}
+	s.engine.Logger, s.engine.Observe = logger, s.Metrics.Observe
+	if change != nil {
+		change(&s)
+	}
+	engine, err := semel.New(s.store, s.engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := newServer(engine, semelhttp.Global(), s.Config, s.dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	c.end, c.handler = end, server.Handler()
+	go func() { c.done <- server.Run(ctx) }()
+	select {
+	case a := <-ready:
+		c.url = "http://" + a.listen.String()
+		if a.admin != nil {
+			c.admin = "http://" + a.admin.String()
+		}
+	case err := <-c.done:
+		t.Fatal(err)
+	}
+	c.client = newClient(t)
+	t.Cleanup(func() {
+		end()
+		if err := <-c.done; err != nil {
+			t.Errorf("Run: %v\n%s", err, c.logs)
+		}
+	})
+	return c
+}
+
+// stop ends the sidecar and returns what Run returned.
+func (c *sidecar) stop() error {
+	c.end()
+	err := <-c.done
+	c.done <- nil
+	return err
+}
+
+func newClient(t *testing.T) *http.Client {
+	t.Helper()
+	tr := &http.Transport{DisableCompression: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{
+		Transport:     tr,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// answer is a response with its body read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// code is the problem's.
+func (a answer) code() string {
+	var p struct{ Code string }
+	_ = json.Unmarshal([]byte(a.body), &p)
+	return p.Code
+}
+
+func (a answer) replayed() bool { return a.Header.Get(semelhttp.HeaderReplayed) == "true" }
+
+// send makes a request with a key, "" for none, and fields as name, value pairs.
+func (c *sidecar) send(t *testing.T, method, path, key, body string, fields ...string) answer {
+	t.Helper()
+	a, err := c.try(t, method, path, key, body, fields...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", method, path, err, c.logs)
+	}
+	return a
+}
+
+func (c *sidecar) try(t *testing.T, method, path, key, body string, fields ...string) (answer, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.GetBody = nil // so that this client sends once
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		req.Header.Add(fields[i], fields[i+1])
+	}
+	res, err := c.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return answer{res, string(text)}, err
+}
+
+// want fails the test unless a has the status and, if not "", the problem code.
+func want(t *testing.T, a answer, status int, code string) {
+	t.Helper()
+	if a.StatusCode != status || code != "" && a.code() != code {
+		t.Fatalf("got %d %q, want %d %q\n%s", a.StatusCode, a.code(), status, code, a.body)
+	}
+}
+
+// newUpstream serves h and counts its requests.
+func newUpstream(t *testing.T, h http.HandlerFunc) (addr string, hits *atomic.Int64) {
+	t.Helper()
+	hits = new(atomic.Int64)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		h(w, r)
+	}))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.URL, hits
+}
+
+// rawUpstream speaks HTTP/1 by hand, so that it can misbehave.
+type rawUpstream struct {
+	url         string
+	executions  atomic.Int64
+	connections atomic.Int64
+}
+
+// newRaw calls execute for every request that came whole; n counts them from 1.
+// The connection goes on while it returns true.
+func newRaw(t *testing.T, execute func(conn net.Conn, r *http.Request, body string, n int64) bool) *rawUpstream {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &rawUpstream{url: "http://" + l.Addr().String()}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		for in := bufio.NewReader(conn); ; {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			if !execute(conn, r, string(body), u.executions.Add(1)) {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			u.connections.Add(1)
+			mu.Lock()
+			conns = append(conns, conn)
+			mu.Unlock()
+			wg.Go(func() { serve(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return u
+}
+
+const ok200 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

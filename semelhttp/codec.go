@@ -318,6 +318,11 @@ func (r *reader) string() (string, error) {
 
 // number reads an unsigned varint.
 func (r *reader) number() (uint64, error) {
+	if r.text != "" && r.text[0] < 0x80 { // nearly always
+		n := r.text[0]
+		r.text = r.text[1:]
+		return uint64(n), nil
+	}
 	var n uint64
 	for i := range min(len(r.text), binary.MaxVarintLen64) {
 		c := r.text[i]

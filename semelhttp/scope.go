@@ -54,23 +54,18 @@ func ByHeader(name string) ScopeFunc {
 
 // hashedScope returns kind, a colon and 43 characters that stand for the parts.
 func hashedScope(kind byte, parts ...string) string {
-	digest := sha256.New()
-	var chunk [256]byte // so that no part is copied to the heap
+	var room [1024]byte // enough for most credentials, on the stack
+	text := room[:0]
 	for _, part := range parts {
-		_, _ = digest.Write(strconv.AppendInt(chunk[:0], int64(len(part)), 10))
-		_, _ = digest.Write([]byte{':'})
-		for part != "" {
-			n := copy(chunk[:], part)
-			_, _ = digest.Write(chunk[:n])
-			part = part[n:]
-		}
+		text = strconv.AppendInt(text, int64(len(part)), 10)
+		text = append(text, ':')
+		text = append(text, part...)
 	}
-	var sum [sha256.Size]byte
-	digest.Sum(sum[:0])
-	var text [2 + 43]byte
-	text[0], text[1] = kind, ':'
-	base64.RawURLEncoding.Encode(text[2:], sum[:])
-	return string(text[:])
+	sum := sha256.Sum256(text)
+	var scope [2 + 43]byte
+	scope[0], scope[1] = kind, ':'
+	base64.RawURLEncoding.Encode(scope[2:], sum[:])
+	return string(scope[:])
 }
 
 // ByClientCertificate takes the key pair of a client certificate that the TLS

@@ -85,7 +85,7 @@ func TestByHeaderRefuses(t *testing.T) {
 
 func TestByHeaderAllocatesOnce(t *testing.T) {
 	f := ByHeader("Authorization")
-	r := withHeader(map[string]string{"Authorization": "Bearer " + strings.Repeat("x", 2000)})
+	r := withHeader(map[string]string{"Authorization": "Bearer " + strings.Repeat("x", 900)})
 	got := testing.AllocsPerRun(100, func() {
 		if _, err := f(r); err != nil {
 			t.Error(err)

@@ -1,2 +1,0 @@
-// Package bench measures Semel against its peers and the raw limits.
-package bench

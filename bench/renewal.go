@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/memstore"
+	"github.com/semel-go/semel/store/sqlitestore"
+)
+
+// renewalGroup measures what it costs to keep many attempts alive.
+func renewalGroup(ctx context.Context, e *env) (section, error) {
+	t := table{columns: []string{"CPU, % of one core", "calls of Renew a tick, at most", "ms of CPU to renew all once"}}
+	var goals []goal
+	for _, kind := range []string{"memory", "SQLite"} {
+		e.progress("%d attempts on the %s store, for %s", e.size.attempts, kind, e.size.lease*4/3)
+		got, err := measureRenewal(ctx, e, kind)
+		if err != nil {
+			return section{}, fmt.Errorf("%s: %w", kind, err)
+		}
+		t.rows = append(t.rows, row{kind + " store", []cell{{got.share.scale(100), 2}, {got.calls, 0}, {got.all, 1}}})
+		goals = append(goals,
+			atMost(fmt.Sprintf("renewing %d attempts, %s store: ≤ 1 %% of one core", e.size.attempts, kind), got.share.scale(100), 1, 2),
+			atMost(fmt.Sprintf("renewing %d attempts, %s store: ≤ 10 calls a tick", e.size.attempts, kind), got.calls, 10, 0))
+	}
+	return section{
+		title:  "Leases of attempts in flight",
+		method: fmt.Sprintf(renewalMethod, number(float64(e.size.attempts), 0), e.size.lease, e.size.lease/3),
+		tables: []table{t},
+		goals:  goals,
+	}, nil
+}
+
+const renewalMethod = `%s attempts begin on one engine with a lease of %s and do nothing, so what the process takes is the renewal. Its CPU time
+is counted over one whole lease, which begins %s after the attempts; the calls are counted between the engine and the store.
+Measured once, whatever the number of rounds.`
+
+// renewal is the cost of keeping attempts alive.
+type renewal struct {
+	share sample // CPU, of one core
+	all   sample // CPU to renew everything once, in milliseconds
+	calls sample // of the store in the busiest tick
+}
+
+func measureRenewal(ctx context.Context, e *env, kind string) (got renewal, err error) {
+	var inner semel.Store = memstore.New(memstore.Config{})
+	if kind == "SQLite" {
+		s, err := sqlitestore.Open(filepath.Join(e.dir, "renewal.db"), sqlitestore.Config{})
+		if err != nil {
+			return got, err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+		inner = s
+	}
+	store, err := newRenewCounter(inner)
+	if err != nil {
+		return got, err
+	}
+	engine, err := semel.New(store, semel.Config{Lease: e.size.lease, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, engine.Close(ctx)) }()
+	start := time.Now()
+	claims, err := beginMany(ctx, engine, e.size.attempts)
+	if err != nil {
+		return got, err
+	}
+	// The first renewals come a third of a lease after the start.
+	if err := sleepUntil(ctx, start.Add(e.size.lease/3)); err != nil {
+		return got, err
+	}
+	store.take()
+	before, began := ownTime(), time.Now()
+	if err := sleepUntil(ctx, began.Add(e.size.lease)); err != nil {
+		return got, err
+	}
+	took, cpu := time.Since(began).Seconds(), (ownTime() - before).Seconds()
+	calls := store.take()
+	renewed, err := calls.renewed(len(claims))
+	return renewal{
+		share: sample{cpu / took},
+		all:   sample{1000 * cpu * float64(len(claims)) / float64(renewed)},
+		calls: sample{float64(calls.busiest(e.size.lease / 12))},
+	}, err
+}
+
+// beginMany starts attempts that never end by themselves.
+func beginMany(ctx context.Context, engine *semel.Engine, n int) ([]*semel.Claim, error) {
+	var keys keyMaker
+	claims := make([]*semel.Claim, n)
+	_, err := spreadOut(n, 256, func(i int) error {
+		key := keys.next()
+		out, err := engine.Begin(ctx, semel.Call{Key: key, Fingerprint: semel.FingerprintOf([]byte(key.ID))})
+		if err == nil {
+			err = out.Err()
+		}
+		claims[i] = out.Claim
+		return err
+	})
+	return claims, err
+}
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// renewCounter counts the calls of Renew on their way to a store.
+type renewCounter struct {
+	semel.Store
+	renewer semel.Renewer
+
+	mu    sync.Mutex
+	calls renewCalls
+}
+
+type renewCalls []renewCall
+
+type renewCall struct {
+	at      time.Time
+	holders int
+	lost    int
+}
+
+func newRenewCounter(s semel.Store) (*renewCounter, error) {
+	renewer, ok := semel.As[semel.Renewer](s)
+	if !ok {
+		return nil, errors.New("the store cannot renew")
+	}
+	return &renewCounter{Store: s, renewer: renewer}, nil
+}
+
+// Unwrap lets the engine find the store's other capabilities.
+func (c *renewCounter) Unwrap() semel.Store { return c.Store }
+
+// Renew implements [semel.Renewer].
+func (c *renewCounter) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
+	at := time.Now()
+	lost, err := c.renewer.Renew(ctx, lease, holders)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, renewCall{at, len(holders), len(lost)})
+	return lost, err
+}
+
+// take returns the calls since it was called last.
+func (c *renewCounter) take() renewCalls {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	calls := c.calls
+	c.calls = nil
+	return calls
+}
+
+// renewed counts leases. Each must have been renewed, and none lost.
+func (c renewCalls) renewed(attempts int) (int, error) {
+	renewed, lost := 0, 0
+	for _, call := range c {
+		renewed, lost = renewed+call.holders, lost+call.lost
+	}
+	if renewed < attempts || lost != 0 {
+		return renewed, fmt.Errorf("%d leases of %d attempts were renewed, and %d were lost", renewed, attempts, lost)
+	}
+	return renewed, nil
+}
+
+// busiest returns the most calls that follow one another within a gap.
+func (c renewCalls) busiest(gap time.Duration) int {
+	most, run := 0, 0
+	for i, call := range c {
+		if i > 0 && call.at.Sub(c[i-1].at) > gap {
+			run = 0
+		}
+		run++
+		most = max(most, run)
+	}
+	return most
+}

@@ -53,10 +53,10 @@ func (q *queue) up(at int, e entry) {
 		if h[parent].expires <= e.expires {
 			break
 		}
-		h.put(at, h[parent])
+		q.put(at, h[parent])
 		at = parent
 	}
-	h.put(at, e)
+	q.put(at, e)
 }
 
 // down puts e at a place or below.
@@ -73,13 +73,13 @@ func (q *queue) down(at int, e entry) {
 		if e.expires <= h[child].expires {
 			break
 		}
-		h.put(at, h[child])
+		q.put(at, h[child])
 		at = child
 	}
-	h.put(at, e)
+	q.put(at, e)
 }
 
-func (q queue) put(at int, e entry) {
-	q[at] = e
+func (q *queue) put(at int, e entry) {
+	(*q)[at] = e
 	e.rec.place = at
 }

@@ -17,7 +17,7 @@ var listCases = []testCase{
 			held := completed(k.grant(r), answer("a"))
 			k.complete(r, answer("a"))
 			for _, bodies := range []bool{false, true} {
-				got, _ := k.list(semel.Filter{Bodies: bodies})
+				got := k.list(semel.Filter{Bodies: bodies})
 				if len(got) != 1 {
 					k.Fatalf("bodies %v: got %d records, want 1", bodies, len(got))
 				}
@@ -46,7 +46,7 @@ var listCases = []testCase{
 				if limit > 0 && limit < len(all) {
 					want = all[:limit]
 				}
-				got, _ := k.list(semel.Filter{Limit: limit})
+				got := k.list(semel.Filter{Limit: limit})
 				if got := ids(got); !slices.Equal(got, want) {
 					k.Errorf("limit %d: got records %v, want %v", limit, got, want)
 				}
@@ -75,7 +75,7 @@ var listCases = []testCase{
 					break
 				}
 			}
-			done, _ := k.list(semel.Filter{States: []semel.State{semel.StateCompleted}})
+			done := k.list(semel.Filter{States: []semel.State{semel.StateCompleted}})
 			if len(done) != n/2 {
 				k.Errorf("got %d completed records, want %d", len(done), n/2)
 			}
@@ -129,7 +129,7 @@ func listFilter(k *kit) {
 		{"lapsed and completed", semel.Filter{Lapsed: true, States: []semel.State{semel.StateCompleted}}, nil},
 		{"lapsed elsewhere", semel.Filter{Lapsed: true, Scope: "tenant-10"}, nil},
 	} {
-		got, _ := k.list(c.filter)
+		got := k.list(c.filter)
 		names := ids(got)
 		slices.Sort(names)
 		if !slices.Equal(names, c.want) {

@@ -120,9 +120,12 @@ func (k *kit) renew(lease time.Duration, want []semel.Token, rs ...semel.Reserva
 	slices.SortFunc(lost, byText)
 	slices.SortFunc(want, byText)
 	if !slices.Equal(lost, want) {
-		k.Errorf("renew: got %d lost tokens %.5v, want %d: %.5v", len(lost), lost, len(want), want)
+		k.Errorf("renew: got %d lost tokens %v, want %d: %v", len(lost), head(lost), len(want), head(want))
 	}
 }
+
+// head is as much of a list as a message should show.
+func head(tokens []semel.Token) []semel.Token { return tokens[:min(len(tokens), 8)] }
 
 func renewMixed(k *kit) {
 	need[semel.Renewer](k)

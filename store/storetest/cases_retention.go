@@ -93,4 +93,4 @@ var retentionCases = []testCase{
 	},
 }
 
-func years(n time.Duration) time.Duration { return n * 365 * 24 * time.Hour }
+func years(n int) time.Duration { return time.Duration(n) * 365 * 24 * time.Hour }

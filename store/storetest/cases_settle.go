@@ -97,7 +97,7 @@ var settleCases = []testCase{
 			r := ask("a")
 			held := k.grant(r)
 			k.release(r)
-			left, _ := k.list(semel.Filter{})
+			left := k.list(semel.Filter{})
 			if len(left) != 1 {
 				k.Fatalf("got %d records, want the tombstone", len(left))
 			}

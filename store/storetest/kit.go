@@ -17,7 +17,6 @@ import (
 type reporter interface {
 	Helper()
 	Context() context.Context
-	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Skipf(format string, args ...any)
 	FailNow()

@@ -5,24 +5,24 @@ import (
 )
 
 // list returns the records that f chooses, or none when the store cannot list.
-func (k *kit) list(f semel.Filter) (records []semel.Record, ok bool) {
+func (k *kit) list(f semel.Filter) (records []semel.Record) {
 	k.Helper()
 	lister, ok := semel.As[semel.Lister](k.store)
 	if !ok {
-		return nil, false
+		return nil
 	}
 	for rec, err := range lister.List(k.Context(), f) {
 		k.must("list", err)
 		records = append(records, rec)
 	}
-	return records, true
+	return records
 }
 
 // vacant checks that a slot has no record at all: a step that was refused must
 // not have made one.
 func (k *kit) vacant(what string, key semel.Key) {
 	k.Helper()
-	records, _ := k.list(semel.Filter{Scope: key.Scope, ID: key.ID})
+	records := k.list(semel.Filter{Scope: key.Scope, ID: key.ID})
 	for _, rec := range records {
 		k.Errorf("%s: got a %s record, want none", what, rec.State)
 	}
@@ -32,7 +32,7 @@ func (k *kit) vacant(what string, key semel.Key) {
 // any time. A store that cannot list is not checked.
 func (k *kit) checkRecords() {
 	k.Helper()
-	records, _ := k.list(semel.Filter{Bodies: true})
+	records := k.list(semel.Filter{Bodies: true})
 	seen := make(map[semel.Key]bool)
 	for i, rec := range records {
 		if seen[rec.Key] {

@@ -38,7 +38,7 @@ type Suite struct {
 	// VirtualTime runs each case in its own bubble of testing/synctest, where
 	// waiting takes no time. Only for a store that does no I/O and reads its
 	// clock with package time. Default: real time; the waits of all cases
-	// together take about five seconds.
+	// together take about six seconds.
 	VirtualTime bool
 }
 
@@ -81,7 +81,7 @@ type pace struct {
 
 var (
 	virtualPace = pace{short: 30 * time.Second, slack: time.Millisecond}
-	realPace    = pace{short: 100 * time.Millisecond, slack: 50 * time.Millisecond}
+	realPace    = pace{short: 60 * time.Millisecond, slack: 40 * time.Millisecond}
 )
 
 // check runs the case, and then looks at every record that is left.
@@ -90,7 +90,7 @@ func (c testCase) check(r reporter, store semel.Store, p pace) {
 	k := &kit{reporter: r, store: store, pace: p, fences: make(map[semel.Key]int64)}
 	defer func() {
 		if k.failed.Load() {
-			r.Logf("the rule is: %s", c.rule)
+			r.Errorf("the rule is: %s", c.rule)
 		}
 	}()
 	c.run(k)

@@ -1,0 +1,101 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/memstore"
+)
+
+// recorder takes the place of a testing.T for a case that is to fail.
+type recorder struct {
+	ctx context.Context //nolint:containedctx // as a testing.T has one
+
+	mu            sync.Mutex
+	errors, skips []string
+}
+
+func (r *recorder) Helper()                  {}
+func (r *recorder) Context() context.Context { return r.ctx }
+func (r *recorder) FailNow()                 { runtime.Goexit() }
+
+func (r *recorder) Errorf(format string, args ...any) { r.note(&r.errors, format, args) }
+
+func (r *recorder) Skipf(format string, args ...any) {
+	r.note(&r.skips, format, args)
+	runtime.Goexit()
+}
+
+func (r *recorder) note(list *[]string, format string, args []any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*list = append(*list, fmt.Sprintf(format, args...))
+}
+
+// try runs a case in virtual time and returns what it reported.
+func try(t *testing.T, c testCase, s semel.Store) *recorder {
+	t.Helper()
+	r := &recorder{ctx: t.Context()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.check(r, s, virtualPace)
+	}()
+	<-done
+	return r
+}
+
+// A right store passes every case; memstore has every capability, so nothing
+// is skipped.
+func TestSuitePassesARightStore(t *testing.T) {
+	for _, c := range cases() {
+		synctest.Test(t, func(t *testing.T) {
+			got := try(t, c, memstore.New(memstore.Config{}))
+			if len(got.errors)+len(got.skips) > 0 {
+				t.Errorf("%s: got errors %q, skips %q, want none", c.name, got.errors, got.skips)
+			}
+		})
+	}
+}
+
+// A store without any capability passes what is left, and every skip says why.
+func TestSuiteSkipsWhatAStoreLacks(t *testing.T) {
+	ran := 0
+	for _, c := range cases() {
+		synctest.Test(t, func(t *testing.T) {
+			got := try(t, c, struct{ semel.Store }{memstore.New(memstore.Config{})})
+			if len(got.errors) > 0 {
+				t.Errorf("%s: got errors %q, want none", c.name, got.errors)
+			}
+			switch len(got.skips) {
+			case 0:
+				ran++
+			case 1:
+				if !strings.HasPrefix(got.skips[0], "the store is no ") {
+					t.Errorf("%s: got skip %q, want the missing capability", c.name, got.skips[0])
+				}
+			default:
+				t.Errorf("%s: got skips %q, want one at most", c.name, got.skips)
+			}
+		})
+	}
+	if want := len(cases()) / 2; ran < want {
+		t.Errorf("%d cases ran, want at least %d", ran, want)
+	}
+}
+
+// A failure quotes the rule that is broken.
+func TestFailureQuotesTheRule(t *testing.T) {
+	c := testCase{"name", "I99: the rule.", func(k *kit) { k.must("step", errors.New("boom")) }}
+	got := try(t, c, memstore.New(memstore.Config{}))
+	if n := len(got.errors); n != 2 || !strings.Contains(got.errors[1], "I99: the rule.") {
+		t.Errorf("got errors %q, want the failure and the rule", got.errors)
+	}
+}

@@ -8,14 +8,11 @@ import (
 	"time"
 )
 
-// pause returns how long to wait after try number count. It returns false when
-// the server asks for more time than is allowed.
-func (c *TransportConfig) pause(resp *http.Response, count int) (time.Duration, bool) {
+// pause returns how long to wait after try number count, whose response had the
+// header h. It returns false when the server asks for more time than is allowed.
+func (c TransportConfig) pause(h http.Header, count int) (time.Duration, bool) {
 	jitter := rand.N(c.ceiling(count) + 1) //nolint:gosec // spreads load, protects nothing
-	if resp == nil {
-		return jitter, true
-	}
-	asked, ok := retryAfterOf(resp.Header)
+	asked, ok := retryAfterOf(h)
 	if !ok {
 		return jitter, true
 	}
@@ -29,7 +26,7 @@ func (c *TransportConfig) pause(resp *http.Response, count int) (time.Duration, 
 
 // ceiling returns the longest pause after try number count: exponential, with
 // full jitter below it.
-func (c *TransportConfig) ceiling(count int) time.Duration {
+func (c TransportConfig) ceiling(count int) time.Duration {
 	d := c.BaseDelay
 	for range count - 1 {
 		if d > c.MaxDelay/2 {

@@ -69,28 +69,34 @@ func (c *canonicalizer) value(exclude *pointerTree, depth int) bool {
 	case '"':
 		c.out = append(c.out, c.literal()...)
 	default: // a number, true, false or null: up to what may follow it
-		end := bytes.IndexAny(c.in[c.pos:], ",]} \t\r\n")
-		if end < 0 {
-			end = len(c.in) - c.pos
+		start := c.pos
+		for c.pos < len(c.in) && c.in[c.pos] != ',' && c.in[c.pos] != ']' && c.in[c.pos] != '}' && !isSpace(c.in[c.pos]) {
+			c.pos++
 		}
-		c.out = append(c.out, c.in[c.pos:c.pos+end]...)
-		c.pos += end
+		c.out = append(c.out, c.in[start:c.pos]...)
 	}
 	return true
 }
 
 func (c *canonicalizer) space() {
-	for c.pos < len(c.in) && strings.IndexByte(" \t\r\n", c.in[c.pos]) >= 0 {
+	for c.pos < len(c.in) && isSpace(c.in[c.pos]) {
 		c.pos++
 	}
 }
 
+func isSpace(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\r' }
+
 // literal takes the string that begins here, with its quotes.
 func (c *canonicalizer) literal() []byte {
 	start := c.pos
-	for c.pos++; c.in[c.pos] != '"'; c.pos++ {
-		if c.in[c.pos] == '\\' {
-			c.pos++
+	for c.pos++; ; c.pos++ {
+		c.pos += bytes.IndexByte(c.in[c.pos:], '"')
+		escapes := 0 // right before the quote; an odd number escapes it
+		for c.in[c.pos-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			break
 		}
 	}
 	c.pos++
@@ -172,6 +178,11 @@ func (c *canonicalizer) name(literal []byte, exclude *pointerTree) *pointerTree 
 		name = []byte(text)
 	}
 	for i := 0; i < len(name); {
+		if b := name[i]; b < utf8.RuneSelf {
+			c.names = append(c.names, byte(foldRune(rune(b)))) //nolint:gosec // ASCII stays ASCII
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRune(name[i:])
 		c.names = utf8.AppendRune(c.names, foldRune(r))
 		i += size

@@ -237,3 +237,23 @@ func FuzzPreamble(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkFingerprint(b *testing.B) {
+	const small = `{"amount": 1250, "currency": "EUR", "to": {"name": "x", "iban": "DE00"}, "meta": {"b": [1, 2, 3], "a": null}}`
+	for name, f := range map[string]Fingerprint{
+		"raw": {}, "json": {JSON: true}, "exclude": {JSON: true, ExcludeMembers: []string{"/meta/a"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := mustCompile(b, f)
+			r, body := post("/payments", "application/json", small)
+			buf := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = p.preamble(buf[:0], r)
+				preamble := len(buf)
+				buf = append(buf, body...)
+				_ = p.sum(buf, preamble, r)
+			}
+		})
+	}
+}

@@ -25,7 +25,11 @@ func (t *Transport) next(try *http.Request, resp *http.Response, err error, coun
 	if ctx.Err() != nil || !mayPass(resp, err) {
 		return nil, 0
 	}
-	pause, ok := t.cfg.pause(resp, count)
+	var h http.Header
+	if resp != nil {
+		h = resp.Header
+	}
+	pause, ok := t.cfg.pause(h, count)
 	if !ok || !endsBefore(ctx, pause) {
 		return nil, 0
 	}

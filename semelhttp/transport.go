@@ -72,7 +72,8 @@ type TransportConfig struct {
 // flight: a problem with retryable true or code in_flight, or Stripe's
 // idempotency_key_in_use. Any other 409 is the application's own, and 400 and 422
 // are mistakes: they are returned. A response that is marked as a replay is the
-// kept answer and is final, whatever its status.
+// kept answer and is final, whatever its status. A response that breaks off while
+// its body is read is the caller's to ask for again, under the key it set.
 //
 // Retry-After is honoured. No pause begins that cannot end before the context's
 // deadline; the last response or error is returned instead. [AttemptsFrom] tells

@@ -21,11 +21,23 @@ var statements embed.FS
 // to the driver without package database/sql: the store does its own pooling,
 // and a third of the time of a step would go into it.
 type conn struct {
-	raw driver.Conn
+	raw   driver.Conn
+	stmts []*stmt // to be closed with it
 }
 
-// dial opens path. mode is ro, rw or rwc, as in https://www.sqlite.org/uri.html.
-func dial(path, mode string, pragmas ...string) (*conn, error) {
+// access is how a file is opened, in the words of https://www.sqlite.org/uri.html.
+type access string
+
+const (
+	readWrite access = "mode=rw"
+	readOnly  access = "mode=ro"
+	// immutable reads the file alone, without its log and without a lock, and
+	// creates nothing beside it.
+	immutable access = "mode=ro&immutable=1"
+)
+
+// dial opens the file at path, which must exist.
+func dial(path string, how access, pragmas ...string) (*conn, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -34,8 +46,8 @@ func dial(path, mode string, pragmas ...string) (*conn, error) {
 	if !strings.HasPrefix(name, "/") { // a drive letter
 		name = "/" + name
 	}
-	query := url.Values{"mode": {mode}, "_error_rc": {"1"}, "_pragma": pragmas}
-	dsn := url.URL{Scheme: "file", Path: name, RawQuery: query.Encode()}
+	query := url.Values{"_error_rc": {"1"}, "_pragma": pragmas}
+	dsn := url.URL{Scheme: "file", Path: name, RawQuery: string(how) + "&" + query.Encode()}
 	connector, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
 		return nil, err
@@ -44,10 +56,17 @@ func dial(path, mode string, pragmas ...string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{raw}, nil
+	return &conn{raw: raw}, nil
 }
 
-func (c *conn) close() error { return c.raw.Close() }
+// close gives the file back. SQLite keeps it open while a statement is.
+func (c *conn) close() error {
+	var err error
+	for _, s := range c.stmts {
+		err = errors.Join(err, s.end.Close())
+	}
+	return errors.Join(err, c.raw.Close())
+}
 
 // uncancelled is the context of every statement: a driver that abandons a
 // write leaves its outcome unknown.
@@ -92,10 +111,15 @@ func (p *preparer) text(name, query string) *stmt {
 		p.err = fmt.Errorf("prepare %s: %w", name, err)
 		return nil
 	}
-	return &stmt{
-		name: name, raw: raw.(driver.StmtExecContext), rows: raw.(driver.StmtQueryContext), end: raw,
-		args: make([]driver.NamedValue, 0, 16),
+	s := &stmt{name: name, end: raw, args: make([]driver.NamedValue, 0, 16)}
+	p.conn.stmts = append(p.conn.stmts, s)
+	var canExec, canQuery bool
+	s.raw, canExec = raw.(driver.StmtExecContext)
+	s.rows, canQuery = raw.(driver.StmtQueryContext)
+	if !canExec || !canQuery {
+		p.err = fmt.Errorf("prepare %s: the driver's statements have changed", name)
 	}
+	return s
 }
 
 func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
@@ -179,27 +203,20 @@ func (s *stmt) integer(args ...driver.Value) (n int64, found bool, err error) {
 	return n, true, nil
 }
 
-// run prepares and executes one statement.
-func (c *conn) run(query string) error {
-	p := preparer{conn: c}
-	s := p.text("statement", query)
-	if p.err != nil {
-		return p.err
-	}
-	_, err := s.exec()
-	return errors.Join(err, s.end.Close())
-}
-
-// script executes the statements of a schema file.
+// script executes statements without parameters.
 func (c *conn) script(text string) error {
-	_, err := c.raw.(driver.ExecerContext).ExecContext(uncancelled(), text, nil)
+	raw, ok := c.raw.(driver.ExecerContext)
+	if !ok {
+		return errors.New("the driver's connections have changed")
+	}
+	_, err := raw.ExecContext(uncancelled(), text, nil)
 	return err
 }
 
-// value prepares one statement and reads the first column it answers.
+// value reads the first column that a query answers.
 func (c *conn) value(query string) (driver.Value, error) {
 	p := preparer{conn: c}
-	s := p.text("statement", query)
+	s := p.text("query", query)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -208,7 +225,7 @@ func (c *conn) value(query string) (driver.Value, error) {
 	if err == nil && !found {
 		err = fmt.Errorf("%s: no answer", query)
 	}
-	return dest[0], errors.Join(err, s.end.Close())
+	return dest[0], err
 }
 
 // integer is value for numbers.

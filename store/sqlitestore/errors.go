@@ -66,8 +66,7 @@ const (
 
 // codeOf returns the extended result code in err, or 0.
 func codeOf(err error) int {
-	var se *sqlite.Error
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*sqlite.Error](err); ok {
 		return se.Code()
 	}
 	return 0

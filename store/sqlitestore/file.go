@@ -18,7 +18,7 @@ const busyTimeout = "busy_timeout(5000)"
 var (
 	writerPragmas = []string{
 		busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(1000)",
-		"cache_size(-65536)", "temp_store(MEMORY)", "trusted_schema(OFF)", "cell_size_check(ON)",
+		"cache_size(-8192)", "temp_store(MEMORY)", "trusted_schema(OFF)", "cell_size_check(ON)",
 	}
 	readerPragmas = []string{
 		busyTimeout, "query_only(ON)", "cache_size(-8192)", "temp_store(MEMORY)",
@@ -68,14 +68,31 @@ func prepareFile(path string, exists bool, cfg Config) error {
 		}
 		return create(path)
 	}
-	have, want, err := inspect(path)
-	if err != nil || have == want {
+	// First without a trace: the file may be somebody else's. Without its log a
+	// file of ours may look damaged, when a checkpoint was cut short.
+	if err := withConn(path, immutable, nil, (*conn).checkApplication); err != nil && codeOf(err)&0xff != codeCorrupt {
 		return err
 	}
-	if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
-		return &SchemaError{Have: have, Want: want}
+	how, pragmas := readWrite, writerPragmas
+	if cfg.ReadOnly {
+		how, pragmas = readOnly, readerPragmas
 	}
-	return withConn(path, "rw", writerPragmas, (*conn).migrate)
+	return withConn(path, how, pragmas, func(c *conn) error {
+		if err := c.checkApplication(); err != nil {
+			return err
+		}
+		stale, err := c.checkSchema()
+		if err != nil {
+			return err
+		}
+		if err := c.checkPages(path); err != nil || stale == nil {
+			return err
+		}
+		if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
+			return stale
+		}
+		return c.migrate()
+	})
 }
 
 // create makes the database under another name and moves it into place, so that
@@ -97,7 +114,7 @@ func create(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := withConn(fresh, "rw", writerPragmas, (*conn).migrate); err != nil {
+	if err := withConn(fresh, readWrite, writerPragmas, (*conn).migrate); err != nil {
 		return err
 	}
 	if err := os.Rename(fresh, path); err != nil {
@@ -118,35 +135,21 @@ func syncDir(dir string) error {
 // takes about a tenth of a second.
 const checkBelow = 16 << 20
 
-// inspect reads what path is, through a connection that cannot write.
-func inspect(path string) (have, want int, err error) {
-	err = withConn(path, "ro", readerPragmas, func(c *conn) error {
-		if have, want, err = c.checkSchema(); err != nil {
-			return err
-		}
-		info, err := os.Stat(path)
-		if err != nil || info.Size() >= checkBelow {
-			return err
-		}
-		return c.check("PRAGMA quick_check(1)")
-	})
-	return have, want, err
-}
-
-// check runs a checking pragma, which answers ok or what is wrong.
-func (c *conn) check(query string) error {
-	found, err := c.value(query)
-	if err != nil {
+// checkPages looks for damage in a small file.
+func (c *conn) checkPages(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() >= checkBelow {
 		return err
 	}
-	if found != "ok" {
-		return fmt.Errorf("the file is damaged: %v", found)
+	found, err := c.value("PRAGMA quick_check(1)")
+	if err == nil && found != "ok" {
+		err = fmt.Errorf("the file is damaged: %v", found)
 	}
-	return nil
+	return err
 }
 
-func withConn(path, mode string, pragmas []string, f func(*conn) error) error {
-	c, err := dial(path, mode, pragmas...)
+func withConn(path string, how access, pragmas []string, f func(*conn) error) error {
+	c, err := dial(path, how, pragmas...)
 	if err != nil {
 		return err
 	}

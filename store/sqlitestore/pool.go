@@ -19,7 +19,7 @@ type readConn struct {
 }
 
 func openReadConn(path string) (*readConn, error) {
-	c, err := dial(path, "ro", readerPragmas...)
+	c, err := dial(path, readOnly, readerPragmas...)
 	if err != nil {
 		return nil, err
 	}

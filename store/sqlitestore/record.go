@@ -87,8 +87,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func sumOf(slot semel.Slot, r semel.Response) int64 {
 	var room [len(slot) + 16]byte
 	b := append(room[:0], slot[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Status))      //nolint:gosec // only bits matter
-	b = binary.BigEndian.AppendUint64(b, uint64(len(r.Header))) //nolint:gosec // not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Status)) //nolint:gosec // only bits matter
+	b = binary.BigEndian.AppendUint64(b, uint64(len(r.Header)))
 	sum := crc32.Update(0, castagnoli, b)
 	sum = crc32.Update(sum, castagnoli, r.Header)
 	return int64(crc32.Update(sum, castagnoli, r.Body))

@@ -3,7 +3,6 @@ package sqlitestore
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -101,14 +100,14 @@ func (c *conn) migrate() error {
 	if err != nil {
 		return err
 	}
-	if err := c.run("BEGIN IMMEDIATE"); err != nil {
+	if err := c.script("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	if err := c.apply(all); err != nil {
-		_ = c.run("ROLLBACK") // the connection is closed next
+		_ = c.script("ROLLBACK") // the connection is closed next
 		return err
 	}
-	return c.run("COMMIT")
+	return c.script("COMMIT")
 }
 
 func (c *conn) apply(all []migration) error {
@@ -127,29 +126,32 @@ func (c *conn) apply(all []migration) error {
 	return c.script(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(all)))
 }
 
-// checkSchema returns the version of the file, and an error when the file is
-// not ours or is newer than this program.
-func (c *conn) checkSchema() (have, want int, err error) {
+// checkApplication returns an error when the file is not ours.
+func (c *conn) checkApplication() error {
+	id, err := c.integer("PRAGMA application_id")
+	if err == nil && id != applicationID {
+		err = fmt.Errorf("it is a database of another application (application_id %#x, ours is %#x)", id, applicationID)
+	}
+	return err
+}
+
+// checkSchema reports whether the file lacks a migration, and an error when it
+// is newer than this program.
+func (c *conn) checkSchema() (stale *SchemaError, err error) {
 	all, err := migrations()
 	if err != nil {
-		return 0, 0, err
-	}
-	id, err := c.integer("PRAGMA application_id")
-	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	version, err := c.integer("PRAGMA user_version")
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	have, want = int(version), len(all)
+	found := &SchemaError{Have: int(version), Want: len(all)}
 	switch {
-	case id != applicationID:
-		return have, want, fmt.Errorf("the file is a database of another application (application_id %#x, ours is %#x)", uint32(id), applicationID) //nolint:gosec // 32 bits by definition
-	case have < 1:
-		return have, want, errors.New("the file has our mark but no schema")
-	case have > want:
-		return have, want, &SchemaError{Have: have, Want: want}
+	case found.Have > found.Want:
+		return nil, found
+	case found.Have < found.Want:
+		return found, nil
 	}
-	return have, want, nil
+	return nil, nil //nolint:nilnil // nothing to tell
 }

@@ -115,11 +115,13 @@ func open(path string, cfg Config) (_ *Store, err error) {
 // back. A second call returns what the first returned.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		var werr error
+		// The writer last: the last connection brings the log into the file,
+		// and a reader may not.
+		s.closeErr = s.readers.close()
 		if s.writer != nil {
-			werr = s.writer.close()
+			s.closeErr = errors.Join(s.closeErr, s.writer.close())
 		}
-		s.closeErr = errors.Join(werr, s.readers.close(), s.lock.release())
+		s.closeErr = errors.Join(s.closeErr, s.lock.release())
 	})
 	return s.closeErr
 }

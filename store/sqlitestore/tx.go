@@ -22,7 +22,7 @@ type writeConn struct {
 }
 
 func openWriteConn(path string) (*writeConn, error) {
-	c, err := dial(path, "rw", writerPragmas...)
+	c, err := dial(path, readWrite, writerPragmas...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +49,36 @@ func openWriteConn(path string) (*writeConn, error) {
 		isDue:        p.file("resolvable"),
 		purgeSlot:    p.file("purge_slot"),
 	}
-	if p.err != nil {
-		return nil, errors.Join(p.err, c.close())
+	err = p.err
+	if err == nil {
+		err = w.check()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	return w, nil
+}
+
+// check makes sure of what every promise rests on: the log, the sync at each
+// commit, and the right to write. SQLite opens a file that it may only read
+// without a word.
+func (w *writeConn) check() error {
+	mode, err := w.value("PRAGMA journal_mode")
+	if err != nil {
+		return err
+	}
+	full, err := w.integer("PRAGMA synchronous")
+	if err != nil {
+		return err
+	}
+	if mode != "wal" || full != 2 {
+		return fmt.Errorf("the file system bears no write-ahead log with full sync (journal_mode %v, synchronous %d)", mode, full)
+	}
+	if _, err := w.begin.exec(); err != nil {
+		return err
+	}
+	_, err = w.rollback.exec()
+	return err
 }
 
 // tx is one open write transaction. It sees one time and is alone with the

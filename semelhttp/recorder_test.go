@@ -266,7 +266,7 @@ func TestClientThatLeaves(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		close(running)
 		<-finish
-		ended <- q.Context().Err()
+		ended <- errors.Join(q.Context().Err(), context.Cause(q.Context()))
 		io.WriteString(w, "done")
 	}, nil)
 	gone := make(chan struct{})

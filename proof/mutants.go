@@ -1,0 +1,11 @@
+package proof
+
+// Mutants returns every guard that is known to be watched, with the test that
+// watches it. Whoever adds a guard adds its mutant.
+func Mutants() []Mutant {
+	var all []Mutant
+	for _, group := range [][]Mutant{coreMutants(), httpMutants()} {
+		all = append(all, group...)
+	}
+	return all
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,10 +96,12 @@ func at(step semel.Step, f func() error) func(semel.Step) error {
 
 // once returns a hook that runs f at the first step of that kind only.
 func once(step semel.Step, f func() error) func(semel.Step) error {
-	var first sync.Once
-	return at(step, func() (err error) {
-		first.Do(func() { err = f() })
-		return err
+	var done atomic.Bool // not a sync.Once, whose second caller waits for the first
+	return at(step, func() error {
+		if done.Swap(true) {
+			return nil
+		}
+		return f()
 	})
 }
 

@@ -76,21 +76,18 @@ func after(t int64, d time.Duration) int64 {
 }
 
 // Reserve implements [semel.Store]. It fails only with [semel.ErrFull].
-func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, error) {
-	for {
-		held, ok := s.reserve(&r)
-		if ok {
-			return held, nil
-		}
+func (s *Store) Reserve(_ context.Context, r semel.Reservation) (held semel.Record, err error) {
+	for !s.reserve(&r, &held) {
 		if s.purge(1) == 0 && s.full() {
-			return semel.Record{}, semel.ErrFull
+			return held, semel.ErrFull
 		}
 	}
+	return held, nil
 }
 
 // reserve is one try. It reports false, and has done nothing, when the key is
 // new and the store is full.
-func (s *Store) reserve(r *semel.Reservation) (semel.Record, bool) {
+func (s *Store) reserve(r *semel.Reservation, held *semel.Record) bool {
 	sum := s.sum(&r.Key)
 	sh := s.shard(sum)
 	sh.mu.Lock()
@@ -100,7 +97,7 @@ func (s *Store) reserve(r *semel.Reservation) (semel.Record, bool) {
 	switch {
 	case rec == nil:
 		if !s.admit() {
-			return semel.Record{}, false
+			return false
 		}
 		rec = sh.insert(sum, r.Key)
 		rec.grant(r, now, 1, 0)
@@ -114,7 +111,8 @@ func (s *Store) reserve(r *semel.Reservation) (semel.Record, bool) {
 		rec.fingerprint == r.Fingerprint && rec.lapsed(now, r.Margin):
 		rec.grant(r, now, rec.attempts+1, rec.lapses+1)
 	}
-	return rec.view(now, r.Margin), true
+	rec.show(held, now, r.Margin)
+	return true
 }
 
 // Complete implements [semel.Store]. Its only error is [semel.ErrLost].

@@ -3,6 +3,9 @@ package memstore
 import (
 	"errors"
 	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +71,92 @@ func TestBounded(t *testing.T) {
 			t.Errorf("got %d records, want %d", got, want)
 		}
 	})
+}
+
+// Callers who race for the last places of a bounded store get exactly as many
+// as there are, while others settle and purge.
+func TestBoundedRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, callers = 100, 400
+		s := New(Config{MaxRecords: bound})
+		for i := range bound / 2 {
+			complete(t, s, reserve(t, s, fmt.Sprint("old ", i)))
+		}
+		time.Sleep(time.Minute) // all of them are over
+		var got, full atomic.Int64
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				switch _, err := s.Reserve(t.Context(), ask(fmt.Sprint("new ", i))); {
+				case err == nil:
+					got.Add(1)
+				case errors.Is(err, semel.ErrFull):
+					full.Add(1)
+				default:
+					t.Errorf("reserve: got error %v, want none or ErrFull", err)
+				}
+				if i%10 == 0 {
+					_, _ = s.Purge(t.Context(), 1)
+				}
+			})
+		}
+		wg.Wait()
+		if got.Load() != bound || full.Load() != callers-bound {
+			t.Errorf("got %d reserved and %d refused, want %d and %d", got.Load(), full.Load(), bound, callers-bound)
+		}
+		held := 0
+		for i := range s.shards {
+			held += len(s.shards[i].records)
+		}
+		if held != bound || s.count.Load() != bound {
+			t.Errorf("got %d records and a count of %d, want %d", held, s.count.Load(), bound)
+		}
+	})
+}
+
+// The clock and the terms of a record reach the end of time without wrapping.
+func TestAfter(t *testing.T) {
+	for _, c := range []struct {
+		t    int64
+		d    time.Duration
+		want int64
+	}{
+		{5, 3, 8},
+		{5, 0, 5},
+		{5, math.MaxInt64, math.MaxInt64},
+		{math.MaxInt64, 1, math.MaxInt64},
+		{math.MaxInt64 - 1, 1, math.MaxInt64},
+	} {
+		if got := after(c.t, c.d); got != c.want {
+			t.Errorf("after(%d, %d): got %d, want %d", c.t, c.d, got, c.want)
+		}
+	}
+}
+
+// A replay allocates nothing, and a reservation with its completion one record,
+// besides what maps and queues grow by.
+func TestAllocations(t *testing.T) {
+	s := New(Config{})
+	done := reserve(t, s, "done")
+	complete(t, s, done)
+	again := ask("done")
+	if got := testing.AllocsPerRun(100, func() { _, _ = s.Reserve(t.Context(), again) }); got != 0 {
+		t.Errorf("replay: got %v allocations, want 0", got)
+	}
+	var fresh []semel.Reservation
+	for i := range 2000 {
+		fresh = append(fresh, ask(fmt.Sprint(i)))
+	}
+	next := 0
+	pair := func() {
+		r := fresh[next]
+		next++
+		_, _ = s.Reserve(t.Context(), r)
+		_ = s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token})
+	}
+	if got := testing.AllocsPerRun(len(fresh)-1, pair); got > 2 {
+		t.Errorf("pair: got %v allocations, want 1 and a few for growth", got)
+	}
 }
 
 // One purge visits every shard once at most, and deletes no more than its

@@ -11,7 +11,8 @@ import (
 )
 
 // Purge implements [semel.Purger]. It never fails. Its cost grows with the
-// number of records it deletes, not with the number of records there are.
+// number of records it deletes, not with the number of records there are. The
+// room of a deleted record in the index is used again, but not given back.
 func (s *Store) Purge(_ context.Context, limit int) (int, error) { return s.purge(limit), nil }
 
 // purge visits each shard at most once, from where the last purge ended.
@@ -50,13 +51,18 @@ func (s *Store) purgeShard(sh *shard, limit int) int {
 // fails only when ctx ends.
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
+		shards := s.shards[:]
+		if f.Scope != "" && f.ID != "" { // one key has one shard
+			n := s.sum(&semel.Key{Scope: f.Scope, ID: f.ID}) % shardCount
+			shards = shards[n : n+1]
+		}
 		var found []semel.Record
-		for i := range s.shards {
+		for i := range shards {
 			if err := context.Cause(ctx); err != nil {
 				yield(semel.Record{}, err)
 				return
 			}
-			found = s.collect(&s.shards[i], found, &f)
+			found = s.collect(&shards[i], found, &f)
 			if f.Limit > 0 && len(found) > 2*f.Limit { // memory stays bounded by the limit
 				found = youngest(found, f.Limit)
 			}
@@ -78,7 +84,8 @@ func (s *Store) collect(sh *shard, found []semel.Record, f *semel.Filter) []seme
 			if !rec.chosen(f, now) {
 				continue
 			}
-			view := rec.view(now, f.Margin)
+			var view semel.Record
+			rec.show(&view, now, f.Margin)
 			if !f.Bodies {
 				view.Response.Header, view.Response.Body = nil, nil
 			}

@@ -62,9 +62,9 @@ func (rec *record) free() {
 	rec.state, rec.token, rec.lapses = semel.StateFree, semel.Token{}, 0
 }
 
-// view is the record as others see it.
-func (rec *record) view(now int64, margin time.Duration) semel.Record {
-	return semel.Record{
+// show writes the record as others see it into held, which saves a copy.
+func (rec *record) show(held *semel.Record, now int64, margin time.Duration) {
+	*held = semel.Record{
 		Key:         rec.key,
 		State:       rec.state,
 		Fingerprint: rec.fingerprint,

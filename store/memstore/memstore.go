@@ -179,8 +179,8 @@ func (s *Store) renew(lease time.Duration, h *semel.Holder) bool {
 	return true
 }
 
-// Immediate implements [semel.Immediate]: no step waits for anything but a
-// mutex that is held for well under a millisecond.
+// Immediate implements [semel.Immediate]: no step waits for anything but the
+// mutex of one shard.
 func (*Store) Immediate() {}
 
 // Ping implements [semel.Pinger]. It never fails.

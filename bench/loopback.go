@@ -16,7 +16,7 @@ func loopbackGroup(ctx context.Context, e *env) (section, error) {
 	rate, cpu := series{}, series{}
 	for round := range e.rounds {
 		e.progress("round %d of %d", round+1, e.rounds)
-		for _, s := range subjects() {
+		for _, s := range turned(round, subjects()) {
 			if err := s.loopback(ctx, e.size, core, rate, cpu); err != nil {
 				return section{}, fmt.Errorf("%s: %w", s.name, err)
 			}

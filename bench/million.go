@@ -174,8 +174,8 @@ func (m *million) section() section {
 		flat.rows = append(flat.rows, row{callersName(callers), []cell{
 			{m.rate[small], 0}, {m.rate[large], 0}, {ratio, 2}, {m.p99[small], 1}, {m.p99[large], 1},
 		}})
-		goals = append(goals, atLeast(fmt.Sprintf("SQLite pairs at %d records, %d callers ≥ 0.80 of %d records",
-			m.size.large, callers, m.size.small), ratio, 0.8))
+		goals = append(goals, atLeast(fmt.Sprintf("SQLite pairs at %s records, %d callers ≥ 0.80 of %s records",
+			number(float64(m.size.large), 0), callers, number(float64(m.size.small), 0)), ratio, 0.8))
 	}
 	share := m.rate[onName].over(m.rate[offName])
 	purge := table{

@@ -78,10 +78,10 @@ const preamble = `# Benchmarks
 
 Made by one command, %s, on the machine below. Do not edit: run it again.
 
-Every figure is the median of %d rounds, with the smallest and the largest round in brackets. Within a round the
-subjects run one after the other, and a ratio is taken within a round and then its median over the rounds: what slows
-the whole machine for a while hits both sides. Goals are the ones of the design; a goal that is missed says so. Absolute
-figures are of this machine and of no use elsewhere; ratios travel better.
+Every figure is the median of %d rounds, with the smallest and the largest round in brackets. Within a round the subjects
+run one after the other, in every other round backwards. A ratio is taken within a round, and then its median over the
+rounds: what slows the whole machine for a while hits both sides. Goals are the ones of the design; a goal that is missed
+says so. Absolute figures are of this machine and of no use elsewhere; ratios travel better.
 `
 
 func (r *report) write(w io.Writer) error {

@@ -55,6 +55,15 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
+// turned returns all, in the opposite order in every other round, so that going
+// first is nobody's advantage.
+func turned[T any](round int, all []T) []T {
+	if round%2 == 1 {
+		slices.Reverse(all)
+	}
+	return all
+}
+
 // series collects samples by name, one value a round.
 type series map[string]sample
 

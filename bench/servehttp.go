@@ -151,7 +151,7 @@ func serveFiber(h fasthttp.RequestHandler) func(key string) (status, size int) {
 }
 
 // cost is what one operation takes.
-type cost struct{ ns, allocs, bytes float64 }
+type cost struct{ ns, cpu, allocs, bytes float64 }
 
 // measure runs f n times. Garbage that was there before is collected first; the
 // collections that f causes are f's own.
@@ -159,14 +159,15 @@ func measure(n int, f func()) cost {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	start, cpu := time.Now(), ownTime()
 	for range n {
 		f()
 	}
-	ns := float64(time.Since(start).Nanoseconds())
+	ns, cpuNS := time.Since(start).Nanoseconds(), (ownTime() - cpu).Nanoseconds()
 	runtime.ReadMemStats(&after)
 	return cost{
-		ns:     ns / float64(n),
+		ns:     float64(ns) / float64(n),
+		cpu:    float64(cpuNS) / float64(n),
 		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
 		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
 	}
@@ -175,15 +176,16 @@ func measure(n int, f func()) cost {
 // serveHTTPGroup measures requests inside one process, on one core.
 func serveHTTPGroup(ctx context.Context, e *env) (section, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	ns, allocs, bytes := series{}, series{}, series{}
+	ns, cpu, allocs, bytes := series{}, series{}, series{}, series{}
 	add := func(name string, c cost) {
 		ns.add(name, c.ns)
+		cpu.add(name, c.cpu)
 		allocs.add(name, c.allocs)
 		bytes.add(name, c.bytes)
 	}
 	for round := range e.rounds {
 		e.progress("round %d of %d", round+1, e.rounds)
-		for _, s := range subjects() {
+		for _, s := range turned(round, subjects()) {
 			if err := ctx.Err(); err != nil {
 				return section{}, err
 			}
@@ -195,10 +197,10 @@ func serveHTTPGroup(ctx context.Context, e *env) (section, error) {
 			add(s.name+", replay", replay)
 		}
 	}
-	t := table{columns: []string{"ns a request", "allocations", "bytes"}}
+	t := table{columns: []string{"ns a request", "CPU ns a request", "allocations", "bytes"}}
 	for _, s := range subjects() {
 		for _, name := range []string{s.name + ", first", s.name + ", replay"} {
-			t.rows = append(t.rows, row{name, []cell{{ns[name], 0}, {whole(allocs[name]), 0}, {bytes[name], 0}}})
+			t.rows = append(t.rows, row{name, []cell{{ns[name], 0}, {cpu[name], 0}, {whole(allocs[name]), 0}, {bytes[name], 0}}})
 		}
 	}
 	first, replay := "Semel, first", "Semel, replay"
@@ -220,7 +222,8 @@ with a request and a writer that are used again. One core, %s requests of each r
 has its defaults: scope by Authorization, fingerprint over method, path, media type and body, lease, memory store. The naive
 middleware and fiber's have neither scope nor fingerprint nor lease. In a *first* row the harness makes a new key string: its
 time, its one allocation and its 48 bytes are in every *first* row, and the bare handler's rows show what they are. *Replay*
-goes through 1,024 kept keys; a bare handler has nothing to replay and runs again. Allocations are rounded down, as go test does.`
+goes through 1,024 kept keys; a bare handler has nothing to replay and runs again. Allocations are rounded down, as go test does. The CPU time is the process's, collections included; it is less than the
+wall time only when something else wanted the core.`
 
 // costs measures a subject on a fresh store: replays before first requests, so
 // that the records of those are not in the way.

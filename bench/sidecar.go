@@ -33,11 +33,14 @@ func sidecarGroup(ctx context.Context, e *env) (section, error) {
 	rate, cpu := series{}, series{}
 	for round := range e.rounds {
 		e.progress("round %d of %d", round+1, e.rounds)
-		if err := measureProxy(ctx, e.size, rate, cpu); err != nil {
-			return section{}, fmt.Errorf("%s: %w", bareProxy, err)
+		both := []func() error{
+			func() error { return measureProxy(ctx, e.size, rate, cpu) },
+			func() error { return measureSidecar(ctx, e, command, rate, cpu) },
 		}
-		if err := measureSidecar(ctx, e, command, rate, cpu); err != nil {
-			return section{}, fmt.Errorf("semel proxy: %w", err)
+		for _, measure := range turned(round, both) {
+			if err := measure(); err != nil {
+				return section{}, err
+			}
 		}
 	}
 	ready, resident := series{}, series{}
@@ -120,7 +123,10 @@ func measureProxy(ctx context.Context, n size, rate, cpu series) error {
 	}
 	defer proxy.stop()
 	d := driver{server: proxy, counter: upstream.addr, warmup: n.warmup, rate: rate, cpu: cpu}
-	return d.first(ctx, bareProxy, n.sidecar)
+	if err := d.first(ctx, bareProxy, n.sidecar); err != nil {
+		return fmt.Errorf("%s: %w", bareProxy, err)
+	}
+	return nil
 }
 
 func measureSidecar(ctx context.Context, e *env, command string, rate, cpu series) error {
@@ -136,9 +142,12 @@ func measureSidecar(ctx context.Context, e *env, command string, rate, cpu serie
 	defer proxy.stop()
 	d := driver{server: proxy, counter: upstream.addr, warmup: e.size.warmup, rate: rate, cpu: cpu}
 	if err := d.replay(ctx, proxyReplay, e.size.sidecar, true); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", proxyReplay, err)
 	}
-	return d.first(ctx, proxyFirst, e.size.sidecar)
+	if err := d.first(ctx, proxyFirst, e.size.sidecar); err != nil {
+		return fmt.Errorf("%s: %w", proxyFirst, err)
+	}
+	return nil
 }
 
 // measureStart starts a sidecar that gets no request.

@@ -43,7 +43,7 @@ func sqliteGroup(ctx context.Context, e *env) (section, error) {
 	for round := range e.rounds {
 		e.progress("round %d of %d", round+1, e.rounds)
 		for _, callers := range e.size.callers {
-			for _, eng := range engines() {
+			for _, eng := range turned(round, engines()) {
 				got, err := eng.measure(ctx, e, callers)
 				if err != nil {
 					return section{}, fmt.Errorf("%s, %d callers: %w", eng.name, callers, err)

@@ -54,7 +54,8 @@ type Record struct {
 	// and purge (invariant I6). It is the larger of the last fence plus one and
 	// the store's clock in microseconds since 1970.
 	Fence int64
-	// Attempts counts the reservations since the slot was last empty; 1 for the first.
+	// Attempts counts the reservations since the slot was last empty; 1 for the
+	// first. A slot whose retention is over counts as empty.
 	Attempts int
 	// Lapses counts the earlier attempts of this reservation whose outcome is
 	// not known: each was taken over after its lease ended. 0 after a release,
@@ -98,6 +99,7 @@ type Completion struct {
 	Response Response
 	// Retention applies anew only when the lease had ended before this
 	// completion came; otherwise the expiry fixed at the reservation stands.
+	// An expiry never moves to an earlier time.
 	Retention time.Duration
 }
 

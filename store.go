@@ -49,7 +49,8 @@ type Completer interface {
 type Renewer interface {
 	// Renew sets the lease of each holder to lease from the store's now and
 	// returns the tokens that no longer hold their slot. A lease of zero ends
-	// it at once: the record is lapsed whatever the margin.
+	// it at once: the record is lapsed whatever the margin. A slot that was
+	// completed or released is not held any more, so its token is lost.
 	Renew(ctx context.Context, lease time.Duration, holders []Holder) (lost []Token, err error)
 }
 
@@ -72,7 +73,9 @@ type Lister interface {
 // Resolver applies an operator's answer to a lapsed reservation.
 type Resolver interface {
 	// Resolve returns ErrInFlight while the lease runs, and ErrLost when the
-	// slot is not reserved under r.Fence.
+	// slot is not reserved under r.Fence. A kept response gets a new token: the
+	// lapsed attempt, should it come back, must hear ErrLost and not take the
+	// operator's answer for its own (I3).
 	Resolve(ctx context.Context, r Resolution) error
 }
 

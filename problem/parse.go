@@ -70,7 +70,7 @@ func Parse(contentType string, body []byte) (Details, error) {
 
 func text(raw json.RawMessage) string {
 	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	if json.Unmarshal(raw, &s) != nil { // null leaves it empty
 		return ""
 	}
 	return s

@@ -158,17 +158,18 @@ func TestExcludedMembersDoNotCount(t *testing.T) {
 }
 
 func TestDepthIsBounded(t *testing.T) {
-	nest := func(n int) string {
-		return strings.Repeat(`{"a":[`, n/2) + strings.Repeat(`]}`, n/2)
-	}
-	if got, ok := canonical(t, nest(maxDepth)); !ok || got != nest(maxDepth) {
-		t.Errorf("depth %d: got %v", maxDepth, ok)
-	}
-	if _, ok := canonical(t, nest(maxDepth+2)); ok {
-		t.Errorf("depth %d is accepted", maxDepth+2)
-	}
-	if _, ok := canonical(t, nest(1<<20)); ok { // and no stack is used up
-		t.Error("a million levels are accepted")
+	for _, level := range [][2]string{{`[`, `]`}, {`{"a":`, `}`}} {
+		nest := func(n int) string {
+			return strings.Repeat(level[0], n) + "1" + strings.Repeat(level[1], n)
+		}
+		if got, ok := canonical(t, nest(maxDepth)); !ok || got != nest(maxDepth) {
+			t.Errorf("%s: depth %d: got %v", level, maxDepth, ok)
+		}
+		for _, n := range []int{maxDepth + 1, 9999, 1 << 20} { // and no stack is used up
+			if _, ok := canonical(t, nest(n)); ok {
+				t.Errorf("%s: depth %d is accepted", level, n)
+			}
+		}
 	}
 }
 

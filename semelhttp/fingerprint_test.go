@@ -123,6 +123,11 @@ func TestHeadersCount(t *testing.T) {
 			t.Errorf("%s: got the same fingerprint", name)
 		}
 	}
+	// A line that looks like the name of the next field.
+	one := request(func(r *http.Request) { r.Header["X-A"], r.Header["X-B"] = []string{"X-B"}, []string{"v"} })
+	if two := request(func(r *http.Request) { r.Header["X-A"], r.Header["X-B"] = nil, []string{"X-B", "v"} }); one == two {
+		t.Error("a line is taken for a name")
+	}
 	if request(func(r *http.Request) { r.Header.Set("X-C", "1") }) != want {
 		t.Error("a field that was not chosen counts")
 	}

@@ -234,10 +234,14 @@ func TestKindsNeverCollide(t *testing.T) {
 func TestJoinKeepsPartsApart(t *testing.T) {
 	literal := func(s string) ScopeFunc { return func(*http.Request) (string, error) { return s, nil } }
 	r := withHeader(nil)
-	parts := []string{"a", "b", "ab", "1:a", "a1:b", "1:a1:b", strings.Repeat("a", 255)}
+	parts := []string{"a", "b", "ab", "1:a", "a1:b", "1:a1:b", "a:a", "a:b", ":", "", strings.Repeat("a", 255)}
 	seen := map[string][2]string{}
 	for _, one := range parts {
 		for _, two := range parts {
+			if one == "" || two == "" {
+				mustNotScope(t, Join(literal(one), literal(two)), r)
+				continue
+			}
 			scope := mustScope(t, Join(literal(one), literal(two)), r)
 			if other, ok := seen[scope]; ok {
 				t.Errorf("%q and %q share the scope %q", other, [2]string{one, two}, scope)

@@ -15,7 +15,7 @@ import (
 func TestAttemptsListWhatRuns(t *testing.T) {
 	const seed = 1
 	r := rand.New(rand.NewPCG(seed, seed))
-	e := &Engine{closed: true} // no goroutine is started
+	e := &Engine{closed: true} // starts no goroutine
 	a := &e.running
 	var want []*Claim
 	for range 5000 {

@@ -9,8 +9,8 @@ import (
 // await runs f and waits for it, but not for longer than timeout. f is never
 // cancelled: a driver that abandons a write leaves its outcome unknown. When
 // the wait ends early it returns ErrTimeout, f goes on in a goroutine that the
-// engine owns, and late, when not nil, gets its result. After Close there are
-// no such goroutines: f then runs in the caller's and takes its time.
+// engine owns, and late, when not nil, gets its result. After Close has returned
+// there is no such goroutine: f then runs in the caller's and takes its time.
 func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -48,15 +48,38 @@ func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late fu
 }
 
 // goOwned starts f in a goroutine that Close waits for. It reports false when
-// the engine is closed.
+// Close has nothing left to wait for.
 func (e *Engine) goOwned(f func()) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
+	if !e.hold() {
 		return false
 	}
-	e.wg.Go(f)
+	go func() {
+		defer e.letGo()
+		f()
+	}()
 	return true
+}
+
+// hold keeps Close waiting until letGo. What is held may start and hold more,
+// also while Close waits. It reports false when Close has nothing left to wait
+// for: that is the end, and stays so.
+func (e *Engine) hold() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed && e.held == 0 {
+		return false
+	}
+	e.held++
+	return true
+}
+
+func (e *Engine) letGo() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held--
+	if e.closed && e.held == 0 {
+		close(e.idle)
+	}
 }
 
 func (e *Engine) isClosed() bool {
@@ -112,25 +135,30 @@ const (
 // responses that are not stored yet, until ctx ends; it then gives up on them
 // and returns ctx's error. A second call waits as the first.
 func (e *Engine) Close(ctx context.Context) error {
-	e.mu.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.stop)
-		e.wg.Go(func() { e.abandonAll(context.WithoutCancel(ctx)) })
+	if e.shut() {
+		go func() {
+			defer e.letGo()
+			e.abandonAll(context.WithoutCancel(ctx))
+		}()
 	}
-	e.mu.Unlock()
-
-	done := make(chan struct{})
-	go func() { // ends when wg does, which abort hastens
-		e.wg.Wait()
-		close(done)
-	}()
+	defer e.abort()
 	select {
-	case <-done:
-		e.abort()
+	case <-e.idle:
 		return nil
 	case <-ctx.Done():
-		e.abort()
 		return context.Cause(ctx)
 	}
+}
+
+// shut closes the engine and holds it. It reports false when it was closed before.
+func (e *Engine) shut() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.closed = true
+	e.held++
+	close(e.stop)
+	return true
 }

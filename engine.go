@@ -95,7 +95,8 @@ type Engine struct {
 
 	mu     sync.Mutex
 	closed bool
-	wg     sync.WaitGroup  // every goroutine the engine started
+	held   int             // the goroutines and steps that Close waits for
+	idle   chan struct{}   // closed when the engine is, and nothing is held
 	stop   chan struct{}   // closed by Close
 	quit   context.Context //nolint:containedctx // ends background work when Close runs out of time
 	abort  context.CancelFunc
@@ -111,7 +112,7 @@ func New(store Store, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, store: store, stop: make(chan struct{})}
+	e := &Engine{cfg: cfg, store: store, stop: make(chan struct{}), idle: make(chan struct{})}
 	e.renewer, _ = As[Renewer](store)
 	_, e.immediate = As[Immediate](store)
 	e.quit, e.abort = context.WithCancel(context.Background()) //nolint:forbidigo // the root of what outlives every request
@@ -281,6 +282,9 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 	ctx, end := e.observe(ctx, StepReserve, r.Key)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 
+	if e.hold() {
+		defer e.letGo()
+	}
 	start := time.Now()
 	deadline := start.Add(e.cfg.ReserveTimeout)
 	for try := 1; ; try++ {

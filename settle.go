@@ -46,6 +46,9 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	if e.immediate {
 		err = e.store.Complete(ctx, done)
 	} else {
+		if e.hold() { // also between the tries here and those in the background
+			defer e.letGo()
+		}
 		err = e.completeWithin(context.WithoutCancel(ctx), done)
 	}
 	if err == nil || errors.Is(err, ErrLost) {
@@ -56,8 +59,8 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	return fmt.Errorf("%w: %w", ErrNotStored, &StoreError{StepComplete, err})
 }
 
-// completeWithin makes its tries in one goroutine, so that Close waits for the
-// pauses between them too.
+// completeWithin makes its tries in one goroutine, so that the caller can be
+// told ErrNotStored while one of them hangs.
 func (e *Engine) completeWithin(ctx context.Context, done Completion) error {
 	_, err := await(e, e.cfg.CompleteTimeout, func() (struct{}, error) {
 		var err error

@@ -1,10 +1,7 @@
 package semelhttp
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -301,45 +298,6 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func (f readerFunc) Close() error               { return nil }
 
-func TestAttemptsFromIsFalseForOthers(t *testing.T) {
-	r := request(t, "POST", "")
-	for _, resp := range []*http.Response{nil, {}, {Request: r}} {
-		if got, ok := AttemptsFrom(resp); ok || got != (Attempts{}) {
-			t.Errorf("got %v, %v", got, ok)
-		}
-	}
-}
-
-// silent answers without saying for which request, as a RoundTripper may.
-type silent struct{}
-
-func (silent) RoundTrip(*http.Request) (*http.Response, error) { return response(200, ""), nil }
-
-func TestAttemptsAreToldForAnyBase(t *testing.T) {
-	got := mustTrip(t, mustTransport(t, silent{}, TransportConfig{}), request(t, "POST", ""))
-	if !got.told || got.attempts.Count != 1 {
-		t.Errorf("got %+v, want one attempt", got)
-	}
-}
-
-func TestAttemptsDoNotPrintTheKey(t *testing.T) {
-	a := Attempts{Count: 2, Replayed: true, Key: "s3cr3t"}
-	asJSON, err := json.Marshal(struct{ A Attempts }{a})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{
-		fmt.Sprint(a), fmt.Sprintf("%+v", a), fmt.Sprintf("%#v", a), fmt.Sprintf("%v", &a), fmt.Sprintf("%#v", []Attempts{a}), string(asJSON),
-	} {
-		if strings.Contains(text, a.Key) {
-			t.Errorf("the key is in %s", text)
-		}
-	}
-	if got, want := a.String(), "2 attempts, replayed"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestOneTransportServesManyCallers(t *testing.T) {
 	b := &base{answer: func(_ int, r *http.Request) (*http.Response, error) {
 		if r.URL.Path == "/fail" {
@@ -397,14 +355,4 @@ func TestCloseIdleConnectionsReachesTheBase(t *testing.T) {
 		t.Errorf("got %d calls, want 1", b.closed)
 	}
 	(&http.Client{Transport: mustTransport(t, b.base, TransportConfig{})}).CloseIdleConnections() // and does not panic
-}
-
-func TestWithKeyIsInTheContextOnly(t *testing.T) {
-	ctx := WithKey(t.Context(), "s3cr3t")
-	if id, ok := ctx.Value(keyContext{}).(string); !ok || id != "s3cr3t" {
-		t.Errorf("got %q, %v", id, ok)
-	}
-	if errors.Is(context.Cause(ctx), context.Canceled) {
-		t.Error("the context is canceled")
-	}
 }

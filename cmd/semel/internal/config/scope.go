@@ -36,7 +36,7 @@ func ParseScope(s string) (Scope, error) {
 	if !ok {
 		return Scope{}, fmt.Errorf("unknown scope %q: want header:NAME, cert, remote or global", s)
 	}
-	if _, err := parseToken(name); err != nil {
+	if _, err := ParseToken(name); err != nil {
 		return Scope{}, fmt.Errorf("scope %q: %w", s, err)
 	}
 	return Scope{kind: scopeHeader, header: name}, nil

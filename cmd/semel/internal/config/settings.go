@@ -91,7 +91,7 @@ func guarding() []Setting {
 		},
 		{
 			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",
-			set: many(parseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
+			set: many(ParseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
 		},
 		{
 			Name: "optional", Bool: true, Default: "false", Usage: "let requests without a key through, unguarded",
@@ -100,7 +100,7 @@ func guarding() []Setting {
 		},
 		{
 			Name: "methods", Arg: "LIST", Default: strings.Join(semelhttp.DefaultMethods(), ","), List: true, Usage: "methods that are guarded; others pass through",
-			set:   many(parseToken, func(c *Config) *[]string { return &c.Methods }),
+			set:   many(ParseToken, func(c *Config) *[]string { return &c.Methods }),
 			route: func(c Config, h *semelhttp.Config) { h.Methods = c.Methods },
 		},
 		{

@@ -33,8 +33,8 @@ func parseBool(s string) (bool, error) {
 	return false, fmt.Errorf("%q is neither true nor false", s)
 }
 
-// parseToken reads a method or a field name (RFC 9110 section 5.6.2).
-func parseToken(s string) (string, error) {
+// ParseToken reads a method or a field name (RFC 9110 section 5.6.2).
+func ParseToken(s string) (string, error) {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range s {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

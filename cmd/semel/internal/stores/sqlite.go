@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/semel-go/semel"
@@ -26,6 +27,11 @@ func checkSQLite(path string) string {
 }
 
 func openSQLite(_ context.Context, path string, opt Options) (*Opened, error) {
+	if opt.Use != Look {
+		if err := checkWritable(path); err != nil {
+			return nil, err
+		}
+	}
 	store, err := sqlitestore.Open(path, sqlitestore.Config{ //nolint:contextcheck // opening a file cannot be cancelled
 		ReadOnly: opt.Use == Look,
 		Shared:   opt.Use == Change,
@@ -35,6 +41,19 @@ func openSQLite(_ context.Context, path string, opt Options) (*Opened, error) {
 		return nil, err
 	}
 	return &Opened{Store: store, Close: store.Close}, nil
+}
+
+// checkWritable finds a file that this user may not write. SQLite would open it
+// all the same, for reading only, and every step would fail later.
+func checkWritable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return err
+	case err != nil:
+		return nil //nolint:nilerr // the store says it better
+	}
+	return f.Close()
 }
 
 // Hint returns what an operator can do about an error of [Open] or of a step,

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// progress is one line on a terminal that is written anew, at most ten times a
+// second. Elsewhere it is silent.
+type progress struct {
+	w     io.Writer // nil: silent
+	total int       // 0: not known
+	last  time.Time
+}
+
+func (a *app) progress(total int) *progress {
+	if !isTerminal(a.err) {
+		return &progress{}
+	}
+	return &progress{w: a.err, total: total}
+}
+
+func (p *progress) show(n int) {
+	if p.w == nil || time.Since(p.last) < 100*time.Millisecond {
+		return
+	}
+	p.last = time.Now()
+	text := fmt.Sprintf("semel: purged %d records", n)
+	if p.total > 0 {
+		text = fmt.Sprintf("semel: purged %d of about %d records", n, p.total)
+	}
+	_, _ = fmt.Fprintf(p.w, "\r%s\x1b[K", text) // to the end of the line
+}
+
+// end clears the line.
+func (p *progress) end() {
+	if p.w != nil && !p.last.IsZero() {
+		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/config"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+func (a *app) proxy() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "proxy --upstream URL",
+		Short: "Stand before a service and make its operations run once",
+		Long: `Stand before a service and make its operations run once, without a change to it.
+
+A request with an idempotency key is forwarded once; its whole answer is kept
+before it is sent, and every retry gets that answer. SIGTERM drains: requests in
+flight end and are kept.
+
+Each flag --max-body is also the variable SEMEL_MAX_BODY and the name max_body in
+the file of --config. Flags count before variables, variables before the file.
+The file may have routes: a list of mappings with match, a pattern such as
+"POST /v1/payments", and what differs there, or bypass: true.`,
+		Example: `  semel proxy --upstream http://127.0.0.1:3000
+  semel proxy --config semel.yaml --store sqlite:/var/lib/semel/semel.db`,
+		Args: nothing(),
+	}
+	addSettings(cmd.Flags())
+	addConfig(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
+		if err := cfg.CheckProxy(); err != nil {
+			return configFault(err)
+		}
+		return a.serve(cmd.Context(), cfg)
+	}
+	return cmd
+}
+
+// serve runs the proxy until ctx ends.
+func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
+	log := a.logger(cfg)
+	secret, err := readSecret(cfg.SecretFile)
+	if err != nil {
+		return err
+	}
+	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: stores.Serve, Logger: log})
+	if err != nil {
+		return storeFault(err)
+	}
+	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
+
+	metrics := proxy.NewMetrics()
+	engine, err := semel.New(opened.Store, semel.Config{
+		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
+		Lapsed: cfg.Lapsed, Secret: secret, Observe: metrics.Observe, Logger: log,
+	})
+	if err != nil {
+		return wrong("", "%w", err)
+	}
+	server, err := proxy.New(engine, cfg.Scope.Func(), proxyConfig(cfg, metrics, log))
+	if err != nil {
+		return wrong("", "%w", err)
+	}
+	if cfg.Scope.String() == "global" {
+		log.WarnContext(ctx, "every caller shares one scope: who knows a key can read its answer")
+	}
+	if grader, ok := semel.As[semel.Grader](opened.Store); ok {
+		grade := grader.Grade()
+		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
+	}
+	if err := server.Run(ctx); err != nil {
+		return runFault(err)
+	}
+	log.InfoContext(context.WithoutCancel(ctx), "drained")
+	return nil
+}
+
+func proxyConfig(cfg config.Config, metrics *proxy.Metrics, log *slog.Logger) proxy.Config {
+	p := proxy.Config{
+		Upstream: cfg.Upstream, UpstreamHost: cfg.UpstreamHost, UpstreamTimeout: cfg.UpstreamTimeout, UpstreamIdle: cfg.UpstreamIdle,
+		TrustForwarded: cfg.TrustForwarded,
+		Listen:         cfg.Listen, Admin: cfg.Admin, ReadTimeout: cfg.ReadTimeout, Drain: orNone(cfg.Drain),
+		HTTP: semelhttp.Config{
+			Preset: cfg.Preset, Headers: cfg.KeyHeaders, Optional: cfg.Optional, Methods: cfg.Methods,
+			MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse,
+		},
+		Metrics: metrics, Logger: log, Version: readBuild().String(),
+		Ready: func(listen, admin net.Addr) {
+			attrs := []any{"listen", listen.String(), "upstream", cfg.Upstream.String(), "scope", cfg.Scope.String(), "preset", cfg.Preset.String()}
+			if admin != nil {
+				attrs = append(attrs, "admin", admin.String())
+			}
+			log.Info("ready", attrs...)
+		},
+	}
+	for _, r := range cfg.Routes {
+		p.Routes = append(p.Routes, proxy.Route{Pattern: r.Pattern, Bypass: r.Bypass, Change: r.Change})
+	}
+	return p
+}
+
+// orNone turns a zero that somebody asked for into what a Config takes for one.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func (a *app) logger(cfg config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, options))
+	}
+	return slog.New(slog.NewTextHandler(a.err, options))
+}
+
+// leastSecret is the least length of a secret in bytes.
+const leastSecret = 16
+
+// readSecret reads the file of a secret, without the line break at its end.
+func readSecret(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, outside("make one with: head -c 32 /dev/urandom | base64 > FILE", "secret_file: %w", err)
+	}
+	secret := bytes.TrimRight(text, "\r\n")
+	if len(secret) < leastSecret {
+		return nil, outside("make one with: head -c 32 /dev/urandom | base64 > FILE",
+			"secret_file: %s has %d bytes, less than %d", path, len(secret), leastSecret)
+	}
+	return secret, nil
+}
+
+// storeFault gives an error of a store its code and hint.
+func storeFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if bad := (*stores.URLError)(nil); errors.As(err, &bad) {
+		return wrong(stores.Hint(err), "store: %w", err)
+	}
+	return outside(stores.Hint(err), "store: %w", err)
+}
+
+// runFault tells a listener that does not open from requests that did not end.
+func runFault(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return outside("another process listens there: stop it, or choose another address", "%w", err)
+	case errors.Is(err, syscall.EACCES):
+		return outside("ports below 1024 need a privilege: choose another", "%w", err)
+	case errors.As(err, &op):
+		return outside("", "%w", err)
+	}
+	return refused("a longer --drain gives requests more time", "%w", err)
+}

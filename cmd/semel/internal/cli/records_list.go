@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
+)
+
+// listing is what semel records list was asked for.
+type listing struct {
+	states []string
+	lapsed bool
+	scope  string
+	limit  int
+	reveal bool
+	format *outputFlag
+}
+
+func (a *app) recordsList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List records, the youngest first",
+		Long: `List records, the youngest first. LAPSED marks a reservation whose attempt never
+ended: see semel records show, release and complete.`,
+		Example: `  semel records list --lapsed
+  semel records list --state completed --limit 0 --output jsonl`,
+		Args: nothing(),
+	}
+	var l listing
+	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed (default all)")
+	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only reservations whose outcome is not known")
+	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
+	cmd.Flags().IntVar(&l.limit, "limit", 50, "stop after `N` records; 0 lists all")
+	cmd.Flags().BoolVar(&l.reveal, "reveal", false, "print the keys, which are secrets, too")
+	l.format = addOutput(cmd, formatTable, formatJSON, formatLines)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		filter, err := l.filter()
+		if err != nil {
+			return err
+		}
+		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
+			return o.list(ctx, &l, filter)
+		})
+	}
+	return cmd
+}
+
+func (l *listing) filter() (semel.Filter, error) {
+	f := semel.Filter{Scope: l.scope, Lapsed: l.lapsed}
+	if err := l.format.check(); err != nil {
+		return f, err
+	}
+	if l.limit < 0 {
+		return f, wrong("0 lists all", "--limit: %d is less than 0", l.limit)
+	}
+	if l.limit > 0 {
+		f.Limit = l.limit + 1 // one more, to see that there are more
+	}
+	for _, name := range l.states {
+		state, ok := parseState(name)
+		if !ok {
+			return f, wrong("known are free, reserved and completed; for lapsed ones take --lapsed", "--state: unknown state %q", name)
+		}
+		f.States = append(f.States, state)
+	}
+	return f, nil
+}
+
+func parseState(name string) (semel.State, bool) {
+	for _, s := range []semel.State{semel.StateFree, semel.StateReserved, semel.StateCompleted} {
+		if name == s.String() {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// list prints the records as they come, so that a long list needs no memory.
+func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) error {
+	p := o.printer(l)
+	p.begin()
+	n := 0
+	more := false
+	err := o.each(ctx, filter, func(rec semel.Record) bool {
+		if l.limit > 0 && n == l.limit {
+			more = true
+			return false
+		}
+		p.record(rec, n == 0)
+		n++
+		return o.out.err == nil
+	})
+	p.end(n)
+	if err != nil {
+		return err
+	}
+	if more {
+		o.say("hint: there are more than %d records: --limit 0 lists all", l.limit)
+	}
+	return nil
+}
+
+// printer prints a list in one format.
+type printer struct {
+	begin  func()
+	record func(rec semel.Record, first bool)
+	end    func(n int)
+}
+
+func (o *operator) printer(l *listing) printer {
+	none := func() {}
+	line := func(rec semel.Record) string {
+		text, err := json.Marshal(o.view(rec, l.reveal))
+		if err != nil { // a year that RFC 3339 cannot write
+			return strconv.Quote(err.Error())
+		}
+		return string(text)
+	}
+	switch l.format.value {
+	case formatLines:
+		return printer{none, func(rec semel.Record, _ bool) { o.out.printf("%s\n", line(rec)) }, func(int) {}}
+	case formatJSON:
+		return printer{
+			func() { o.out.printf("[") },
+			func(rec semel.Record, first bool) {
+				separator := ",\n "
+				if first {
+					separator = "\n "
+				}
+				o.out.printf("%s%s", separator, line(rec))
+			},
+			func(n int) {
+				if n > 0 {
+					o.out.printf("\n")
+				}
+				o.out.printf("]\n")
+			},
+		}
+	}
+	t := table{out: o.out, colors: o.colors(), now: time.Now(), reveal: l.reveal}
+	return printer{none, t.record, func(n int) {
+		if n == 0 {
+			o.say("no records")
+		}
+	}}
+}
+
+// table prints records in columns.
+type table struct {
+	out    *output
+	colors bool
+	now    time.Time
+	reveal bool
+}
+
+const (
+	red   = "\x1b[31m"
+	plain = "\x1b[0m"
+)
+
+func (t table) record(rec semel.Record, first bool) {
+	const columns = "%-12s  %s  %6s  %8s  %-16s  %7s  %-10s  %-20s  %s"
+	if first {
+		t.row(columns, "SLOT", fmt.Sprintf("%-9s", "STATE"), "STATUS", "ATTEMPTS", "FENCE", "AGE", "EXPIRES", "OWNER", "SCOPE", "KEY")
+	}
+	state := fmt.Sprintf("%-9s", stateOf(rec))
+	if rec.Lapsed && t.colors {
+		state = red + state + plain
+	}
+	status := "-"
+	if rec.Response.Status != 0 {
+		status = strconv.Itoa(rec.Response.Status)
+	}
+	t.row(columns, rec.Key.Slot().String()[:12], state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
+		span(t.now.Sub(rec.CreatedAt)), untilOrAgo(rec.ExpiresAt, t.now), printable(rec.Owner), printable(rec.Key.Scope), printable(rec.Key.ID))
+}
+
+// row prints the cells, the last of which is the key.
+func (t table) row(columns string, cells ...any) {
+	if t.reveal {
+		columns += "  %s"
+	} else {
+		cells = cells[:len(cells)-1]
+	}
+	t.out.printf(columns+"\n", cells...)
+}

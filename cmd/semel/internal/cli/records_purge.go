@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
+)
+
+// purging is what semel records purge was asked for.
+type purging struct {
+	batch       int
+	yes, dryRun bool
+}
+
+func (a *app) recordsPurge() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "purge",
+		Short: "Delete records whose retention is over",
+		Long: `Delete free and completed records whose retention is over. A reservation is
+never deleted, lapsed or not. A running proxy does the same by itself.
+
+Steps are paced to a fifth of the time, so that a proxy on the same store goes
+on. It may be stopped at any time.`,
+		Args: nothing(),
+	}
+	var p purging
+	cmd.Flags().IntVar(&p.batch, "batch", 50, "delete `N` records in one step; a step holds up every writer of a file")
+	addAsking(cmd, &p.yes, &p.dryRun)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if p.batch < 1 || p.batch > 10_000 {
+			return wrong("", "--batch: want 1 to 10000, not %d", p.batch)
+		}
+		use := stores.Change
+		if p.dryRun {
+			use = stores.Look
+		}
+		return a.operate(cmd, use, func(ctx context.Context, o *operator) error { return o.purge(ctx, p) })
+	}
+	return cmd
+}
+
+// purge counts what is over, asks, and deletes it.
+func (o *operator) purge(ctx context.Context, p purging) error {
+	purger, ok := semel.As[semel.Purger](o.store)
+	if !ok {
+		return refused("", "this store cannot purge")
+	}
+	over := 0
+	if p.dryRun || !p.yes {
+		var err error
+		if over, err = o.countOver(ctx); err != nil {
+			return err
+		}
+	}
+	if p.dryRun {
+		o.out.printf("would be purged: %d records\n", over)
+		return nil
+	}
+	if over == 0 && !p.yes {
+		o.out.printf("purged: 0 records\n")
+		return nil
+	}
+	if err := o.confirm(ctx, fmt.Sprintf("%d records will be deleted. Go on?", over), p.yes); err != nil {
+		return err
+	}
+	n, err := o.purgeAll(ctx, purger, p.batch, over)
+	o.out.printf("purged: %d records\n", n)
+	return err
+}
+
+// countOver reads every record. The clock is this machine's, so a count may
+// differ a little from what a purge deletes.
+func (o *operator) countOver(ctx context.Context) (int, error) {
+	now := time.Now()
+	n := 0
+	filter := semel.Filter{States: []semel.State{semel.StateFree, semel.StateCompleted}}
+	err := o.each(ctx, filter, func(rec semel.Record) bool {
+		if !rec.ExpiresAt.After(now) {
+			n++
+		}
+		return true
+	})
+	return n, err
+}
+
+// share is the part of the time that steps take, as in [semel.Purging].
+const share = 5
+
+// purgeAll deletes in steps until nothing is left or ctx ends. It returns how
+// many records are gone.
+func (o *operator) purgeAll(ctx context.Context, purger semel.Purger, batch, over int) (int, error) {
+	progress := o.progress(over)
+	defer progress.end()
+	for n := 0; ; {
+		start := time.Now()
+		done, err := purger.Purge(context.WithoutCancel(ctx), batch)
+		n += done
+		if err != nil {
+			return n, storeFault(err)
+		}
+		if done == 0 {
+			return n, nil
+		}
+		progress.show(n)
+		pause := time.NewTimer((share - 1) * time.Since(start))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return n, refused("run it again to go on", "stopped")
+		case <-pause.C:
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
+)
+
+// resolving is an operator's answer for a lapsed record.
+type resolving struct {
+	selector    *selector
+	yes, dryRun bool
+	done        string // the verb, when it is done
+	effect      string // what follows, in one sentence
+	response    *semel.Response
+}
+
+func (a *app) recordsRelease() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "release SLOT | --ref REFERENCE | --scope SCOPE --key KEY",
+		Short: "Say that a lapsed attempt did nothing: the key is free",
+		Long: `Say that a lapsed attempt did nothing, and never will: the key is free, and the
+next request with it runs. Make sure of it first, in the ledger or at the
+provider: if the attempt did take effect, its effect happens twice.
+
+Only a lapsed record can be released, and only as it was when this command read
+it.`,
+		Example: `  semel records release 3f2a9c --dry-run`,
+	}
+	r := addResolving(cmd, "released", "the next request with its key runs")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.operate(cmd, stores.Change, func(ctx context.Context, o *operator) error { return o.resolve(ctx, r) })
+	}
+	return cmd
+}
+
+func (a *app) recordsComplete() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "complete SLOT | --ref REFERENCE | --scope SCOPE --key KEY",
+		Short: "Say what a lapsed attempt answered: retries get that",
+		Long: `Say what a lapsed attempt answered: the response is kept, and every retry gets
+it. Give the answer that the service would have given, its media type included.
+
+Only a lapsed record can be completed, and only as it was when this command read
+it.`,
+		Example: `  semel records complete 3f2a9c --status 201 --header 'Content-Type: application/json' \
+      --header 'Location: /payments/17' --body-file answer.json`,
+	}
+	r := addResolving(cmd, "completed", "")
+	var answer answerFlags
+	answer.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if answer.stdin() && !r.yes && !r.dryRun {
+			return wrong("add --yes, or put the body into a file", "--body-file - leaves no way to ask")
+		}
+		kept, err := answer.read(a.in)
+		if err != nil {
+			return err
+		}
+		response, err := kept.Encode()
+		if err != nil {
+			return wrong("", "%w", err)
+		}
+		r.response = &response
+		r.effect = fmt.Sprintf("every retry gets %d with %d bytes", response.Status, len(response.Body))
+		return a.operate(cmd, stores.Change, func(ctx context.Context, o *operator) error { return o.resolve(ctx, r) })
+	}
+	return cmd
+}
+
+func addResolving(cmd *cobra.Command, done, effect string) *resolving {
+	r := &resolving{selector: addSelector(cmd), done: done, effect: effect}
+	addSettings(cmd.Flags(), "retention")
+	addAsking(cmd, &r.yes, &r.dryRun)
+	return r
+}
+
+// addAsking gives cmd the flags of everything that changes records for good.
+func addAsking(cmd *cobra.Command, yes, dryRun *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(dryRun, "dry-run", "n", false, "say what would be done, and do nothing")
+}
+
+// resolve ends the lapsed record that r names, if nobody did meanwhile.
+func (o *operator) resolve(ctx context.Context, r *resolving) error {
+	resolver, ok := semel.As[semel.Resolver](o.store)
+	if !ok {
+		return refused("", "this store cannot resolve records")
+	}
+	rec, err := o.find(ctx, r.selector)
+	if err != nil {
+		return err
+	}
+	if err := mayResolve(rec, r.done); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("slot %s ref %s fence %d", rec.Key.Slot(), o.engine.Ref(rec.Key), rec.Fence)
+	effect := fmt.Sprintf("%s, for %v", r.effect, span(o.cfg.Retention))
+	if r.response == nil {
+		effect = r.effect
+	}
+	o.say("%s: attempt %d of %s began %s and never ended", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
+	if r.dryRun {
+		o.out.printf("would be %s: %s: %s\n", r.done, what, effect)
+		return nil
+	}
+	question := fmt.Sprintf("It will be %s: %s. Go on?", r.done, effect)
+	if err := o.confirm(ctx, question, r.yes); err != nil {
+		return err
+	}
+	err = resolver.Resolve(ctx, semel.Resolution{
+		Key: rec.Key, Fence: rec.Fence, Margin: o.cfg.Margin, Response: r.response, Retention: o.cfg.Retention,
+	})
+	switch {
+	case err == nil:
+		o.out.printf("%s: %s: %s\n", r.done, what, effect)
+		return nil
+	case errors.Is(err, semel.ErrInFlight):
+		return inFlight(r.done)
+	case errors.Is(err, semel.ErrLost):
+		return refused("look again with semel records show", "the record was changed just now, and is not %s", r.done)
+	}
+	return storeFault(err)
+}
+
+// mayResolve refuses early, with a hint, what the store would refuse.
+func mayResolve(rec semel.Record, done string) error {
+	switch {
+	case rec.State == semel.StateFree:
+		return refused("its next request runs", "the record is free: there is nothing to be %s", done)
+	case rec.State == semel.StateCompleted:
+		return refused("semel records show prints the kept response", "the record is completed: retries get its response")
+	case !rec.Lapsed:
+		return inFlight(done)
+	}
+	return nil
+}
+
+func inFlight(done string) error {
+	return refused("wait until the lease is over; a process that died cannot renew it",
+		"the attempt may be running: its lease is not over, and it is not %s", done)
+}

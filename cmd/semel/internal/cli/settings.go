@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/semel-go/semel/cmd/semel/internal/config"
+)
+
+const flagConfig = "config"
+
+// addSettings adds the flags of the named settings, or of all.
+func addSettings(flags *pflag.FlagSet, names ...string) {
+	flags.SortFlags = false
+	for _, s := range config.Settings() {
+		if len(names) > 0 && !slices.Contains(names, s.Name) {
+			continue
+		}
+		f := flags.VarPF(&settingFlag{setting: s}, s.Flag(), "", s.Usage)
+		if s.Bool {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+func addConfig(flags *pflag.FlagSet) {
+	flags.String(flagConfig, "", "read settings from this YAML `FILE`; none is looked for")
+}
+
+// settingFlag collects what a flag says; package config parses it.
+type settingFlag struct {
+	setting config.Setting
+	texts   []string
+}
+
+// Set implements [pflag.Value].
+func (f *settingFlag) Set(s string) error {
+	f.texts = append(f.texts, s)
+	return nil
+}
+
+// Type implements [pflag.Value].
+func (f *settingFlag) Type() string {
+	if f.setting.Bool {
+		return "bool"
+	}
+	return f.setting.Arg
+}
+
+// String implements [pflag.Value].
+func (f *settingFlag) String() string {
+	if len(f.texts) == 0 {
+		return f.setting.Default
+	}
+	return strings.Join(f.texts, ",")
+}
+
+// load gathers the settings of cmd and tells about warnings.
+func (a *app) load(cmd *cobra.Command) (config.Config, error) {
+	in := config.Input{Env: a.env, Flags: make(map[string][]string)}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if s, ok := f.Value.(*settingFlag); ok {
+			in.Flags[s.setting.Name] = s.texts
+		}
+		if f.Name == flagConfig {
+			in.Path = f.Value.String()
+		}
+	})
+	if cmd.Flags().Changed(flagConfig) && in.Path == "" {
+		return config.Config{}, wrong("leave --config away to read no file", "--config: the value is empty")
+	}
+	cfg, warnings, err := config.Load(in)
+	for _, w := range warnings {
+		a.say("warning: %s", w)
+	}
+	return cfg, configFault(err)
+}
+
+// configFault gives an error of package config its code and hint.
+func configFault(err error) error {
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &path):
+		return outside("settings are read from the file that --config or "+config.EnvConfig+" names", "%w", err)
+	case errors.Is(err, config.ErrNoUpstream):
+		return wrong("add --upstream http://127.0.0.1:3000, or set SEMEL_UPSTREAM", "%w", err)
+	case errors.Is(err, config.ErrNeedsCode):
+		return wrong("hold refuses until an operator resolves the record, see semel records; "+
+			"a service in Go can give semelhttp.Config a Recover func", "%w", err)
+	case errors.Is(err, config.ErrNoTLS):
+		return wrong("let what ends TLS put the verified client into a field, and take --scope header:NAME", "%w", err)
+	}
+	return wrong("semel proxy --help lists the settings; a flag --max-body is also SEMEL_MAX_BODY and max_body in the file", "%w", err)
+}

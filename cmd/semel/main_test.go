@@ -1,0 +1,41 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"semel": main})
+}
+
+// The scripts run the command as a process of its own, with real files, ports
+// and signals, and check what it prints and its exit code.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		Deadline:            time.Now().Add(2 * time.Minute), // ends what hangs
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			env.Values[proxyKey{}] = new(runningProxy)
+			// A proxy that starts although it should not takes no fixed port.
+			env.Vars = append(env.Vars, "SEMEL_LISTEN=127.0.0.1:0", "SEMEL_ADMIN=off")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    cmdExits,
+			"seed":     cmdSeed,
+			"poke":     cmdPoke,
+			"occupy":   cmdOccupy,
+			"upstream": cmdUpstream,
+			"start":    cmdStart,
+			"call":     cmdCall,
+			"keep":     cmdKeep,
+			"signal":   cmdSignal,
+		},
+	})
+}

@@ -29,10 +29,14 @@ type wire struct {
 	batches       []int // the sizes of the renewals
 }
 
-// process is an engine with its own wire to a store that others share.
+// process is an engine with its own wire to a store that others share, and a
+// witness who checks all its steps.
 func process(t *testing.T, store *memstore.Store, cfg semel.Config) (*semel.Engine, *wire) {
 	t.Helper()
 	w := newWire(t, store)
+	if cfg.Observe == nil {
+		cfg.Observe = newWitness(t).observe
+	}
 	return newEngine(t, w, cfg), w
 }
 

@@ -59,8 +59,9 @@ const (
 	ProblemRecordDamaged Problem = "record-damaged"
 )
 
-// problemType is the URI under which docs describe the problems.
-const problemType = "https://semel.dev/problems/"
+// problemType is the page that describes each problem under its name
+// (RFC 9457 section 3.1.1: resolving the type should help a person).
+const problemType = "https://github.com/semel-go/semel/blob/main/docs/problems.md#"
 
 type problemRow struct {
 	problem             Problem

@@ -2,7 +2,9 @@ package semelhttp
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,7 +43,7 @@ func TestProblemsOnTheWire(t *testing.T) {
 			d.Retryable != row.retryable || d.ReuseKey != row.reuseKey {
 			t.Errorf("%s: got %s, %+v", row.problem, all[i], d)
 		}
-		if got, want := d.Type, "https://semel.dev/problems/"+string(row.problem); got != want {
+		if got, want := d.Type, "https://github.com/semel-go/semel/blob/main/docs/problems.md#"+string(row.problem); got != want {
 			t.Errorf("got type %s, want %s", got, want)
 		}
 	}
@@ -69,5 +71,24 @@ func TestUnknownProblemIsAPlain500(t *testing.T) {
 	d := Problem("invented").Details()
 	if d.Status != http.StatusInternalServerError || d.Type != "" || d.Retryable || d.ReuseKey {
 		t.Errorf("got %+v", d)
+	}
+}
+
+// The type of a problem leads to a page that has a section about it.
+func TestProblemsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/problems.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range Problems() {
+		d := p.Details()
+		for _, want := range []string{
+			"\n## " + string(p) + "\n",
+			fmt.Sprintf("| [%s](#%s) | %d | `%s` | %v | %v |\n", p, p, d.Status, d.Code, d.Retryable, d.ReuseKey),
+		} {
+			if !strings.Contains(string(page), want) {
+				t.Errorf("docs/problems.md lacks %q", want)
+			}
+		}
 	}
 }

@@ -255,9 +255,13 @@ func (e *Engine) answer(v verdict, held Record) (Outcome, error) {
 	case refuses:
 		out.Kind = Conflict
 	case runs, asks, broken:
-		return Outcome{}, &StoreError{StepReserve, fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)}
+		return Outcome{}, &StoreError{StepReserve, nonsense(held)}
 	}
 	return out, nil
+}
+
+func nonsense(held Record) error {
+	return fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)
 }
 
 // reserve runs the store's Reserve.
@@ -299,10 +303,13 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 			break
 		}
 	}
-	if err == nil && held.Token == r.Token && elapsed(start, time.Now())+e.tick() >= r.Lease {
+	switch {
+	case err != nil:
+	case kindOf(held, r, nil) == 0:
+		err = nonsense(held)
+	case held.Token == r.Token && elapsed(start, time.Now())+e.tick() >= r.Lease:
 		err = ErrTimeout // it is ours, but nothing of the lease is left to run under
-	}
-	if err == nil {
+	default:
 		return held, nil
 	}
 	if !errors.Is(err, ErrFull) {

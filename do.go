@@ -1,10 +1,12 @@
 package semel
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // Result is what [Do] answers.
@@ -19,13 +21,15 @@ type Result[T any] struct {
 
 // Do runs fn once for the key of call, without any transport: for messages,
 // jobs, commands. The value of fn is kept as JSON and given to every later
-// call with the same key and fingerprint.
+// call with the same key and fingerprint. Where T holds an any, a number comes
+// back as a [json.Number], digit by digit.
 //
 // An error of fn holds the key, because what it did is not known; wrap it with
 // [Retryable] when nothing happened. To keep a failure as the outcome, make it
 // part of T. Do returns fn's error as it is; otherwise an error that wraps
 // [ErrInFlight], [ErrOutcomeUnknown] or [ErrConflict] when it refuses,
-// [ErrLost] when the value of fn must not be used, or a [*StoreError].
+// [ErrLost] when the value of fn must not be used, [ErrDamaged] when what was
+// kept is no value of T, or a [*StoreError].
 func Do[T any](ctx context.Context, e *Engine, call Call, fn func(context.Context) (T, error)) (Result[T], error) {
 	out, err := e.Begin(ctx, call)
 	if err != nil {
@@ -91,11 +95,16 @@ const doHeader = "semel.Do/1 application/json"
 
 func replayed[T any](rec Record) (Result[T], error) {
 	if got := string(rec.Response.Header); got != doHeader {
-		return Result[T]{}, fmt.Errorf("semel: the kept response was not made by Do (header %.40q)", got)
+		return Result[T]{}, fmt.Errorf("%w: it was not made by Do (header %.40q)", ErrDamaged, got)
 	}
 	r := Result[T]{Replayed: true}
-	if err := json.Unmarshal(rec.Response.Body, &r.Value); err != nil {
-		return Result[T]{}, fmt.Errorf("semel: the kept value does not fit: %w", err)
+	d := json.NewDecoder(bytes.NewReader(rec.Response.Body))
+	d.UseNumber() // never through float64
+	if err := d.Decode(&r.Value); err != nil {
+		return Result[T]{}, fmt.Errorf("%w: the value does not fit: %w", ErrDamaged, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Result[T]{}, fmt.Errorf("%w: the value goes on behind its end", ErrDamaged)
 	}
 	return r, nil
 }

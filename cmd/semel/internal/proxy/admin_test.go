@@ -81,7 +81,7 @@ type pinged struct {
 func (p pinged) Ping(context.Context) error { return p.ping() }
 
 func TestReadyz(t *testing.T) {
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	var failure error
 	s := newSidecar(t, up, func(s *setup) {
 		s.store = pinged{unwrapper{s.store}, func() error { return failure }}
@@ -131,7 +131,7 @@ func TestPingOfAStoreThatHangs(t *testing.T) {
 }
 
 func TestAdminRefusesChanges(t *testing.T) {
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, up, nil)
 	for _, path := range []string{"/livez", "/readyz", "/metrics", "/version"} {
 		want(t, ask(t, "HEAD", s.admin+path), 200, "")
@@ -144,7 +144,7 @@ func TestAdminRefusesChanges(t *testing.T) {
 }
 
 func TestNoAdmin(t *testing.T) {
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, up, func(s *setup) { s.Admin = "" })
 	if s.admin != "" {
 		t.Errorf("admin at %s, want none", s.admin)
@@ -155,7 +155,7 @@ func TestNoAdmin(t *testing.T) {
 // TestMetrics: what happened is counted, the format is that of Prometheus, and
 // nothing of a request is in it.
 func TestMetrics(t *testing.T) {
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, up, func(s *setup) { s.Version = `1"2\3` })
 	s.send(t, "POST", "/path-secret", "key-secret", "x", "Authorization", "scope-secret")
 	s.send(t, "POST", "/path-secret", "key-secret", "x", "Authorization", "scope-secret")

@@ -17,62 +17,70 @@ import (
 // TestReplay: the second answer is the first, byte for byte (I3), and the
 // upstream saw one request.
 func TestReplay(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		w.Header().Set("Location", "/charges/1")
-		w.Header().Add("Set-Cookie", "a=1")
-		w.Header().Add("Set-Cookie", "b=2")
-		w.Header().Set("Content-Type", "application/x-own")
-		w.WriteHeader(http.StatusCreated)
-		_, _ = w.Write(body)
-	})
-	s := newSidecar(t, up, nil)
-	first := s.send(t, "POST", "/charges", "k", "payload")
-	want(t, first, 201, "")
-	again := s.send(t, "POST", "/charges", "k", "payload")
-	want(t, again, 201, "")
-	if first.replayed() || !again.replayed() {
-		t.Errorf("replayed %v, %v, want false, true", first.replayed(), again.replayed())
-	}
-	if again.body != "payload" || first.body != "payload" {
-		t.Errorf("bodies %q, %q, want payload twice", first.body, again.body)
-	}
-	for _, name := range []string{"Location", "Set-Cookie", "Content-Type", "Content-Length"} {
-		if got, want := fmt.Sprint(again.Header[name]), fmt.Sprint(first.Header[name]); got != want || want == "[]" {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-	want(t, s.send(t, "POST", "/charges", "k", "other"), 422, "idempotency_key_conflict")
-	if got := hits.Load(); got != 1 {
-		t.Errorf("%d hits, want 1", got)
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				w.Header().Set("Location", "/charges/1")
+				w.Header().Add("Set-Cookie", "a=1")
+				w.Header().Add("Set-Cookie", "b=2")
+				w.Header().Set("Content-Type", "application/x-own")
+				w.WriteHeader(http.StatusCreated)
+				_, _ = w.Write(body)
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), nil)
+			first := s.send(t, "POST", "/charges", "k", "payload")
+			want(t, first, 201, "")
+			again := s.send(t, "POST", "/charges", "k", "payload")
+			want(t, again, 201, "")
+			if first.replayed() || !again.replayed() {
+				t.Errorf("replayed %v, %v, want false, true", first.replayed(), again.replayed())
+			}
+			if again.body != "payload" || first.body != "payload" {
+				t.Errorf("bodies %q, %q, want payload twice", first.body, again.body)
+			}
+			for _, name := range []string{"Location", "Set-Cookie", "Content-Type", "Content-Length"} {
+				if got, want := fmt.Sprint(again.Header[name]), fmt.Sprint(first.Header[name]); got != want || want == "[]" {
+					t.Errorf("%s: %s, want %s", name, got, want)
+				}
+			}
+			want(t, s.send(t, "POST", "/charges", "k", "other"), 422, "idempotency_key_conflict")
+			if got := hits.Load(); got != 1 {
+				t.Errorf("%d hits, want 1", got)
+			}
+		})
 	}
 }
 
 // TestChunkedAnswerIsKept: an answer without a length is finite all the same.
 // ReverseProxy would flush it, and a flushed answer is a stream.
 func TestChunkedAnswerIsKept(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
-		for range 3 {
-			_, _ = io.WriteString(w, "part ")
-			w.(http.Flusher).Flush()
-		}
-	})
-	s := newSidecar(t, up, nil)
-	for i := range 2 {
-		a := s.send(t, "POST", "/", "k", "x")
-		want(t, a, 200, "")
-		if a.body != "part part part " || a.replayed() != (i == 1) {
-			t.Errorf("try %d: %q, replayed %v", i, a.body, a.replayed())
-		}
-	}
-	if got := hits.Load(); got != 1 {
-		t.Errorf("%d hits, want 1", got)
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+				for range 3 {
+					_, _ = io.WriteString(w, "part ")
+					w.(http.Flusher).Flush()
+				}
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), nil)
+			for i := range 2 {
+				a := s.send(t, "POST", "/", "k", "x")
+				want(t, a, 200, "")
+				if a.body != "part part part " || a.replayed() != (i == 1) {
+					t.Errorf("try %d: %q, replayed %v", i, a.body, a.replayed())
+				}
+			}
+			if got := hits.Load(); got != 1 {
+				t.Errorf("%d hits, want 1", got)
+			}
+		})
 	}
 }
 
 // TestTrailers: they are kept and replayed, announced by the upstream or not.
 func TestTrailers(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "Announced")
 		_, _ = io.WriteString(w, "body")
 		w.Header().Set("Announced", "one")
@@ -96,72 +104,80 @@ func TestTrailers(t *testing.T) {
 
 // TestEarlyHints: 1xx are passed on, and never kept (RFC 9110 section 15.2).
 func TestEarlyHints(t *testing.T) {
-	up, _ := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Link", "</style.css>")
-		w.WriteHeader(http.StatusEarlyHints)
-		w.Header().Del("Link")
-		_, _ = io.WriteString(w, "body")
-	})
-	s := newSidecar(t, up, nil)
-	for i := range 2 {
-		var hints []string
-		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-				hints = append(hints, fmt.Sprint(code, h["Link"]))
-				return nil
-			},
-		}), "POST", s.url, strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Idempotency-Key", "k")
-		res, err := s.client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		wantHints := []string{"[103 [</style.css>]]", "[]"}[i]
-		if got := fmt.Sprint(hints); got != wantHints || string(body) != "body" || res.Header.Get("Link") != "" {
-			t.Errorf("try %d: hints %s, want %s; body %q, Link %q", i, got, wantHints, body, res.Header.Get("Link"))
-		}
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			up, _ := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Link", "</style.css>")
+				w.WriteHeader(http.StatusEarlyHints)
+				w.Header().Del("Link")
+				_, _ = io.WriteString(w, "body")
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), nil)
+			for i := range 2 {
+				var hints []string
+				req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+						hints = append(hints, fmt.Sprint(code, h["Link"]))
+						return nil
+					},
+				}), "POST", s.url, strings.NewReader("x"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Idempotency-Key", "k")
+				res, err := s.client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				wantHints := []string{"[103 [</style.css>]]", "[]"}[i]
+				if got := fmt.Sprint(hints); got != wantHints || string(body) != "body" || res.Header.Get("Link") != "" {
+					t.Errorf("try %d: hints %s, want %s; body %q, Link %q", i, got, wantHints, body, res.Header.Get("Link"))
+				}
+			}
+		})
 	}
 }
 
 // TestNoContent: 204, 304 and HEAD have no body, and 204 has no length.
 func TestNoContent(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/204":
-			w.WriteHeader(http.StatusNoContent)
-		case "/304":
-			w.Header().Set("ETag", `"a"`)
-			w.WriteHeader(http.StatusNotModified)
-		default:
-			w.Header().Set("Content-Length", "1234")
-		}
-	})
-	s := newSidecar(t, up, func(s *setup) { s.HTTP.Methods = []string{"POST", "HEAD"} })
-	for _, c := range []struct {
-		method, path string
-		status       int
-		length       string
-	}{{"POST", "/204", 204, ""}, {"POST", "/304", 304, ""}, {"HEAD", "/head", 200, "1234"}} {
-		before := hits.Load()
-		for i := range 2 {
-			a := s.send(t, c.method, c.path, "k"+c.path, "")
-			want(t, a, c.status, "")
-			// The length of a HEAD answer is made anew on replay, from no body.
-			if got := a.Header.Get("Content-Length"); i == 0 && got != c.length {
-				t.Errorf("%s: Content-Length %q, want %q", c.path, got, c.length)
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/204":
+					w.WriteHeader(http.StatusNoContent)
+				case "/304":
+					w.Header().Set("ETag", `"a"`)
+					w.WriteHeader(http.StatusNotModified)
+				default:
+					w.Header().Set("Content-Length", "1234")
+				}
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.HTTP.Methods = []string{"POST", "HEAD"} })
+			for _, c := range []struct {
+				method, path string
+				status       int
+				length       string
+			}{{"POST", "/204", 204, ""}, {"POST", "/304", 304, ""}, {"HEAD", "/head", 200, "1234"}} {
+				before := hits.Load()
+				for i := range 2 {
+					a := s.send(t, c.method, c.path, "k"+c.path, "")
+					want(t, a, c.status, "")
+					// The length of a HEAD answer is made anew on replay, from no body.
+					if got := a.Header.Get("Content-Length"); i == 0 && got != c.length {
+						t.Errorf("%s: Content-Length %q, want %q", c.path, got, c.length)
+					}
+					if a.body != "" || a.replayed() != (i == 1) {
+						t.Errorf("%s try %d: body %q, replayed %v", c.path, i, a.body, a.replayed())
+					}
+				}
+				if got := hits.Load() - before; got != 1 {
+					t.Errorf("%s: %d hits, want 1", c.path, got)
+				}
 			}
-			if a.body != "" || a.replayed() != (i == 1) {
-				t.Errorf("%s try %d: body %q, replayed %v", c.path, i, a.body, a.replayed())
-			}
-		}
-		if got := hits.Load() - before; got != 1 {
-			t.Errorf("%s: %d hits, want 1", c.path, got)
-		}
+		})
 	}
 }
 
@@ -171,7 +187,7 @@ func TestEventStream(t *testing.T) {
 	for _, field := range []string{"Content-Type: text/event-stream; charset=utf-8", "X-Accel-Buffering: no"} {
 		t.Run(field, func(t *testing.T) {
 			next := make(chan struct{})
-			up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+			up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 				name, value, _ := strings.Cut(field, ": ")
 				w.Header().Set(name, value)
 				for range 3 {
@@ -214,31 +230,35 @@ func TestEventStream(t *testing.T) {
 // TestLargeAnswer: one over the limit streams through, with and without a
 // length, and its key is never free again.
 func TestLargeAnswer(t *testing.T) {
-	large := strings.Repeat("0123456789", 20_000)
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/length" {
-			w.Header().Set("Content-Length", fmt.Sprint(len(large)))
-		}
-		w.Header().Set("Trailer", "Sum")
-		_, _ = io.WriteString(w, large)
-		w.Header().Set("Sum", "1")
-		w.Header().Set(http.TrailerPrefix+HeaderSettle, "release")
-	})
-	s := newSidecar(t, up, func(s *setup) { s.HTTP.MaxResponse = 1000 })
-	for _, path := range []string{"/length", "/chunks"} {
-		before := hits.Load()
-		a := s.send(t, "POST", path, "k"+path, "x")
-		want(t, a, 200, "")
-		if a.body != large {
-			t.Errorf("%s: %d bytes, want %d", path, len(a.body), len(large))
-		}
-		if path == "/chunks" && (a.Trailer.Get("Sum") != "1" || a.Trailer[HeaderSettle] != nil) {
-			t.Errorf("%s: trailer %v", path, a.Trailer)
-		}
-		want(t, s.send(t, "POST", path, "k"+path, "x"), 410, "response_not_kept")
-		if got := hits.Load() - before; got != 1 {
-			t.Errorf("%s: %d hits, want 1", path, got)
-		}
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			large := strings.Repeat("0123456789", 20_000)
+			up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/length" {
+					w.Header().Set("Content-Length", fmt.Sprint(len(large)))
+				}
+				w.Header().Set("Trailer", "Sum")
+				_, _ = io.WriteString(w, large)
+				w.Header().Set("Sum", "1")
+				w.Header().Set(http.TrailerPrefix+HeaderSettle, "release")
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.HTTP.MaxResponse = 1000 })
+			for _, path := range []string{"/length", "/chunks"} {
+				before := hits.Load()
+				a := s.send(t, "POST", path, "k"+path, "x")
+				want(t, a, 200, "")
+				if a.body != large {
+					t.Errorf("%s: %d bytes, want %d", path, len(a.body), len(large))
+				}
+				if path == "/chunks" && (a.Trailer.Get("Sum") != "1" || a.Trailer[HeaderSettle] != nil) {
+					t.Errorf("%s: trailer %v", path, a.Trailer)
+				}
+				want(t, s.send(t, "POST", path, "k"+path, "x"), 410, "response_not_kept")
+				if got := hits.Load() - before; got != 1 {
+					t.Errorf("%s: %d hits, want 1", path, got)
+				}
+			}
+		})
 	}
 }
 
@@ -260,26 +280,30 @@ func TestLargeAnswerCut(t *testing.T) {
 
 // TestExactlyTheLimit: the largest answer that is kept.
 func TestExactlyTheLimit(t *testing.T) {
-	up, _ := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/chunks" {
-			w.(http.Flusher).Flush()
-		}
-		_, _ = io.WriteString(w, strings.Repeat("x", 1000))
-	})
-	s := newSidecar(t, up, func(s *setup) { s.HTTP.MaxResponse = 1000 })
-	for _, path := range []string{"/length", "/chunks"} {
-		want(t, s.send(t, "POST", path, "k"+path, "x"), 200, "")
-		a := s.send(t, "POST", path, "k"+path, "x")
-		want(t, a, 200, "")
-		if !a.replayed() || len(a.body) != 1000 {
-			t.Errorf("%s: replayed %v, %d bytes", path, a.replayed(), len(a.body))
-		}
+	for _, scheme := range schemes {
+		t.Run(scheme, func(t *testing.T) {
+			up, _ := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/chunks" {
+					w.(http.Flusher).Flush()
+				}
+				_, _ = io.WriteString(w, strings.Repeat("x", 1000))
+			})
+			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.HTTP.MaxResponse = 1000 })
+			for _, path := range []string{"/length", "/chunks"} {
+				want(t, s.send(t, "POST", path, "k"+path, "x"), 200, "")
+				a := s.send(t, "POST", path, "k"+path, "x")
+				want(t, a, 200, "")
+				if !a.replayed() || len(a.body) != 1000 {
+					t.Errorf("%s: replayed %v, %d bytes", path, a.replayed(), len(a.body))
+				}
+			}
+		})
 	}
 }
 
 // TestUpgrade: a request that leaves HTTP passes, unguarded, in both directions.
 func TestUpgrade(t *testing.T) {
-	up, _ := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up, _ := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -311,7 +335,7 @@ func TestUpgrade(t *testing.T) {
 // TestIdempotentReplayedPasses: what the upstream says about its own answer is
 // kept; Semel's own fields are not its to set.
 func TestIdempotentReplayedPasses(t *testing.T) {
-	up, _ := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	up, _ := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(semelhttp.HeaderReplayed, "true")
 		w.Header().Set(semelhttp.HeaderStored, "false")
 		w.Header().Set(HeaderAttempt, "9")

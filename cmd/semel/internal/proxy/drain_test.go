@@ -17,7 +17,7 @@ func TestDrain(t *testing.T) {
 	for _, scheme := range []string{"http", "h2c"} {
 		t.Run(scheme, func(t *testing.T) {
 			arrived, finish := make(chan struct{}), make(chan struct{})
-			up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+			up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 				close(arrived)
 				<-finish
 				_, _ = io.WriteString(w, "done")
@@ -62,7 +62,7 @@ func TestDrain(t *testing.T) {
 // TestDrainIsKeptForAClientThatLeft: nobody waits, and the answer is kept.
 func TestDrainIsKeptForAClientThatLeft(t *testing.T) {
 	arrived, finish := make(chan struct{}), make(chan struct{})
-	up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
 		<-finish
 		_, _ = io.WriteString(w, "done")
@@ -134,7 +134,7 @@ func TestDrainEndsUpgrades(t *testing.T) {
 // TestRunPurges: what is over is removed while the sidecar runs.
 func TestRunPurges(t *testing.T) {
 	purged := make(chan struct{}, 1)
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, up, func(s *setup) {
 		s.store = purgeWatch{s.store, purged}
 		s.Purging.Every = time.Millisecond
@@ -147,7 +147,7 @@ func TestRunPurges(t *testing.T) {
 
 // TestRunRefusesBadPurging: Run fails instead of serving without a purge.
 func TestRunRefusesBadPurging(t *testing.T) {
-	up, _ := newUpstream(t, new(seen).handler)
+	up, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, up, func(s *setup) { s.Purging.Share = 2 })
 	err := <-s.done
 	s.done <- nil

@@ -238,6 +238,10 @@ func TestNewRefuses(t *testing.T) {
 		{"query", func(c *Config) { c.Upstream.RawQuery = "a=b" }, "only scheme"},
 		{"timeout", func(c *Config) { c.UpstreamTimeout = -1 }, "UpstreamTimeout"},
 		{"middleware", func(c *Config) { c.HTTP.Headers = []string{"not a name"} }, "not a field name"},
+		{"key field", func(c *Config) { c.HTTP.Headers = []string{"transfer-encoding"} }, "cannot carry a key"},
+		{"key field of a route", func(c *Config) {
+			c.Routes = []Route{{Pattern: "/a", Change: func(h *semelhttp.Config) { h.Headers = []string{"Host"} }}}
+		}, "cannot carry a key"},
 		{"pattern", func(c *Config) { c.Routes = []Route{{Pattern: "POST"}} }, `route "POST"`},
 		{"same pattern", func(c *Config) { c.Routes = []Route{{Pattern: "/a"}, {Pattern: "/a"}} }, "conflicts"},
 		{"route", func(c *Config) {

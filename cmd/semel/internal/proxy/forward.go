@@ -6,29 +6,58 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/problem"
 	"github.com/semel-go/semel/semelhttp"
 )
+
+// upstream is the way to the service, which all routes share.
+type upstream struct {
+	cfg     Config
+	target  url.URL // with the scheme http or https, and no "/" at the end
+	engine  *semel.Engine
+	guarded sender
+	passing *httputil.ReverseProxy // for what is not guarded
+	close   func()                 // ends idle connections
+	buffers buffers
+	metrics *Metrics
+	logger  *slog.Logger
+}
+
+func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc) *upstream {
+	u := &upstream{cfg: cfg, target: *cfg.Upstream, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger}
+	u.target.Path = strings.TrimSuffix(u.target.Path, "/")
+	u.target.RawPath = strings.TrimSuffix(u.target.RawPath, "/")
+	transport := newTransport(cfg, dial)
+	tracked := tracked{transport, cfg.Upstream.Scheme == "h2c"}
+	u.passing = u.newPassing(tracked)
+	if cfg.Upstream.Scheme == "http" {
+		lines := newLines(cfg, dial)
+		u.guarded = lines
+		u.close = func() {
+			lines.close()
+			transport.CloseIdleConnections()
+		}
+		return u
+	}
+	if cfg.Upstream.Scheme == "h2c" {
+		u.target.Scheme = "http"
+	}
+	u.guarded = pooled{tracked}
+	u.close = transport.CloseIdleConnections
+	return u
+}
 
 // forwarder passes the requests of one route upstream. It is the handler below
 // the middleware, and the one for requests that no middleware guards.
 type forwarder struct {
-	engine      *semel.Engine
+	*upstream
 	mw          *semelhttp.Middleware
-	proxy       *httputil.ReverseProxy
 	keys        []string             // the fields that carry keys, canonical
 	settle      semelhttp.SettleFunc // the route's
 	maxResponse int64
-	timeout     time.Duration
-	shared      bool // the upstream speaks HTTP/2 without TLS
-	metrics     *Metrics
-	logger      *slog.Logger
 }
 
 // ServeHTTP implements [http.Handler].
@@ -36,186 +65,67 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// What had to be read in time is read; what follows may take longer.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // without it the client is cut off later
 
-	ctx, timer, stop := timeLimit(r.Context(), f.timeout)
-	defer stop()
-	x := &exchange{route: f, in: r, timer: timer, claim: semel.FromContext(ctx), wire: wire{shared: f.shared}}
-	if x.claim != nil {
-		f.metrics.running.Add(1)
-		defer f.metrics.running.Add(-1)
-		if err := x.readBody(r); err != nil {
-			f.fail(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)), err)
-			return
-		}
-		w = held{w, x}
-	}
-	f.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
-}
-
-// newProxy returns the ReverseProxy that all forwarders share.
-func newProxy(cfg Config, transport http.RoundTripper) *httputil.ReverseProxy {
-	target := *cfg.Upstream
-	if target.Scheme == "h2c" {
-		target.Scheme = "http"
-	}
-	return &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			address(pr, &target, cfg.UpstreamHost)
-			forwarded(pr, cfg.TrustForwarded)
-			exchangeOf(pr.In).rewrite(pr)
-		},
-		Transport:  once{transport},
-		BufferPool: &buffers{},
-		ErrorLog:   slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			exchangeOf(r).route.fail(w, r, err)
-		},
-	}
-}
-
-// address sends the request to the upstream, with the path and query as the
-// client wrote them.
-func address(pr *httputil.ProxyRequest, target *url.URL, host string) {
-	if target.Path != "" {
-		pr.SetURL(target)
-	}
-	pr.Out.URL.Scheme, pr.Out.URL.Host = target.Scheme, target.Host
-	pr.Out.URL.RawQuery, pr.Out.URL.ForceQuery = pr.In.URL.RawQuery, pr.In.URL.ForceQuery
-	pr.Out.Host = pr.In.Host
-	if host != "" {
-		pr.Out.Host = host
-	}
-}
-
-// forwarded says who the client is.
-func forwarded(pr *httputil.ProxyRequest, trust bool) {
-	if trust {
-		if prior := pr.In.Header["X-Forwarded-For"]; prior != nil {
-			pr.Out.Header["X-Forwarded-For"] = prior // SetXForwarded appends
-		}
-	}
-	pr.SetXForwarded()
-	if !trust {
+	x := &exchange{forwarder: f, in: r, w: w, claim: semel.FromContext(r.Context())}
+	if x.claim == nil {
+		x.pass(r.Context())
 		return
 	}
-	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
-		if prior := pr.In.Header[name]; prior != nil {
-			pr.Out.Header[name] = prior
-		}
-	}
+	f.metrics.running.Add(1)
+	defer f.metrics.running.Add(-1)
+	x.guard(r.Context())
 }
 
-// rewrite makes the request one that is sent at most once.
-func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
-	out := pr.Out
-	for name := range out.Header {
-		if ours(name) {
-			delete(out.Header, name)
-		}
-	}
-	for _, name := range x.route.keys { // also when the client calls it hop-by-hop
-		if lines := pr.In.Header[name]; lines != nil {
-			out.Header[name] = lines
-		}
-	}
-	switch {
-	case x.claim != nil:
-		out.Header[HeaderAttempt] = []string{strconv.Itoa(x.claim.Attempt())}
-		out.Header[HeaderFence] = []string{strconv.FormatInt(x.claim.Fence(), 10)}
-		delete(out.Header, "Expect") // the client was told to continue, and did
-		x.fill(out)
-	case !isSafe(out.Method) && (out.Body == nil || out.Body == http.NoBody):
-		fillEmpty(out)
-	}
+// exchange is one request and its answer, from the middleware to the upstream
+// and back.
+type exchange struct {
+	*forwarder
+	in    *http.Request
+	w     http.ResponseWriter
+	claim *semel.Claim // nil when the request is not guarded
+	timer *time.Timer  // of a request that is not guarded: the time for its answer
+
+	// What the upstream gets of a guarded request.
+	header http.Header
+	body   []byte
 }
 
-// ours reports whether only Semel may set a field. Servers that pass fields to
-// programs as variables take "_" for "-".
-func ours(name string) bool {
-	const prefix = "Semel"
-	return len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) &&
-		(name[len(prefix)] == '-' || name[len(prefix)] == '_')
+// url returns where the request goes: path and query as the client wrote them.
+func (x *exchange) url() *url.URL {
+	u := *x.in.URL
+	u.Scheme, u.Host, u.User, u.Fragment = x.target.Scheme, x.target.Host, nil, ""
+	if x.target.Path != "" {
+		u.RawPath = x.target.EscapedPath() + u.EscapedPath()
+		u.Path = x.target.Path + u.Path
+	}
+	return &u
 }
 
-// isSafe follows RFC 9110 section 9.2.1.
-func isSafe(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
+// host returns the Host that the upstream sees.
+func (x *exchange) host() string {
+	if x.cfg.UpstreamHost != "" {
+		return x.cfg.UpstreamHost
 	}
-	return false
+	return x.in.Host
 }
 
-// fail answers when there is no whole answer from the upstream.
-func (f *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r)
-	if cause := context.Cause(r.Context()); cause != nil {
-		err = cause
-	}
-	switch sent := x.wire.maySent(r.Context()); {
-	case x.claim == nil:
-		f.failUnguarded(w, x, sent, err)
-	case sent:
-		x.claim.Settle(semel.Unknown)
-		f.metrics.unknown.Add(1)
-		f.log(x, "the upstream gave no whole answer; the outcome is not known", err)
-		f.mw.Refuse(w, x.in, semelhttp.ProblemOutcomeUnknown, http.StatusGatewayTimeout)
-	default:
-		x.claim.Settle(semel.Free)
-		f.metrics.unreachable.Add(1)
-		f.log(x, "the upstream was not reached", err)
-		f.mw.Refuse(w, x.in, semelhttp.ProblemUpstreamUnreachable, 0)
-	}
-}
-
-// failUnguarded tells the client of a request without a claim the same truth.
-func (f *forwarder) failUnguarded(w http.ResponseWriter, x *exchange, sent bool, err error) {
-	if x.in.Context().Err() != nil {
-		return // the client has gone
-	}
-	switch {
-	case !sent:
-		f.metrics.unreachable.Add(1)
-		f.log(x, "the upstream was not reached", err)
-		f.mw.Refuse(w, x.in, semelhttp.ProblemUpstreamUnreachable, 0)
-	case isSafe(x.in.Method):
-		f.metrics.unknown.Add(1)
-		f.log(x, "the upstream gave no answer", err)
-		problem.Details{Status: http.StatusGatewayTimeout, Title: "The upstream service did not answer", Retryable: true}.Write(w)
-	default:
-		f.metrics.unknown.Add(1)
-		f.log(x, "the upstream gave no answer to a request without a key", err)
-		f.mw.Refuse(w, x.in, semelhttp.ProblemOutcomeUnknown, http.StatusGatewayTimeout)
+// hint passes a 1xx on.
+func (x *exchange) hint(code int, header http.Header) {
+	h := x.w.Header()
+	copyEndToEnd(h, header)
+	x.w.WriteHeader(code)
+	for name := range header { // it does not belong to the final answer
+		delete(h, name)
 	}
 }
 
 // log names the slot by its reference; neither key nor path appears.
-func (f *forwarder) log(x *exchange, msg string, err error) {
-	logger := f.logger
+func (x *exchange) log(ctx context.Context, msg string, err error) {
+	logger := x.logger
 	if x.claim != nil {
-		logger = logger.With("ref", f.engine.Ref(x.claim.Key()), "fence", x.claim.Fence())
+		logger = logger.With("ref", x.engine.Ref(x.claim.Key()), "fence", x.claim.Fence())
 	}
 	if err != nil {
 		logger = logger.With("err", err)
 	}
-	logger.ErrorContext(x.in.Context(), msg) //nolint:sloglint // the callers' messages are constants
-}
-
-// buffers lends the memory that streams are copied with.
-type buffers struct{ pool sync.Pool }
-
-const bufferSize = 32 << 10
-
-// Get implements [httputil.BufferPool].
-func (b *buffers) Get() []byte {
-	if buf, ok := b.pool.Get().(*[bufferSize]byte); ok {
-		return buf[:]
-	}
-	return make([]byte, bufferSize)
-}
-
-// Put implements [httputil.BufferPool].
-func (b *buffers) Put(buf []byte) {
-	if len(buf) == bufferSize {
-		b.pool.Put((*[bufferSize]byte)(buf))
-	}
+	logger.ErrorContext(ctx, msg) //nolint:sloglint // the callers' messages are constants
 }

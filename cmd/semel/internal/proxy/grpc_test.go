@@ -24,7 +24,7 @@ func frame(message string) []byte {
 func grpcUpstream(t *testing.T) (string, func() int64) {
 	t.Helper()
 	var calls atomic.Int64
-	url, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	url, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.ProtoMajor != 2 || r.Header.Get("Te") != "trailers" || len(body) < 5 {
 			t.Errorf("got %s, TE %q, %d bytes", r.Proto, r.Header.Get("Te"), len(body))
@@ -141,7 +141,7 @@ func TestGRPCFreezeAll(t *testing.T) {
 
 // TestGRPCUpstreamDies: a stream that breaks leaves the outcome unknown.
 func TestGRPCUpstreamDies(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/grpc")
 		_, _ = w.Write(frame("half"))
@@ -158,7 +158,7 @@ func TestGRPCUpstreamDies(t *testing.T) {
 
 // TestEmptyBodyOverHTTP2: nor does HTTP/2 send an empty POST twice.
 func TestEmptyBodyOverHTTP2(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.URL.Path == "/die" {
 			panic(http.ErrAbortHandler)

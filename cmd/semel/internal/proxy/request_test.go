@@ -87,7 +87,7 @@ func (s *seen) last() (*http.Request, string) {
 // the key byte for byte, and what Semel says about the attempt.
 func TestRequestPasses(t *testing.T) {
 	var up seen
-	url, _ := newUpstream(t, up.handler)
+	url, _ := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	const key = `  "a quoted-key"  `
 	conn, in := s.raw(t, "POST /a%2Fb//c;x?q=1;2&%zz&r=%20 HTTP/1.1\r\nHost: shop.example\r\n"+
@@ -118,7 +118,7 @@ func TestRequestPasses(t *testing.T) {
 // TestChunkedRequest: a body without a length is read whole and sent with one.
 func TestChunkedRequest(t *testing.T) {
 	var up seen
-	url, hits := newUpstream(t, up.handler)
+	url, hits := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	const head = "POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
 	_, in := s.raw(t, head+"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
@@ -139,7 +139,7 @@ func TestChunkedRequest(t *testing.T) {
 // TestBodyCutShort: nothing goes upstream, and the key is not touched.
 func TestBodyCutShort(t *testing.T) {
 	var up seen
-	url, hits := newUpstream(t, up.handler)
+	url, hits := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	const head = "POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
 	for _, text := range []string{
@@ -161,7 +161,7 @@ func TestBodyCutShort(t *testing.T) {
 
 // TestSlowBody: a client that never sends its body is not waited for.
 func TestSlowBody(t *testing.T) {
-	url, hits := newUpstream(t, new(seen).handler)
+	url, hits := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, url, func(s *setup) { s.ReadTimeout = 50 * time.Millisecond })
 	_, in := s.raw(t, "POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 100\r\n\r\nshort")
 	want(t, final(t, in), 400, "body_incomplete")
@@ -183,7 +183,7 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 
 // TestReadTimeoutIsLifted: an answer may take longer than the request may.
 func TestReadTimeoutIsLifted(t *testing.T) {
-	url, _ := newUpstream(t, new(seen).handler)
+	url, _ := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, url, nil)
 	for _, method := range []string{"POST", "GET"} {
 		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
@@ -200,7 +200,7 @@ func TestReadTimeoutIsLifted(t *testing.T) {
 // gets the refusal at once when not.
 func TestExpectContinue(t *testing.T) {
 	var up seen
-	url, hits := newUpstream(t, up.handler)
+	url, hits := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	const head = "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n"
 	conn, in := s.raw(t, head+"Idempotency-Key: k\r\n\r\n")
@@ -217,7 +217,7 @@ func TestExpectContinue(t *testing.T) {
 
 // TestHTTP10: an old client is served.
 func TestHTTP10(t *testing.T) {
-	url, hits := newUpstream(t, new(seen).handler)
+	url, hits := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, url, nil)
 	for i := range 2 {
 		_, in := s.raw(t, "POST / HTTP/1.0\r\nIdempotency-Key: k\r\nContent-Length: 1\r\n\r\nx")
@@ -235,7 +235,7 @@ func TestHTTP10(t *testing.T) {
 // TestWithoutKey: refused by default, passed when configured.
 func TestWithoutKey(t *testing.T) {
 	var up seen
-	url, hits := newUpstream(t, up.handler)
+	url, hits := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	want(t, s.send(t, "POST", "/", "", "x"), 400, "key_missing")
 	if got := hits.Load(); got != 0 {
@@ -254,7 +254,7 @@ func TestWithoutKey(t *testing.T) {
 func TestForwarded(t *testing.T) {
 	for _, trust := range []bool{false, true} {
 		var up seen
-		url, _ := newUpstream(t, up.handler)
+		url, _ := testUpstream(t, up.handler)
 		s := newSidecar(t, url, func(s *setup) { s.TrustForwarded, s.UpstreamHost = trust, "inner.example" })
 		want(t, s.send(t, "POST", "/", "k", "x", "X-Forwarded-For", "1.2.3.4", "X-Forwarded-Proto", "https",
 			"X-Forwarded-Host", "outer.example", "Forwarded", "for=1.2.3.4"), 200, "")
@@ -273,7 +273,7 @@ func TestForwarded(t *testing.T) {
 // TestUpstreamPath: the upstream's path comes first.
 func TestUpstreamPath(t *testing.T) {
 	var up seen
-	url, _ := newUpstream(t, up.handler)
+	url, _ := testUpstream(t, up.handler)
 	s := newSidecar(t, url+"/base", nil)
 	want(t, s.send(t, "POST", "/a%2Fb?q", "k", "x"), 200, "")
 	if r, _ := up.last(); r.RequestURI != "/base/a%2Fb?q" {
@@ -283,7 +283,7 @@ func TestUpstreamPath(t *testing.T) {
 
 // TestConnect: a tunnel is refused.
 func TestConnect(t *testing.T) {
-	url, hits := newUpstream(t, new(seen).handler)
+	url, hits := testUpstream(t, new(seen).handler)
 	s := newSidecar(t, url, nil)
 	_, in := s.raw(t, "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
 	if a := final(t, in); a.StatusCode != 405 || hits.Load() != 0 {
@@ -295,7 +295,7 @@ func TestConnect(t *testing.T) {
 // that is not clean does not slip past its route.
 func TestRoutes(t *testing.T) {
 	var up seen
-	url, _ := newUpstream(t, up.handler)
+	url, _ := testUpstream(t, up.handler)
 	s := newSidecar(t, url, func(s *setup) {
 		s.Routes = []Route{
 			{Pattern: "/open/", Bypass: true},

@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"net/http/httputil"
 	"net/textproto"
 	"net/url"
 	"path"
@@ -14,16 +13,17 @@ import (
 )
 
 // newHandler builds the guarded routes over one ReverseProxy.
-func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, proxy *httputil.ReverseProxy) (http.Handler, error) {
+func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up *upstream) (http.Handler, error) {
 	mw, err := semelhttp.New(engine, scope, cfg.HTTP)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKeys(cfg.HTTP.Headers); err != nil {
+		return nil, err
+	}
 	base := &forwarder{
-		engine: engine, mw: mw, proxy: proxy,
+		upstream: up, mw: mw,
 		keys: canonical(cfg.HTTP.Headers), settle: settleOf(cfg.HTTP), maxResponse: cfg.HTTP.MaxResponse,
-		timeout: cfg.UpstreamTimeout, shared: cfg.Upstream.Scheme == "h2c",
-		metrics: cfg.Metrics, logger: cfg.Logger,
 	}
 	if len(cfg.Routes) == 0 {
 		return mw.Wrap(base), nil
@@ -56,6 +56,9 @@ func (f *forwarder) with(route Route, base semelhttp.Config) (http.Handler, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKeys(changed.Headers); err != nil {
+		return nil, err
+	}
 	if changed.Settle == nil && changed.Preset == base.Preset {
 		changed.Settle = base.Settle
 	}
@@ -81,6 +84,16 @@ func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
 	case semelhttp.IETF, semelhttp.Stripe:
 	}
 	return semelhttp.Settle
+}
+
+// checkKeys refuses fields that the way to the upstream makes anew.
+func checkKeys(names []string) error {
+	for _, name := range canonical(names) {
+		if hopByHop(name) || name == "Host" || name == "Content-Length" || ours(name) {
+			return fmt.Errorf("proxy: the field %s cannot carry a key", name)
+		}
+	}
+	return nil
 }
 
 func canonical(names []string) []string {

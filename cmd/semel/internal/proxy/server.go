@@ -27,12 +27,12 @@ const (
 
 // Server is the sidecar. Make it with [New].
 type Server struct {
-	cfg       Config
-	engine    *semel.Engine
-	handler   http.Handler
-	transport *http.Transport
-	prober    *prober
-	draining  atomic.Bool
+	cfg      Config
+	engine   *semel.Engine
+	handler  http.Handler
+	upstream *upstream
+	prober   *prober
+	draining atomic.Bool
 }
 
 // New checks cfg and returns a Server. It opens nothing and starts nothing.
@@ -49,8 +49,8 @@ func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, engine: engine, transport: newTransport(cfg, dial), prober: newProber(engine.Store())}
-	routes, err := newHandler(engine, scope, cfg, newProxy(cfg, s.transport))
+	s := &Server{cfg: cfg, engine: engine, upstream: newUpstream(engine, cfg, dial), prober: newProber(engine.Store())}
+	routes, err := newHandler(engine, scope, cfg, s.upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (r *run) drain(ctx context.Context, cut context.CancelFunc) error {
 	}
 	r.s.prober.wait(rest)
 	r.work.Wait()
-	r.s.transport.CloseIdleConnections()
+	r.s.upstream.close()
 	return errors.Join(errs...)
 }
 

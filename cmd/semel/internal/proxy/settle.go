@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,14 +40,14 @@ func takeSettle(h http.Header) []string {
 	return wish
 }
 
-// settle tells the claim what the upstream wishes.
-func (x *exchange) settle(wish []string) {
+// settleBy tells the claim what the upstream wishes.
+func (x *exchange) settleBy(ctx context.Context, wish []string) {
 	if len(wish) == 0 {
 		return
 	}
 	how, ok := parseSettle(wish)
 	if !ok {
-		x.route.log(x, "the upstream's Semel-Settle is not keep, release or hold; the key is held", nil)
+		x.log(ctx, "the upstream's Semel-Settle is not keep, release or hold; the key is held", nil)
 	}
 	x.claim.Settle(how)
 }
@@ -69,7 +70,7 @@ func parseSettle(lines []string) (semel.Disposition, bool) {
 // settleGRPC settles a failed gRPC call as the HTTP status of the same meaning:
 // on the wire every gRPC answer is 200, and its status comes at the end.
 func (x *exchange) settleGRPC(res *http.Response) {
-	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
+	if _, told := x.claim.Settlement(); told || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
 		return
 	}
 	text := res.Trailer.Get("Grpc-Status")
@@ -81,7 +82,7 @@ func (x *exchange) settleGRPC(res *http.Response) {
 	case err != nil || text == "":
 		x.claim.Settle(semel.Unknown) // the call did not end
 	case code != 0:
-		x.claim.Settle(x.route.settle(httpStatus(code), res.Header))
+		x.claim.Settle(x.settle(httpStatus(code), res.Header))
 	}
 }
 

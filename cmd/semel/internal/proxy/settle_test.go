@@ -32,7 +32,7 @@ func TestSettleHeader(t *testing.T) {
 	} {
 		for _, where := range []string{"header", "trailer"} {
 			t.Run(c.name+" in the "+where, func(t *testing.T) {
-				up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+				up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 					if where == "header" {
 						w.Header()[HeaderSettle] = c.lines
 					}
@@ -72,7 +72,7 @@ func TestSettleHeader(t *testing.T) {
 
 // TestSettleUnguarded: it is stripped where nothing is to settle, too.
 func TestSettleUnguarded(t *testing.T) {
-	up, _ := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	up, _ := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(HeaderSettle, "keep")
 		w.Header().Set("Trailer", HeaderSettle)
 		_, _ = io.WriteString(w, "ok")
@@ -86,7 +86,7 @@ func TestSettleUnguarded(t *testing.T) {
 
 // TestSettleStream: an event stream can be released, and then runs again.
 func TestSettleStream(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set(HeaderSettle, "release")
 		_, _ = io.WriteString(w, "data: x\n\n")
@@ -103,7 +103,7 @@ func TestSettleStream(t *testing.T) {
 
 // TestPresets: what the route's preset says about whole answers holds here too.
 func TestPresets(t *testing.T) {
-	up, hits := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
 	s := newSidecar(t, up, func(s *setup) {
 		s.Routes = []Route{{Pattern: "/again", Change: func(h *semelhttp.Config) { h.Preset = semelhttp.SuccessOnly }}}
 	})

@@ -3,6 +3,8 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -24,7 +26,7 @@ import (
 type sidecar struct {
 	url, admin string
 	handler    http.Handler
-	logs       *lines
+	logs       *logText
 	end        context.CancelFunc
 	done       chan error // gets what Run returned
 	client     *http.Client
@@ -47,7 +49,7 @@ func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &sidecar{logs: &lines{}, done: make(chan error, 1)}
+	c := &sidecar{logs: &logText{}, done: make(chan error, 1)}
 	logger := slog.New(slog.NewTextHandler(c.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	type addrs struct{ listen, admin net.Addr }
 	ready := make(chan addrs, 1)
@@ -165,8 +167,12 @@ func want(t *testing.T, a answer, status int, code string) {
 	}
 }
 
-// newUpstream serves h and counts its requests.
-func newUpstream(t *testing.T, h http.HandlerFunc) (addr string, hits *atomic.Int64) {
+// schemes reach a test upstream over plain HTTP/1.1 and over HTTP/2: with
+// connections of the sidecar's own and with net/http's.
+var schemes = []string{"http", "h2c"}
+
+// testUpstream serves h and counts its requests.
+func testUpstream(t *testing.T, h http.HandlerFunc) (addr string, hits *atomic.Int64) {
 	t.Helper()
 	hits = new(atomic.Int64)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -185,27 +191,55 @@ func newUpstream(t *testing.T, h http.HandlerFunc) (addr string, hits *atomic.In
 // rawUpstream speaks HTTP/1 by hand, so that it can misbehave.
 type rawUpstream struct {
 	url         string
+	roots       *tls.Config // trusts it, when it speaks TLS
 	executions  atomic.Int64
 	connections atomic.Int64
+	gone        chan struct{} // gets one for every connection whose end it has seen
 }
 
-// newRaw calls execute for every request that came whole; n counts them from 1.
-// The connection goes on while it returns true.
-func newRaw(t *testing.T, execute func(conn net.Conn, r *http.Request, body string, n int64) bool) *rawUpstream {
+// executor answers the nth request, from 1. The connection goes on while it
+// returns true.
+type executor func(conn net.Conn, r *http.Request, body string, n int64) bool
+
+// newRaw executes every request that came whole.
+func newRaw(t *testing.T, execute executor) *rawUpstream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	u := &rawUpstream{url: "http://" + l.Addr().String()}
+	u.serve(t, l, execute)
+	return u
+}
+
+// newRawTLS is newRaw over TLS, with HTTP/1.1.
+func newRawTLS(t *testing.T, execute executor) *rawUpstream {
+	t.Helper()
+	lender := httptest.NewTLSServer(nil) // of a certificate
+	defer lender.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: lender.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &rawUpstream{url: "https://" + l.Addr().String(), roots: &tls.Config{RootCAs: x509.NewCertPool()}}
+	u.roots.RootCAs.AddCert(lender.Certificate())
+	u.serve(t, l, execute)
+	return u
+}
+
+func (u *rawUpstream) serve(t *testing.T, l net.Listener, execute executor) {
+	t.Helper()
+	u.gone = make(chan struct{}, 100)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var conns []net.Conn
-	serve := func(conn net.Conn) {
+	one := func(conn net.Conn) {
 		defer conn.Close()
 		for in := bufio.NewReader(conn); ; {
 			r, err := http.ReadRequest(in)
 			if err != nil {
+				u.gone <- struct{}{}
 				return
 			}
 			body, err := io.ReadAll(r.Body)
@@ -227,7 +261,7 @@ func newRaw(t *testing.T, execute func(conn net.Conn, r *http.Request, body stri
 			mu.Lock()
 			conns = append(conns, conn)
 			mu.Unlock()
-			wg.Go(func() { serve(conn) })
+			wg.Go(func() { one(conn) })
 		}
 	})
 	t.Cleanup(func() {
@@ -239,24 +273,27 @@ func newRaw(t *testing.T, execute func(conn net.Conn, r *http.Request, body stri
 		mu.Unlock()
 		wg.Wait()
 	})
-	return u
 }
+
+// raws are raw upstreams over plain HTTP/1.1, for which the sidecar has
+// connections of its own, and over TLS, where it uses net/http's.
+var raws = map[string]func(*testing.T, executor) *rawUpstream{"http": newRaw, "https": newRawTLS}
 
 const ok200 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// lines is a log.
-type lines struct {
+// logText is a log.
+type logText struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *logText) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()

@@ -5,10 +5,41 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 )
+
+// tracked is an http.Transport whose errors tell whether anything was sent.
+type tracked struct {
+	transport http.RoundTripper
+	shared    bool // every connection is shared: HTTP/2 without TLS
+}
+
+// staleError is an unsentError on a connection that had been idle.
+type staleError struct{ unsentError }
+
+// RoundTrip implements [http.RoundTripper].
+func (t tracked) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := &wire{shared: t.shared}
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: w.gotConn, WroteHeaders: w.wroteHeaders})
+	res, err := t.transport.RoundTrip(req.WithContext(ctx))
+	if err == nil {
+		return res, nil
+	}
+	maySent := w.maySent(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	switch {
+	case maySent:
+		return nil, err
+	case w.reused:
+		return nil, staleError{unsentError{err}}
+	}
+	return nil, unsentError{err}
+}
 
 // wire knows whether any byte of one request may have left this process. That
 // decides between "nothing happened" and "nobody knows", so it errs only
@@ -18,7 +49,7 @@ import (
 // counted. One of HTTP/2 is shared; there the trace tells when the request's
 // header was written.
 type wire struct {
-	shared bool // HTTP/2 without TLS: every connection is shared
+	shared bool
 
 	mu     sync.Mutex
 	conn   *countedConn // the request's own, while it has one
@@ -26,10 +57,6 @@ type wire struct {
 	got    bool         // it has, or had, a connection
 	reused bool         // the last connection served another request before
 	sent   bool         // something was written on an earlier connection, or on a shared one
-}
-
-func (w *wire) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: w.gotConn, WroteHeaders: w.wroteHeaders})
 }
 
 func (w *wire) gotConn(info httptrace.GotConnInfo) {
@@ -81,14 +108,6 @@ func (w *wire) maySent(ctx context.Context) bool {
 		return ctx.Err() != nil
 	}
 	return false
-}
-
-// stale reports whether the last connection was an old one, which the upstream
-// may have closed while it was idle.
-func (w *wire) stale() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.reused
 }
 
 // countedConn counts the writes that may have reached the other side.

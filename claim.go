@@ -42,13 +42,17 @@ func (d Disposition) String() string {
 // forgotten holds its key: its lease lapses and the policy applies.
 // All methods are safe for concurrent use.
 type Claim struct {
-	engine    *Engine
-	record    Record
-	retention time.Duration
-	attempt   attempt
-	room      attemptContext // for the first Attach
-	standing  atomic.Uint32  // open, abandoned, ...
-	wish      atomic.Uint32  // the disposition that Settle was told, plus one
+	engine      *Engine
+	key         Key
+	fingerprint Fingerprint
+	token       Token
+	fence       int64
+	attempts    int
+	retention   time.Duration
+	attempt     attempt
+	room        attemptContext // for the first Attach
+	standing    atomic.Uint32  // open, abandoned, ...
+	wish        atomic.Uint32  // the disposition that Settle was told, plus one
 }
 
 // The standings of a claim: whether its methods have ended it, and how.
@@ -62,32 +66,32 @@ const (
 
 // Format implements [fmt.Formatter], so that no verb prints the key.
 func (c *Claim) Format(s fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(s, "claim:%s/%d", c.engine.Ref(c.record.Key), c.record.Fence)
+	_, _ = fmt.Fprintf(s, "claim:%s/%d", c.engine.Ref(c.key), c.fence)
 }
 
 // Key returns the key of the slot.
-func (c *Claim) Key() Key { return c.record.Key }
+func (c *Claim) Key() Key { return c.key }
 
 // Token returns the attempt's token.
-func (c *Claim) Token() Token { return c.record.Token }
+func (c *Claim) Token() Token { return c.token }
 
 // Fence returns the number that orders the attempts of this slot. Write it
 // beside your effect and refuse a smaller one: that stops an attempt which
 // overran its lease (Kleppmann, How to do distributed locking, 2016).
-func (c *Claim) Fence() int64 { return c.record.Fence }
+func (c *Claim) Fence() int64 { return c.fence }
 
 // Fingerprint returns the fingerprint of the request that the slot belongs to.
-func (c *Claim) Fingerprint() Fingerprint { return c.record.Fingerprint }
+func (c *Claim) Fingerprint() Fingerprint { return c.fingerprint }
 
 // Attempt returns the count of reservations of the slot, this one included.
-func (c *Claim) Attempt() int { return c.record.Attempts }
+func (c *Claim) Attempt() int { return c.attempts }
 
 // DerivedKey returns an idempotency key for a call downstream: HMAC-SHA-256 of
 // the slot and the step under [Config.Secret], 64 hexadecimal digits. It is
 // the same in every attempt, so the provider recognises a rerun; it is another
 // one for each step.
 func (c *Claim) DerivedKey(step string) string {
-	slot := c.record.Key.Slot()
+	slot := c.key.Slot()
 	mac := hmac.New(sha256.New, c.engine.cfg.Secret)
 	_, _ = mac.Write(appendPrefixed(appendPrefixed(nil, "derive"), slot[:]))
 	_, _ = mac.Write([]byte(step))
@@ -154,11 +158,11 @@ func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error 
 	if err := c.settle(keptInTx); err != nil {
 		return err
 	}
-	sealed, err := c.engine.seal(c.record.Key, r)
+	sealed, err := c.engine.seal(c.key, r)
 	if err != nil {
 		return err
 	}
-	ctx, end := c.engine.observe(ctx, StepComplete, c.record.Key)
+	ctx, end := c.engine.observe(ctx, StepComplete, c.key)
 	err = in.Complete(context.WithoutCancel(ctx), c.completion(sealed))
 	end(Event{Count: 1, Err: err})
 	if err != nil && !errors.Is(err, ErrLost) {
@@ -168,7 +172,7 @@ func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error 
 }
 
 func (c *Claim) completion(sealed Response) Completion {
-	return Completion{Key: c.record.Key, Token: c.record.Token, Response: sealed, Retention: c.retention}
+	return Completion{Key: c.key, Token: c.token, Response: sealed, Retention: c.retention}
 }
 
 // Release says that nothing happened: the slot is free at once. ErrLost means

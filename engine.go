@@ -224,7 +224,7 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 		return Outcome{}, ErrClosed
 	}
 	if verdict == asks {
-		return e.recoverLapsed(ctx, hook, c)
+		return e.recoverLapsed(ctx, hook, c, held)
 	}
 	return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
 }

@@ -43,9 +43,18 @@ func (s Step) String() string {
 // Op describes a step that begins.
 type Op struct {
 	Step Step
-	// Ref is the keyed hash of the slot, see [Engine.Ref]; empty for steps
-	// over many slots.
-	Ref string
+
+	engine *Engine
+	key    Key // zero for steps over many slots
+}
+
+// Ref returns the keyed hash of the slot, see [Engine.Ref]. It is empty for
+// steps over many slots. It is made when asked for: it costs two hashes.
+func (o Op) Ref() string {
+	if o.key == (Key{}) {
+		return ""
+	}
+	return o.engine.Ref(o.key)
 }
 
 // Event describes a step that ended.

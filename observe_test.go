@@ -43,8 +43,8 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 	defer w.mu.Unlock()
 	w.open++
 	many := op.Step == semel.StepRenew || op.Step == semel.StepPurge
-	if (op.Ref == "") != many {
-		w.t.Errorf("%v: got ref %q, want one if and only if the step is about one slot", op.Step, op.Ref)
+	if (op.Ref() == "") != many {
+		w.t.Errorf("%v: got ref %q, want one if and only if the step is about one slot", op.Step, op.Ref())
 	}
 	ended := false
 	return context.WithValue(ctx, opKey{}, op), func(ev semel.Event) {
@@ -57,7 +57,7 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 		w.open--
 		w.check(op.Step, ev)
 		w.events[op.Step] = append(w.events[op.Step], ev)
-		w.refs[op.Step] = append(w.refs[op.Step], op.Ref)
+		w.refs[op.Step] = append(w.refs[op.Step], op.Ref())
 	}
 }
 

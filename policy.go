@@ -87,9 +87,8 @@ func checkPolicy(p Policy, hook RecoverFunc) error {
 
 // recoverLapsed asks the hook under the fresh reservation of c and turns its answer
 // into the outcome of Begin.
-func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim) (Outcome, error) {
-	held := c.record
-	found, err := e.askHook(ctx, hook, c)
+func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, held Record) (Outcome, error) {
+	found, err := e.askHook(ctx, hook, c, held)
 	if err != nil {
 		found.Verdict = StillUnknown
 		e.cfg.Logger.WarnContext(ctx, "the outcome of a lapsed attempt could not be recovered",
@@ -134,11 +133,11 @@ func (e *Engine) reread(ctx context.Context, c *Claim) (Outcome, error) {
 
 var errNoAnswer = errors.New("semel: the recovery hook did not return")
 
-func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim) (found Recovery, err error) {
+func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim, held Record) (found Recovery, err error) {
 	if hook == nil {
 		return Recovery{}, nil
 	}
-	ctx, end := e.observe(ctx, StepRecover, c.record.Key)
+	ctx, end := e.observe(ctx, StepRecover, c.key)
 	err = errNoAnswer // until it has returned: a panic goes on, with its stack
 	defer func() {
 		c.Detach()
@@ -147,5 +146,5 @@ func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim) (found
 		}
 		end(Event{Count: 1, Err: err})
 	}()
-	return hook(c.Attach(ctx), c.record)
+	return hook(c.Attach(ctx), held)
 }

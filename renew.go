@@ -180,7 +180,7 @@ func (e *Engine) renewSome(claims []*Claim) {
 	ctx, end := e.observe(context.WithoutCancel(e.quit), StepRenew, Key{})
 	holders := make([]Holder, len(claims))
 	for i, c := range claims {
-		holders[i] = Holder{c.record.Key, c.record.Token}
+		holders[i] = Holder{c.key, c.token}
 	}
 	sent := time.Now()
 	gone, err := e.renewer.Renew(ctx, e.cfg.Lease, holders)
@@ -190,7 +190,7 @@ func (e *Engine) renewSome(claims []*Claim) {
 	}
 	for _, c := range e.running.note(claims, sent, gone, err) {
 		e.cfg.Logger.WarnContext(ctx, "the lease of a running attempt is lost",
-			"ref", e.Ref(c.record.Key), "fence", c.record.Fence)
+			"ref", e.Ref(c.key), "fence", c.fence)
 	}
 }
 
@@ -209,9 +209,9 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 		case !at.listed: // it ended meanwhile
 		case err != nil: // the next look tries again, or ends the attempt
 			at.asked = at.renewed
-		case isGone[c.record.Token] && c.standing.Load() != open:
+		case isGone[c.token] && c.standing.Load() != open:
 			a.unlist(c) // it is being completed, and "lost" just says that it has been
-		case isGone[c.record.Token]:
+		case isGone[c.token]:
 			a.end(c, ErrLost)
 			lost = append(lost, c)
 		case sent.After(at.renewed): // an older renewal may answer later
@@ -235,7 +235,7 @@ func (e *Engine) abandonAll(ctx context.Context) {
 	for c := e.running.first; c != nil; c = e.running.first {
 		e.running.end(c, ErrClosed)
 		if c.standing.Load() == open {
-			left = append(left, Holder{c.record.Key, c.record.Token})
+			left = append(left, Holder{c.key, c.token})
 		}
 	}
 	e.running.mu.Unlock()

@@ -11,7 +11,10 @@ import (
 // the time before the reserve was sent. It returns nil when the engine was
 // closed meanwhile.
 func (e *Engine) claim(held Record, start time.Time, retention, maxRun time.Duration) *Claim {
-	c := &Claim{engine: e, record: held, retention: retention}
+	c := &Claim{
+		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
+		fence: held.Fence, attempts: held.Attempts, retention: retention,
+	}
 	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
 	if !e.running.add(e, c) {
 		return nil
@@ -33,13 +36,13 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
-		ctx, end = e.observe(ctx, StepComplete, c.record.Key)
+		ctx, end = e.observe(ctx, StepComplete, c.key)
 		defer func() { end(Event{Count: 1, Err: err}) }()
 	}
-	sealed, err := e.seal(c.record.Key, r)
+	sealed, err := e.seal(c.key, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
-			"ref", e.Ref(c.record.Key), "fence", c.record.Fence, "err", err)
+			"ref", e.Ref(c.key), "fence", c.fence, "err", err)
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	done := c.completion(sealed)
@@ -78,7 +81,7 @@ func (e *Engine) completeWithin(ctx context.Context, done Completion) error {
 // completeLater goes on for as long as the attempt might have run, and says how
 // it ended.
 func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
-	log := e.cfg.Logger.With("ref", e.Ref(c.record.Key), "fence", c.record.Fence)
+	log := e.cfg.Logger.With("ref", e.Ref(c.key), "fence", c.fence)
 	log.ErrorContext(ctx, "a response is not stored; trying on in the background")
 	started := e.goOwned(func() {
 		defer e.running.remove(c)
@@ -103,17 +106,17 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 }
 
 func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
-	ctx, end := e.observe(ctx, StepRelease, c.record.Key)
+	ctx, end := e.observe(ctx, StepRelease, c.key)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	_, err = await(e, e.cfg.ReserveTimeout, func() (struct{}, error) {
-		return struct{}{}, e.store.Release(ctx, c.record.Key, c.record.Token)
+		return struct{}{}, e.store.Release(ctx, c.key, c.token)
 	}, nil)
 	if err == nil || errors.Is(err, ErrLost) {
 		return err
 	}
 	e.inBackground(e.stop, c.attempt.maxRun, func() bool {
-		err := e.store.Release(ctx, c.record.Key, c.record.Token)
+		err := e.store.Release(ctx, c.key, c.token)
 		return err == nil || errors.Is(err, ErrLost)
 	})
 	return &StoreError{StepRelease, err}
@@ -124,15 +127,15 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 		return
 	}
 	var err error
-	ctx, end := e.observe(ctx, StepAbandon, c.record.Key)
+	ctx, end := e.observe(ctx, StepAbandon, c.key)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	_, err = await(e, e.cfg.ReserveTimeout, func() ([]Token, error) {
-		return e.renewer.Renew(ctx, 0, []Holder{{c.record.Key, c.record.Token}})
+		return e.renewer.Renew(ctx, 0, []Holder{{c.key, c.token}})
 	}, nil)
 	if err != nil {
 		e.cfg.Logger.WarnContext(ctx, "an abandoned attempt is held until its lease ends",
-			"ref", e.Ref(c.record.Key), "fence", c.record.Fence, "err", err)
+			"ref", e.Ref(c.key), "fence", c.fence, "err", err)
 	}
 }
 
@@ -141,7 +144,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 // it may have reserved can never touch the claim's reservation.
 func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	r := Reservation{
-		Key: c.record.Key, Fingerprint: c.record.Fingerprint, Token: NewToken(),
+		Key: c.key, Fingerprint: c.fingerprint, Token: NewToken(),
 		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner,
 	}
 	held, err := e.reserve(ctx, r)
@@ -154,7 +157,7 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 		e.undo(ctx, r, false)
 		return Outcome{Kind: InFlight, Lapsed: true, Record: Record{Key: r.Key, Fence: held.Fence}}, nil
 	case waits, unknown:
-		if held.Token == c.record.Token {
+		if held.Token == c.token {
 			return Outcome{Kind: Reserved, Record: held}, nil
 		}
 		verdict = unknown // what this attempt did is not, whatever another one does
@@ -167,12 +170,8 @@ func (e *Engine) observe(ctx context.Context, step Step, key Key) (context.Conte
 	if e.cfg.Observe == nil {
 		return ctx, func(Event) {}
 	}
-	op := Op{Step: step}
-	if key != (Key{}) {
-		op.Ref = e.Ref(key)
-	}
 	start := time.Now()
-	ctx, end := e.cfg.Observe(ctx, op)
+	ctx, end := e.cfg.Observe(ctx, Op{Step: step, engine: e, key: key})
 	return ctx, func(ev Event) {
 		if end != nil {
 			ev.Took = time.Since(start)

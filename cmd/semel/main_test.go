@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
-		Deadline:            time.Now().Add(2 * time.Minute), // ends what hangs
+		Deadline:            time.Now().Add(5 * time.Minute), // ends what hangs
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Condition:           condition,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,11 +59,12 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // seed FILE STATE SCOPE KEY [BODYFILE]: puts a record into a store. The states
-// are reserved, lapsed, free, completed, over (completed, retention over) and
-// notkept (completed without its body).
+// are reserved, lapsed, free, completed, over (completed, retention over),
+// notkept (completed without its body) and opaque (completed by something that
+// is not HTTP).
 func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && (len(args) == 4 || len(args) == 5), "seed FILE STATE SCOPE KEY [BODYFILE]")
-	store, err := sqlitestore.Open(ts.MkAbs(args[0]), sqlitestore.Config{})
+	store, err := openSeed(ts.MkAbs(args[0]))
 	ts.Check(err)
 	defer func() { ts.Check(store.Close()) }()
 	state, key := args[1], semel.Key{Scope: args[2], ID: args[3]}
@@ -89,15 +91,27 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	case "notkept":
 		kept.NotKept = true
 		fallthrough
-	case "completed", "over":
+	case "completed", "over", "opaque":
 		response, encodeErr := kept.Encode()
 		ts.Check(encodeErr)
+		if state == "opaque" {
+			response.Header = []byte("not a blob of ours")
+		}
 		err = store.Complete(ctx, semel.Completion{Key: key, Token: r.Token, Response: response, Retention: r.Retention})
 	default:
 		ts.Fatalf("unknown state %q", state)
 	}
 	ts.Check(err)
 	ts.Setenv("SLOT", key.Slot().String())
+}
+
+// openSeed opens a store beside whoever has it open, and makes it if need be.
+func openSeed(path string) (*sqlitestore.Store, error) {
+	store, err := sqlitestore.Open(path, sqlitestore.Config{Shared: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return sqlitestore.Open(path, sqlitestore.Config{})
+	}
+	return store, err
 }
 
 // poke FILE OFFSET HEX: overwrites bytes of a file.

@@ -2,16 +2,21 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/semel-go/semel/cmd/semel/internal/config"
+	"github.com/semel-go/semel/store/memstore"
 )
 
 // run runs the command in this process.
@@ -187,6 +192,34 @@ func TestReportKeepsCodeAndHint(t *testing.T) {
 		a := &app{out: &output{w: new(bytes.Buffer)}, err: &stderr}
 		if code := a.report(row.err); code != row.code || stderr.String() != row.want {
 			t.Errorf("got %d, %q, want %d, %q", code, stderr.String(), row.code, row.want)
+		}
+	}
+}
+
+// A purge that is told to stop stops between two steps and says so.
+func TestPurgeStops(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	o := &operator{app: &app{err: new(bytes.Buffer)}}
+	n, err := o.purgeAll(ctx, memstore.New(memstore.Config{}), 1, 1)
+	if f := (*fault)(nil); n != 0 || !errors.As(err, &f) || f.code != exitRefused {
+		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// A port is the surroundings; requests that were cut off are a check that failed.
+func TestRunFault(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want exitCode
+	}{
+		{fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}), exitOutside},
+		{&net.OpError{Op: "listen", Err: syscall.EACCES}, exitOutside},
+		{&net.OpError{Op: "accept", Err: syscall.EBADF}, exitOutside},
+		{context.DeadlineExceeded, exitRefused},
+	} {
+		if f := (*fault)(nil); !errors.As(runFault(row.err), &f) || f.code != row.want {
+			t.Errorf("%v: got %+v, want code %d", row.err, f, row.want)
 		}
 	}
 }

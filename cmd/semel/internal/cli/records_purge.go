@@ -96,7 +96,8 @@ const share = 5
 func (o *operator) purgeAll(ctx context.Context, purger semel.Purger, batch, over int) (int, error) {
 	progress := o.progress(over)
 	defer progress.end()
-	for n := 0; ; {
+	n := 0
+	for context.Cause(ctx) == nil {
 		start := time.Now()
 		done, err := purger.Purge(context.WithoutCancel(ctx), batch)
 		n += done
@@ -111,8 +112,8 @@ func (o *operator) purgeAll(ctx context.Context, purger semel.Purger, batch, ove
 		select {
 		case <-ctx.Done():
 			pause.Stop()
-			return n, refused("run it again to go on", "stopped")
 		case <-pause.C:
 		}
 	}
+	return n, refused("run it again to go on", "stopped")
 }

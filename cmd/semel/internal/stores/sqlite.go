@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/semel-go/semel"
@@ -26,12 +25,7 @@ func checkSQLite(path string) string {
 	return ""
 }
 
-func openSQLite(_ context.Context, path string, opt Options) (*Opened, error) {
-	if opt.Use != Look {
-		if err := checkWritable(path); err != nil {
-			return nil, err
-		}
-	}
+func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) {
 	store, err := sqlitestore.Open(path, sqlitestore.Config{ //nolint:contextcheck // opening a file cannot be cancelled
 		ReadOnly: opt.Use == Look,
 		Shared:   opt.Use == Change,
@@ -40,21 +34,26 @@ func openSQLite(_ context.Context, path string, opt Options) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opt.Use != Look {
+		if err := checkWritable(ctx, store); err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w: %w", path, errNotWritable, err), store.Close())
+		}
+	}
 	return &Opened{Store: store, Close: store.Close}, nil
 }
 
-// checkWritable finds a file that this user may not write. SQLite would open it
-// all the same, for reading only, and every step would fail later.
-func checkWritable(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
+// checkWritable finds a file that may only be read: SQLite opens it all the
+// same. To release what nobody has needs the right to write, and writes nothing.
+func checkWritable(ctx context.Context, store semel.Store) error {
+	nobody := semel.Key{Scope: "semel", ID: "nobody"}
+	if err := store.Release(ctx, nobody, semel.NewToken()); !errors.Is(err, semel.ErrLost) {
 		return err
-	case err != nil:
-		return nil //nolint:nilerr // the store says it better
 	}
-	return f.Close()
+	return nil
 }
+
+// errNotWritable says that a file can be read and not written.
+var errNotWritable = errors.New("the file cannot be written")
 
 // Hint returns what an operator can do about an error of [Open] or of a step,
 // or "" when there is nothing to add.
@@ -76,7 +75,7 @@ func Hint(err error) string {
 		return "an older version of semel wrote this file: semel proxy upgrades it when it starts"
 	case errors.Is(err, fs.ErrNotExist):
 		return "semel proxy makes the file, in a directory that exists; name the same --store here as there"
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNotWritable):
 		return "the file, its directory and the files beside it (-wal, -shm, -lock) must belong to this user"
 	case errors.Is(err, semel.ErrFull):
 		return "make room on the disk; nothing that was acknowledged is lost"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/sqlitestore"
 )
 
 func TestURLsThatNameNoStore(t *testing.T) {
@@ -171,6 +172,27 @@ func TestFilesThatAreNoStore(t *testing.T) {
 		}
 		if after, _ := os.ReadFile(row.name); string(after) != string(row.text) {
 			t.Errorf("%s: the file was changed", row.name)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want string // a part; "" for no hint
+	}{
+		{nil, ""},
+		{errors.New("other"), ""},
+		{&sqlitestore.LockedError{Path: "f", PID: 7}, "stop process 7"},
+		{&sqlitestore.LockedError{Path: "f"}, "stop the other process"},
+		{&sqlitestore.SchemaError{Have: 2, Want: 1}, "a newer version"},
+		{&sqlitestore.SchemaError{Have: 1, Want: 2}, "an older version"},
+		{fs.ErrPermission, "must belong to this user"},
+		{semel.ErrFull, "make room"},
+		{sqlitestore.ErrPoisoned, "look at the disk"},
+	} {
+		if got := Hint(row.err); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
+			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
 		}
 	}
 }

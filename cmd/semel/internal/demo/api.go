@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -59,11 +60,7 @@ type state struct {
 func (l *ledger) state() state {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := state{Balances: make(map[string]int64), Payments: append([]payment{}, l.payments...)}
-	for who, cents := range l.balances {
-		s.Balances[who] = cents
-	}
-	return s
+	return state{Balances: maps.Clone(l.balances), Payments: append([]payment{}, l.payments...)}
 }
 
 func money(cents int64) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) }

@@ -83,7 +83,7 @@ func (c *client) pay(ctx context.Context, key string, p payment, retry bool, hea
 		r.GetBody = nil // net/http would send it again by itself
 		do = c.network.RoundTrip
 	}
-	resp, err := do(r) //nolint:bodyclose // closed below
+	resp, err := do(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -210,6 +210,18 @@ func TestBeginAfterTheCallerLeft(t *testing.T) {
 	}
 }
 
+// Providers remember derived keys and people remember refs: both are formats.
+func TestRefAndDerivedKeyAreStable(t *testing.T) {
+	e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{Secret: []byte("the same in every process")})
+	c := reserve(t, e, semel.Call{Key: semel.Key{Scope: "tenant-1", ID: "order-42"}})
+	if got, want := c.DerivedKey("charge"), "ba5f9c0ef8824e3ed5b4666897bcea7d3a57ad5194c7b907ad06bb2d1b65a543"; got != want {
+		t.Errorf("got derived key %s, want %s", got, want)
+	}
+	if got, want := e.Ref(c.Key()), "18fb6f79b5a3"; got != want {
+		t.Errorf("got ref %s, want %s", got, want)
+	}
+}
+
 func TestRefAndDerivedKey(t *testing.T) {
 	store := memstore.New(memstore.Config{})
 	with := func(secret string) *semel.Engine {

@@ -11,16 +11,18 @@ import (
 // busyTimeout is how long a step waits for another process, in milliseconds.
 const busyTimeout = "busy_timeout(5000)"
 
-// Settings of the connections. FULL syncs the log at each commit. A checkpoint
-// every 1,000 pages keeps the longest wait short; the log is not truncated,
-// because overwriting is cheaper than growing. Memory-mapped reading stays off:
-// a file that somebody truncates would kill the process.
+// Settings of the connections. FULL syncs the log at each commit. The log is not
+// truncated, because overwriting is cheaper than growing. The writer's cache is
+// small, because SQLite walks through all of it at every other commit, and the
+// operating system keeps the file anyway. Memory-mapped reading stays off: a
+// file that somebody truncates would kill the process.
 var (
 	writerPragmas = []string{
-		busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(1000)",
+		busyTimeout, "journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(0)",
 		"cache_size(-8192)", "temp_store(MEMORY)", "trusted_schema(OFF)", "cell_size_check(ON)",
 	}
-	readerPragmas = []string{
+	checkpointerPragmas = []string{busyTimeout, "synchronous(FULL)", "cache_size(-64)"}
+	readerPragmas       = []string{
 		busyTimeout, "query_only(ON)", "cache_size(-8192)", "temp_store(MEMORY)",
 		"trusted_schema(OFF)", "cell_size_check(ON)",
 	}

@@ -169,7 +169,7 @@ func TestKillLosesNothing(t *testing.T) {
 	a := acknowledged{tokens: make(map[string]string), completed: make(map[string]bool)}
 	for round := range 5 {
 		c := start(t, "load", path)
-		a.read(t, c, 200+97*round, func() {
+		a.read(t, c, 400+397*round, func() {
 			if err := c.cmd.Process.Kill(); err != nil {
 				t.Error(err)
 			}

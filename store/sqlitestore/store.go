@@ -103,11 +103,9 @@ func open(path string, cfg Config) (_ *Store, err error) {
 	if cfg.ReadOnly {
 		return s, nil
 	}
-	conn, err := openWriteConn(path)
-	if err != nil {
+	if s.writer, err = startWriter(path, &s.clock, cfg.Logger); err != nil {
 		return nil, errors.Join(err, s.readers.close())
 	}
-	s.writer = startWriter(path, conn, &s.clock, cfg.Logger)
 	return s, nil
 }
 
@@ -115,15 +113,27 @@ func open(path string, cfg Config) (_ *Store, err error) {
 // back. A second call returns what the first returned.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		// The writer last: the last connection brings the log into the file,
-		// and a reader may not.
-		s.closeErr = s.readers.close()
-		if s.writer != nil {
-			s.closeErr = errors.Join(s.closeErr, s.writer.close())
-		}
-		s.closeErr = errors.Join(s.closeErr, s.lock.release())
+		s.closeErr = errors.Join(s.closeFile(), s.lock.release())
 	})
 	return s.closeErr
+}
+
+// closeFile closes the connections. The last one decides what becomes of the
+// log: the writer's copies it into the database and deletes it; a reader's may
+// not. After a failed sync the log must stay, for the next Open to copy all of
+// it anew: pages that the disk refused once look clean to the next sync.
+func (s *Store) closeFile() error {
+	if s.writer == nil {
+		return s.readers.close()
+	}
+	err := s.writer.stop()
+	if s.writer.poisonedBy() == nil {
+		return errors.Join(err, s.readers.close(), s.writer.close())
+	}
+	if rerr := s.readers.with(func(*readConn) error { return nil }); rerr != nil {
+		return errors.Join(err, fmt.Errorf("%s stays open until the process ends: %w", s.path, rerr))
+	}
+	return errors.Join(err, s.writer.close(), s.readers.close())
 }
 
 // Grade implements [semel.Grader].

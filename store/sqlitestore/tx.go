@@ -11,7 +11,7 @@ import (
 // writeConn is the writer's connection and its statements.
 type writeConn struct {
 	*conn
-	begin, commit, rollback         *stmt
+	begin, commit, rollback, finish *stmt
 	floor, floorRaise               *stmt
 	reserve, find, take             *stmt
 	bodyInsert, bodyDelete          *stmt
@@ -32,6 +32,7 @@ func openWriteConn(path string) (*writeConn, error) {
 		begin:        p.text("begin", "BEGIN IMMEDIATE"),
 		commit:       p.text("commit", "COMMIT"),
 		rollback:     p.text("rollback", "ROLLBACK"),
+		finish:       p.text("checkpoint", "PRAGMA wal_checkpoint(PASSIVE)"),
 		floor:        p.file("floor"),
 		floorRaise:   p.file("floor_raise"),
 		reserve:      p.file("reserve"),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 )
 
@@ -26,6 +27,8 @@ type writer struct {
 	closed bool
 	poison error
 
+	checkpoints *checkpointer
+
 	wake chan struct{} // one slot: something is queued, or closed is set
 	done chan struct{} // closed when run has ended
 
@@ -47,13 +50,20 @@ type pending struct {
 	err error
 }
 
-func startWriter(path string, conn *writeConn, clock *clock, log *slog.Logger) *writer {
+func startWriter(path string, clock *clock, log *slog.Logger) (*writer, error) {
 	w := &writer{
-		path: path, conn: conn, clock: clock, log: log,
+		path: path, clock: clock, log: log,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	var err error
+	if w.conn, err = openWriteConn(path); err != nil {
+		return nil, err
+	}
+	if w.checkpoints, err = startCheckpointer(w); err != nil {
+		return nil, errors.Join(err, w.conn.close())
+	}
 	go w.loop()
-	return w
+	return w, nil
 }
 
 // do runs one step in a transaction and returns after its commit. bytes is
@@ -99,13 +109,19 @@ func (w *writer) signal() {
 	}
 }
 
-// close lets the queued steps finish and waits for the goroutine.
-func (w *writer) close() error {
+// stop lets the queued steps finish and waits for the goroutines. The writer's
+// connection stays open.
+func (w *writer) stop() error {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.signal()
 	<-w.done
+	return w.checkpoints.close()
+}
+
+// close closes the connection after stop.
+func (w *writer) close() error {
 	if w.conn == nil {
 		return nil
 	}
@@ -114,14 +130,63 @@ func (w *writer) close() error {
 
 func (w *writer) loop() {
 	defer close(w.done)
-	for {
+	for n := 1; ; n++ {
 		b := w.next()
 		if b == nil {
 			return
 		}
 		w.commit(b.steps)
 		close(b.done)
+		w.tidy(n)
+		w.gather()
 	}
+}
+
+// tidy keeps the log short. n counts the transactions.
+func (w *writer) tidy(n int) {
+	if w.conn == nil || w.poisonedBy() != nil {
+		return
+	}
+	if n%nudgeEvery == 0 {
+		w.checkpoints.written()
+	}
+	if !w.checkpoints.long.Load() {
+		return
+	}
+	pages, copied, err := w.conn.finish.checkpoint()
+	if err != nil {
+		w.checkpointFailed(err)
+	}
+	if err == nil && copied == pages {
+		w.checkpoints.long.Store(false)
+	}
+}
+
+// nudgeEvery is after how many transactions the checkpointer has a look.
+const nudgeEvery = 4
+
+// gather lets the callers who were just answered queue their next steps, until
+// they add no more: the next transaction is then half as large again. It yields
+// and does not wait: with nobody ready to run it returns at once.
+func (w *writer) gather() {
+	for before := -1; ; {
+		now := w.waiting()
+		if now == before {
+			return
+		}
+		before = now
+		runtime.Gosched()
+	}
+}
+
+// waiting is how many steps the next batch has so far.
+func (w *writer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		return 0
+	}
+	return len(w.queue[0].steps)
 }
 
 // next returns the oldest batch, or nil when the writer is closed and idle.
@@ -237,6 +302,14 @@ func (w *writer) poisoned(cause error) error {
 		w.log.Error("the store refuses to write until it is opened again", "path", w.path, "err", cause)
 	}
 	return w.poison
+}
+
+// checkpointFailed judges an error of a checkpoint. What is not copied stays in
+// the log, so only doubts about the disk count.
+func (w *writer) checkpointFailed(err error) {
+	if damageOf(err) == file {
+		_ = w.poisoned(err) // the next step is told
+	}
 }
 
 func (w *writer) poisonedBy() error {

@@ -5,7 +5,7 @@ CREATE TABLE slots (
     slot        BLOB    NOT NULL CHECK (length(slot) = 32),        -- SHA-256 of scope and key
     scope       TEXT    NOT NULL,
     key         TEXT    NOT NULL,
-    state       INTEGER NOT NULL CHECK (state IN (0, 1, 2)),       -- free, reserved, completed
+    state       INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2),     -- free, reserved, completed
     fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32), -- SHA-256 of the request
     token       BLOB    NOT NULL CHECK (length(token) = 16),       -- the attempt
     fence       INTEGER NOT NULL,                                  -- grows with every reservation

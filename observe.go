@@ -2,6 +2,7 @@ package semel
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -56,6 +57,9 @@ func (o Op) Ref() string {
 	}
 	return o.engine.Ref(o.key)
 }
+
+// Format implements [fmt.Formatter], so that no verb prints the key.
+func (o Op) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "%s:%s", o.Step, o.Ref()) }
 
 // Event describes a step that ended.
 type Event struct {

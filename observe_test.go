@@ -3,6 +3,8 @@ package semel_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,9 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 	many := op.Step == semel.StepRenew || op.Step == semel.StepPurge
 	if (op.Ref() == "") != many {
 		w.t.Errorf("%v: got ref %q, want one if and only if the step is about one slot", op.Step, op.Ref())
+	}
+	if text := fmt.Sprintf("%v %+v %s", op, op, op); leaks(text) || !strings.Contains(text, op.Step.String()) {
+		w.t.Errorf("%v: got %s in print, want the step and no key", op.Step, text)
 	}
 	ended := false
 	return context.WithValue(ctx, opKey{}, op), func(ev semel.Event) {

@@ -2,6 +2,7 @@ package sqlitestore_test
 
 import (
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -106,4 +107,95 @@ func BenchmarkPairs(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// fill makes a store with that many completed records, the first half of them
+// expired, and closes it. It writes past the store: a million pairs would take
+// a minute.
+func fill(b *testing.B, records int) (path string) {
+	b.Helper()
+	path = filepath.Join(b.TempDir(), fmt.Sprint(records, ".db"))
+	if err := sqlitestore.Migrate(b.Context(), path); err != nil {
+		b.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=synchronous(OFF)&_pragma=cache_size(-262144)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, statement := range []string{
+		`
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO slots (slot, scope, key, state, fingerprint, token, fence, lease_until,
+		                   attempts, lapses, owner, created_at, expires_at, status, body_id)
+		SELECT randomblob(32), '` + benchScope + `', hex(randomblob(18)), 2, randomblob(32), randomblob(16), i, 0,
+		       1, 0, 'bench/1', i, CASE WHEN i <= ?1 / 2 THEN i ELSE 4000000000000000 + i END, 201, i
+		  FROM n`, `
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO bodies (id, header, body, sum) SELECT i, zeroblob(200), randomblob(1024), 0 FROM n`,
+	} {
+		if _, err := db.ExecContext(b.Context(), statement, records); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return path
+}
+
+// BenchmarkMillion compares a store of a million records with one of ten
+// thousand, in alternating slices: go test -bench Million -benchtime 10x.
+func BenchmarkMillion(b *testing.B) {
+	small := open(b, fill(b, 10_000), sqlitestore.Config{})
+	large := open(b, fill(b, 1_000_000), sqlitestore.Config{})
+	for _, callers := range []int{8, 64} {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) {
+			var few, many []float64
+			for b.Loop() {
+				few = append(few, rate(callers, slice, func() { storePair(small, b) }))
+				many = append(many, rate(callers, slice, func() { storePair(large, b) }))
+			}
+			b.ReportMetric(median(few), "pairs/s-10k")
+			b.ReportMetric(median(many), "pairs/s-1M")
+			b.ReportMetric(median(many)/median(few), "flatness")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkMillionPurge measures what the paced purge of half a million of a
+// million records takes from 8 callers: go test -bench MillionPurge -benchtime 10x.
+func BenchmarkMillionPurge(b *testing.B) {
+	s := open(b, fill(b, 1_000_000), sqlitestore.Config{})
+	var alone, beside, purged []float64
+	traffic := func() float64 { return rate(8, 2*slice, func() { storePair(s, b) }) }
+	for b.Loop() {
+		alone = append(alone, traffic())
+		stop := make(chan struct{})
+		count := make(chan int)
+		go func() {
+			total := 0
+			for {
+				start := time.Now()
+				n, err := s.Purge(b.Context(), 50)
+				if err != nil || n == 0 {
+					b.Errorf("purge: %d, %v", n, err)
+				}
+				total += n
+				select {
+				case <-stop:
+					count <- total
+					return
+				case <-time.After(4 * time.Since(start)): // as semel.Engine.RunPurge does by default
+				}
+			}
+		}()
+		start := time.Now()
+		beside = append(beside, traffic())
+		close(stop)
+		purged = append(purged, float64(<-count)/time.Since(start).Seconds())
+	}
+	b.ReportMetric(median(alone), "pairs/s-alone")
+	b.ReportMetric(median(beside), "pairs/s-beside")
+	b.ReportMetric(median(beside)/median(alone), "left")
+	b.ReportMetric(median(purged), "purged/s")
+	b.ReportMetric(0, "ns/op")
 }

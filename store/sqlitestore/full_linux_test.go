@@ -59,6 +59,12 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	full := len(completed)
+	for _, r := range completed { // replays go on
+		held, err := s.Reserve(t.Context(), again(r))
+		if err != nil || len(held.Response.Body) != len(body) {
+			t.Fatalf("got %v (%v) on a full disk, want the kept response", held.State, err)
+		}
+	}
 	if err := s.Ping(t.Context()); err != nil {
 		t.Errorf("got %v, want a full disk to be no reason to stop reading", err)
 	}

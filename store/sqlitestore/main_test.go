@@ -21,6 +21,7 @@ var children = map[string]func(path string, in io.Reader, out io.Writer) error{
 	"share":  childShare,
 	"open":   childOpen,
 	"refuse": childRefuse,
+	"damage": childDamage,
 }
 
 func TestMain(m *testing.M) {

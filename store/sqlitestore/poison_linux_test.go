@@ -85,6 +85,9 @@ func TestFailedSyncPoisons(t *testing.T) {
 	if _, err := s.Reserve(t.Context(), reservation("after")); !errors.Is(err, sqlitestore.ErrPoisoned) {
 		t.Errorf("got %v, want ErrPoisoned still", err)
 	}
+	if held, err := s.Reserve(t.Context(), again(before)); err != nil || string(held.Response.Body) != "kept" {
+		t.Errorf("got %+v (%v), want what was kept before to be replayed", held, err)
+	}
 	if err := s.Complete(t.Context(), completion(before, "x")); !errors.Is(err, sqlitestore.ErrPoisoned) {
 		t.Errorf("got %v, want ErrPoisoned still", err)
 	}

@@ -2,12 +2,20 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/semel-go/semel"
 )
 
-// Reserve implements [semel.Store].
+// Reserve implements [semel.Store]. When the store cannot write, it still
+// answers for slots that a reservation would not change: replays outlive a full
+// disk.
+//
+// It does not look through a reader first. That would spare a replay the wait
+// for the transaction under way, but it would cost every fresh key a second
+// search: measured on two cores, a third to a half of the pairs of 64 callers.
+// A replay writes nothing and syncs nothing in a transaction either.
 func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, error) {
 	if s.writer == nil {
 		return semel.Record{}, ErrReadOnly
@@ -18,10 +26,32 @@ func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, e
 		held, err = t.Reserve(slot, r)
 		return err
 	})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		if seen, ok := s.unchanged(slot, r); ok {
+			return seen, nil
+		}
+	}
 	if err != nil {
 		return semel.Record{}, err
 	}
 	return held, nil
+}
+
+// unchanged reads what the slot holds, and reports whether a reservation would
+// leave it so. The answer is that of the moment of the read. The clock is read
+// after it: what has not expired by then had not expired at that moment.
+func (s *Store) unchanged(slot semel.Slot, r semel.Reservation) (semel.Record, bool) {
+	var held row
+	var found bool
+	err := s.readers.with(func(c *readConn) (err error) {
+		found, err = held.find(c.find, slot)
+		return err
+	})
+	now := s.clock.now()
+	if err != nil || !found || held.takeable(r, now) {
+		return semel.Record{}, false // the caller has the error of the write
+	}
+	return held.held(r, now), true
 }
 
 // maxResponse is what header and body may have together. SQLite's rows end at

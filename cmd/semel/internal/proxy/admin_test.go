@@ -161,6 +161,16 @@ func TestMetrics(t *testing.T) {
 	s.send(t, "POST", "/path-secret", "key-secret", "x", "Authorization", "scope-secret")
 	s.send(t, "POST", "/path-secret", "key-secret", "other", "Authorization", "scope-secret")
 	s.send(t, "GET", "/", "", "")
+	for step, event := range map[semel.Step]semel.Event{
+		semel.StepPurge:    {Count: 5},
+		semel.StepRenew:    {Count: 9, Lost: 2},
+		semel.StepComplete: {Err: semel.ErrLost},
+		semel.StepRelease:  {Err: errors.New("down")},
+		semel.StepReserve:  {Err: errors.New("down")},
+	} {
+		_, end := s.metrics.Observe(t.Context(), semel.Op{Step: step})
+		end(event)
+	}
 	a := get(t, s.admin+"/metrics")
 	want(t, a, 200, "")
 	if got := a.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
@@ -171,11 +181,15 @@ func TestMetrics(t *testing.T) {
 		`semel_requests_total{outcome="replayed"} 1`,
 		`semel_requests_total{outcome="conflict"} 1`,
 		`semel_requests_total{outcome="in_flight"} 0`,
-		`semel_store_operation_duration_seconds_count{step="reserve"} 3`,
-		`semel_store_operation_duration_seconds_bucket{step="reserve",le="+Inf"} 3`,
-		`semel_store_operation_duration_seconds_count{step="complete"} 1`,
+		`semel_store_operation_duration_seconds_count{step="reserve"} 4`,
+		`semel_store_operation_duration_seconds_bucket{step="reserve",le="+Inf"} 4`,
+		`semel_store_operation_duration_seconds_count{step="complete"} 2`,
 		`semel_store_operation_failures_total{step="complete"} 0`,
 		`semel_inflight_attempts 0`,
+		`semel_purged_records_total 5`,
+		`semel_leases_lost_total 3`,
+		`semel_requests_total{outcome="store_failed"} 1`,
+		`semel_store_operation_failures_total{step="release"} 1`,
 		`semel_upstream_unknown_total 0`,
 	} {
 		if !strings.Contains(a.body, "\n"+line+"\n") {

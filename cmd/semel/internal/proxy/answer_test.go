@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -240,6 +241,7 @@ func TestLargeAnswer(t *testing.T) {
 				w.Header().Set("Trailer", "Sum")
 				_, _ = io.WriteString(w, large)
 				w.Header().Set("Sum", "1")
+				w.Header().Set(http.TrailerPrefix+"Sudden", "2")
 				w.Header().Set(http.TrailerPrefix+HeaderSettle, "release")
 			})
 			s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.HTTP.MaxResponse = 1000 })
@@ -250,7 +252,7 @@ func TestLargeAnswer(t *testing.T) {
 				if a.body != large {
 					t.Errorf("%s: %d bytes, want %d", path, len(a.body), len(large))
 				}
-				if path == "/chunks" && (a.Trailer.Get("Sum") != "1" || a.Trailer[HeaderSettle] != nil) {
+				if path == "/chunks" && (a.Trailer.Get("Sum") != "1" || a.Trailer.Get("Sudden") != "2" || a.Trailer[HeaderSettle] != nil) {
 					t.Errorf("%s: trailer %v", path, a.Trailer)
 				}
 				want(t, s.send(t, "POST", path, "k"+path, "x"), 410, "response_not_kept")
@@ -264,17 +266,97 @@ func TestLargeAnswer(t *testing.T) {
 
 // TestLargeAnswerCut: what has begun to stream can only be cut, and stays done.
 func TestLargeAnswerCut(t *testing.T) {
-	up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n%s", strings.Repeat("x", 4000))
-		return false
-	})
-	s := newSidecar(t, up.url, func(s *setup) { s.HTTP.MaxResponse = 1000 })
-	if a, err := s.try(t, "POST", "/", "k", "x"); err == nil {
-		t.Errorf("got %d with %d bytes, want a cut connection", a.StatusCode, len(a.body))
+	for _, head := range []string{"Content-Length: 5000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nfa0\r\n"} {
+		up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%s%s\r\n", head, strings.Repeat("x", 4000))
+			return false
+		})
+		s := newSidecar(t, up.url, func(s *setup) { s.HTTP.MaxResponse = 1000 })
+		if a, err := s.try(t, "POST", "/", "k", "x"); err == nil {
+			t.Errorf("%q: got %d with %d bytes, want a cut connection", head, a.StatusCode, len(a.body))
+		}
+		want(t, s.send(t, "POST", "/", "k", "x"), 410, "response_not_kept")
+		if got := up.executions.Load(); got != 1 {
+			t.Errorf("%q: %d executions, want 1", head, got)
+		}
 	}
-	want(t, s.send(t, "POST", "/", "k", "x"), 410, "response_not_kept")
-	if got := up.executions.Load(); got != 1 {
-		t.Errorf("%d executions, want 1", got)
+}
+
+// TestStreamOutlivesTheTimeout: UpstreamTimeout is for answers that are waited
+// for. Another request, which runs into it meanwhile, is the clock.
+func TestStreamOutlivesTheTimeout(t *testing.T) {
+	next := make(chan struct{})
+	up, _ := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the end of the connection goes unseen
+		if r.URL.Path == "/never" {
+			<-r.Context().Done() // the sidecar gives up
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for range 2 {
+			_, _ = io.WriteString(w, "data: x\n")
+			w.(http.Flusher).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	for _, scheme := range schemes {
+		s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.UpstreamTimeout = 100 * time.Millisecond })
+		for _, method := range []string{"POST", "GET"} {
+			_, in := s.raw(t, method+" / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 0\r\n\r\n")
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			body := bufio.NewReader(res.Body)
+			for i := range 2 {
+				if line, err := body.ReadString('\n'); err != nil || line != "data: x\n" {
+					t.Fatalf("%s %s: event %d: %q, %v", scheme, method, i, line, err)
+				}
+				want(t, s.send(t, "POST", "/never", fmt.Sprint(method, i), "x"), 504, "")
+				next <- struct{}{}
+			}
+			if _, err := body.ReadByte(); err != io.EOF {
+				t.Errorf("%s %s: the end: %v, want EOF", scheme, method, err)
+			}
+		}
+	}
+}
+
+// TestFiniteEvents: server-sent events with a length are an answer like others.
+func TestFiniteEvents(t *testing.T) {
+	up, hits := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: x\n\n")
+	})
+	s := newSidecar(t, up, nil)
+	s.send(t, "POST", "/", "k", "x")
+	if a := s.send(t, "POST", "/", "k", "x"); !a.replayed() || hits.Load() != 1 {
+		t.Errorf("got %d, replayed %v, %d hits", a.StatusCode, a.replayed(), hits.Load())
+	}
+}
+
+// TestHopByHopAnswer: what counts for one connection stays on it.
+func TestHopByHopAnswer(t *testing.T) {
+	up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nX-End: 2\r\n"+
+			"Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nok")
+		return err == nil
+	})
+	s := newSidecar(t, up.url, nil)
+	for _, a := range []answer{s.send(t, "POST", "/", "k", "x"), s.send(t, "POST", "/", "k", "x"), s.send(t, "GET", "/", "", "")} {
+		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "X-Hop"} {
+			if got := a.Header[name]; got != nil {
+				t.Errorf("%s: %q, want none", name, got)
+			}
+		}
+		if got := a.Header.Get("X-End"); got != "2" {
+			t.Errorf("X-End: %q, want 2", got)
+		}
 	}
 }
 

@@ -108,9 +108,36 @@ func TestDrainRunsOut(t *testing.T) {
 	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "1 requests still ran") {
 		t.Errorf("Run: %v, want an error that counts one request", err)
 	}
+	if got := s.metrics.serving.Load(); got != 0 {
+		t.Errorf("%d requests outlive Run, want 0", got)
+	}
 	want(t, <-got, 504, "outcome_unknown")
 	next := newSidecar(t, refusedAddr(t), func(s *setup) { s.store = store })
 	want(t, next.send(t, "POST", "/", "k", "x"), 409, "outcome_unknown")
+}
+
+// TestDrainCutsTheUnguarded: a request that is not guarded ends with the drain.
+func TestDrainCutsTheUnguarded(t *testing.T) {
+	arrived := make(chan struct{})
+	up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+		close(arrived)
+		_, _ = conn.Read(make([]byte, 1))
+		return false
+	})
+	s := newSidecar(t, up.url, func(s *setup) { s.Drain = -1 })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if a, err := s.try(t, "GET", "/", "", ""); err == nil && a.StatusCode == 200 && a.body != "" {
+			t.Errorf("got %q", a.body)
+		}
+	}()
+	<-arrived
+	err := s.stop()
+	if err == nil || strings.Count(err.Error(), "\n") != 0 {
+		t.Errorf("Run: %v, want one error: nothing else had to be forced", err)
+	}
+	<-ended
 }
 
 // TestDrainEndsUpgrades: connections that left HTTP do not outlive the sidecar.

@@ -136,6 +136,23 @@ func TestUpstreamDiesHalfWay(t *testing.T) {
 	}
 }
 
+// TestFreezeAllDoesNotFreezeDoubt: a refusal of the sidecar is not an answer of
+// the upstream, whatever the preset keeps.
+func TestFreezeAllDoesNotFreezeDoubt(t *testing.T) {
+	up := newRaw(t, func(net.Conn, *http.Request, string, int64) bool { return false })
+	s := newSidecar(t, up.url, func(s *setup) { s.HTTP.Preset = semelhttp.FreezeAll })
+	want(t, s.send(t, "POST", "/", "k", "x"), 504, "outcome_unknown")
+	want(t, s.send(t, "POST", "/", "k", "x"), 409, "outcome_unknown")
+	s = newSidecar(t, refusedAddr(t), func(s *setup) { s.HTTP.Preset = semelhttp.FreezeAll })
+	for range 2 {
+		a := s.send(t, "POST", "/", "k", "x")
+		want(t, a, 502, "upstream_unreachable")
+		if a.replayed() {
+			t.Error("a refusal was replayed")
+		}
+	}
+}
+
 // TestUpstreamIsTooSlow: an answer that does not come, or does not end, in time
 // leaves the outcome unknown.
 func TestUpstreamIsTooSlow(t *testing.T) {
@@ -176,7 +193,11 @@ func TestUnguardedFailures(t *testing.T) {
 		up := newRaw(t, func(net.Conn, *http.Request, string, int64) bool { return false })
 		s := newSidecar(t, up.url, func(s *setup) { s.HTTP.Optional = true })
 		want(t, s.send(t, "POST", "/", "", "x"), 504, "outcome_unknown")
-		want(t, s.send(t, "GET", "/", "", ""), 504, "")
+		a := s.send(t, "GET", "/", "", "")
+		want(t, a, 504, "")
+		if got := a.code(); got != "" { // a GET has no outcome to worry about
+			t.Errorf("code %q, want none", got)
+		}
 	})
 }
 

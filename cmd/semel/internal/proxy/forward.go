@@ -31,7 +31,7 @@ func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc) *upstream {
 	u.target.Path = strings.TrimSuffix(u.target.Path, "/")
 	u.target.RawPath = strings.TrimSuffix(u.target.RawPath, "/")
 	transport := newTransport(cfg, dial)
-	tracked := tracked{transport, cfg.Upstream.Scheme == "h2c"}
+	tracked := tracked{transport}
 	u.passing = u.newPassing(tracked)
 	if cfg.Upstream.Scheme == "http" {
 		lines := newLines(cfg, dial)

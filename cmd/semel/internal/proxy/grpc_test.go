@@ -139,6 +139,44 @@ func TestGRPCFreezeAll(t *testing.T) {
 	}
 }
 
+// TestGRPCRoutes: a route's own rules settle gRPC too, and so do the common ones
+// where it has none.
+func TestGRPCRoutes(t *testing.T) {
+	url, hits := grpcUpstream(t)
+	client := h2cClient(t)
+	s := newSidecar(t, url, func(s *setup) {
+		s.Routes = []Route{{Pattern: "/pay.Service/", Change: func(h *semelhttp.Config) { h.Preset = semelhttp.SuccessOnly }}}
+	})
+	for range 2 {
+		s.call(t, client, "k", "3") // INVALID_ARGUMENT is kept by default
+	}
+	if got := hits(); got != 2 {
+		t.Errorf("success-only: %d hits, want 2", got)
+	}
+	s = newSidecar(t, url, func(s *setup) {
+		s.HTTP.Settle = semelhttp.SettleAll
+		s.Routes = []Route{{Pattern: "/pay.Service/", Change: func(h *semelhttp.Config) { h.MaxBody = 1000 }}}
+	})
+	s.call(t, client, "k", "14")
+	if a := s.call(t, client, "k", "14"); !a.replayed() {
+		t.Error("the common Settle does not hold on the route")
+	}
+}
+
+// TestGRPCSettleHeader: what the upstream says overrules what its status means.
+func TestGRPCSettleHeader(t *testing.T) {
+	up, _ := testUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Status", "14")
+		w.Header().Set(HeaderSettle, "keep")
+	})
+	s, client := newSidecar(t, strings.Replace(up, "http:", "h2c:", 1), nil), h2cClient(t)
+	s.call(t, client, "k", "0")
+	if a := s.call(t, client, "k", "0"); !a.replayed() {
+		t.Error("not a replay")
+	}
+}
+
 // TestGRPCUpstreamDies: a stream that breaks leaves the outcome unknown.
 func TestGRPCUpstreamDies(t *testing.T) {
 	up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {

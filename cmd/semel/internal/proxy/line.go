@@ -8,14 +8,12 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
 )
 
 var (
-	errDeadline    = os.ErrDeadlineExceeded
 	errNoAnswer    = errors.New("proxy: the upstream closed the connection before the answer")
 	errHeadTooLong = errors.New("proxy: the header of the upstream's answer is too long")
 )
@@ -154,9 +152,6 @@ type lineBody struct {
 func (b *lineBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.ended = b.ended || err == io.EOF
-	if errors.Is(err, errDeadline) {
-		err = errUpstreamTimeout
-	}
 	return n, err
 }
 

@@ -34,16 +34,28 @@ func TestClosedWhileIdle(t *testing.T) {
 // answer, whether they come with an answer or after it.
 func TestStrayAnswer(t *testing.T) {
 	const stray = "HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nstray"
-	for _, apart := range []bool{false, true} {
-		sent := make(chan struct{}, 10)
+	t.Run("with the answer", func(t *testing.T) {
 		up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
-			if !apart {
-				_, _ = io.WriteString(conn, ok200+stray)
-				sent <- struct{}{}
-				return true
+			_, err := io.WriteString(conn, ok200+stray)
+			return err == nil
+		})
+		s := newSidecar(t, up.url, nil)
+		for i := range 3 {
+			a := s.send(t, "POST", "/", fmt.Sprint("k", i), "x")
+			want(t, a, 200, "")
+			if a.body != "ok" {
+				t.Errorf("got %q, want ok", a.body)
 			}
+		}
+		if got := up.connections.Load(); got != 3 {
+			t.Errorf("%d connections, want 3", got)
+		}
+	})
+	t.Run("after the answer", func(t *testing.T) {
+		answered, sent := make(chan struct{}, 1), make(chan struct{}, 1)
+		up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
 			_, _ = io.WriteString(conn, ok200)
-			<-sent // the sidecar has the answer
+			<-answered
 			_, _ = io.WriteString(conn, stray)
 			sent <- struct{}{}
 			return true
@@ -51,19 +63,17 @@ func TestStrayAnswer(t *testing.T) {
 		s := newSidecar(t, up.url, nil)
 		for i := range 3 {
 			a := s.send(t, "POST", "/", fmt.Sprint("k", i), "x")
+			answered <- struct{}{}
+			<-sent
 			want(t, a, 200, "")
 			if a.body != "ok" {
-				t.Errorf("apart %v: got %q, want ok", apart, a.body)
+				t.Errorf("got %q, want ok", a.body)
 			}
-			if apart {
-				sent <- struct{}{}
-			}
-			<-sent
 		}
 		if got := up.connections.Load(); got != 3 {
-			t.Errorf("apart %v: %d connections, want 3", apart, got)
+			t.Errorf("%d connections, want 3", got)
 		}
-	}
+	})
 }
 
 // TestConnectionReuse: which answers leave a connection usable.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -64,7 +65,7 @@ func (p *lines) send(ctx context.Context, x *exchange) (*http.Response, error) {
 // anything was sent.
 func reason(ctx context.Context, err error) error {
 	why := context.Cause(ctx)
-	if why == nil && errors.Is(err, errDeadline) {
+	if why == nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		why = errUpstreamTimeout
 	}
 	if why == nil {

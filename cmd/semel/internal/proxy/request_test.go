@@ -94,6 +94,7 @@ func TestRequestPasses(t *testing.T) {
 		"Idempotency-Key:"+strings.ReplaceAll(key, "a quoted", "quoted")+"\r\n"+
 		"Connection: Idempotency-Key, X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\nUser-Agent: me\r\n"+
 		"Semel-Fence: 666\r\nsemel-attempt: 666\r\nSemel_Fence: 666\r\nSemel-Settle: keep\r\n"+
+		"Keep-Alive: timeout=5\r\nProxy-Authorization: Basic eA==\r\nTe: gzip\r\n"+
 		"Expect: 100-continue\r\nContent-Length: 4\r\n\r\nbody")
 	defer conn.Close()
 	want(t, final(t, in), 200, "")
@@ -104,6 +105,7 @@ func TestRequestPasses(t *testing.T) {
 	for name, want := range map[string]string{
 		"Idempotency-Key": `["quoted-key"]`, "X-Hop": "[]", "X-End": "[2]", "User-Agent": "[me]",
 		"Semel-Attempt": "[1]", "Semel_fence": "[]", "Semel-Settle": "[]", "Expect": "[]",
+		"Connection": "[]", "Keep-Alive": "[]", "Proxy-Authorization": "[]", "Te": "[]",
 		"X-Forwarded-For": "[127.0.0.1]", "X-Forwarded-Host": "[shop.example]", "X-Forwarded-Proto": "[http]",
 	} {
 		if got := fmt.Sprint(r.Header[name]); got != want {
@@ -113,6 +115,60 @@ func TestRequestPasses(t *testing.T) {
 	if fence := r.Header[HeaderFence]; len(fence) != 1 || fence[0] == "666" || fence[0] == "" {
 		t.Errorf("fence %q", fence)
 	}
+}
+
+// TestNothingIsAdded: no name of net/http and no wish for a coding, on any way to
+// the upstream.
+func TestNothingIsAdded(t *testing.T) {
+	var up seen
+	url, _ := testUpstream(t, up.handler)
+	for _, scheme := range schemes {
+		s := newSidecar(t, strings.Replace(url, "http:", scheme+":", 1), nil)
+		for _, method := range []string{"POST", "GET"} {
+			_, in := s.raw(t, method+" / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n\r\n")
+			want(t, final(t, in), 200, "")
+			r, _ := up.last()
+			for _, name := range []string{"User-Agent", "Accept-Encoding", "Te", "Connection"} {
+				if got := r.Header[name]; got != nil {
+					t.Errorf("%s %s: %s: %q, want none", scheme, method, name, got)
+				}
+			}
+		}
+	}
+}
+
+// TestOneContentLength: a second one, even if equal, would be a way to smuggle.
+func TestOneContentLength(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newSidecar(t, "http://"+l.Addr().String(), nil)
+	_, in := s.raw(t, "POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 4\r\n\r\nbody")
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	lengths := 0
+	for head := bufio.NewReader(conn); ; {
+		line, err := head.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == "\r\n" {
+			break
+		}
+		if strings.HasPrefix(strings.ToLower(line), "content-length:") {
+			lengths++
+		}
+	}
+	if lengths != 1 {
+		t.Errorf("%d lines of Content-Length, want 1", lengths)
+	}
+	_, _ = io.WriteString(conn, ok200)
+	want(t, final(t, in), 200, "")
 }
 
 // TestChunkedRequest: a body without a length is read whole and sent with one.

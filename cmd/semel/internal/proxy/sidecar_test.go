@@ -26,6 +26,7 @@ import (
 type sidecar struct {
 	url, admin string
 	handler    http.Handler
+	metrics    *Metrics
 	logs       *logText
 	end        context.CancelFunc
 	done       chan error // gets what Run returned
@@ -73,7 +74,7 @@ func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(t.Context())
-	c.end, c.handler = end, server.Handler()
+	c.end, c.handler, c.metrics = end, server.Handler(), s.Metrics
 	go func() { c.done <- server.Run(ctx) }()
 	select {
 	case a := <-ready:

@@ -12,30 +12,27 @@ import (
 )
 
 // tracked is an http.Transport whose errors tell whether anything was sent.
-type tracked struct {
-	transport http.RoundTripper
-	shared    bool // every connection is shared: HTTP/2 without TLS
-}
+type tracked struct{ transport http.RoundTripper }
 
 // staleError is an unsentError on a connection that had been idle.
 type staleError struct{ unsentError }
 
 // RoundTrip implements [http.RoundTripper].
 func (t tracked) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := &wire{shared: t.shared}
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: w.gotConn, WroteHeaders: w.wroteHeaders})
+	w := &wire{}
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: w.gotConn})
 	res, err := t.transport.RoundTrip(req.WithContext(ctx))
 	if err == nil {
 		return res, nil
 	}
-	maySent := w.maySent(ctx)
+	sent, reused := w.maySent(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	switch {
-	case maySent:
+	case sent:
 		return nil, err
-	case w.reused:
+	case reused:
 		return nil, staleError{unsentError{err}}
 	}
 	return nil, unsentError{err}
@@ -43,71 +40,44 @@ func (t tracked) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // wire knows whether any byte of one request may have left this process. That
 // decides between "nothing happened" and "nobody knows", so it errs only
-// towards the second.
-//
-// A connection of HTTP/1 belongs to one request at a time, so its writes are
-// counted. One of HTTP/2 is shared; there the trace tells when the request's
-// header was written.
+// towards the second: a write for another request on a connection of HTTP/2, on
+// which many travel, counts too.
 type wire struct {
-	shared bool
-
 	mu     sync.Mutex
-	conn   *countedConn // the request's own, while it has one
+	got    bool         // the request has, or had, a connection
+	conn   *countedConn // nil when it is not one of ours
 	before int64        // writes on conn before the request came
-	got    bool         // it has, or had, a connection
-	reused bool         // the last connection served another request before
-	sent   bool         // something was written on an earlier connection, or on a shared one
+	reused bool         // conn served another request before
+	sent   bool         // something was written on an earlier connection
 }
 
 func (w *wire) gotConn(info httptrace.GotConnInfo) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sent = w.sent || w.ownWrites()
+	w.sent = w.sent || w.wrote()
+	conn := info.Conn
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
 	w.got, w.reused = true, info.Reused
-	w.conn = w.own(info.Conn)
+	w.conn, _ = conn.(*countedConn)
 	if w.conn != nil {
 		w.before = w.conn.writes.Load()
 	}
 }
 
-// own returns the counting connection below conn if the request has it alone.
-func (w *wire) own(conn net.Conn) *countedConn {
-	if t, ok := conn.(*tls.Conn); ok {
-		if t.ConnectionState().NegotiatedProtocol == "h2" {
-			return nil
-		}
-		conn = t.NetConn()
-	}
-	counted, ok := conn.(*countedConn)
-	if !ok || w.shared {
-		return nil
-	}
-	return counted
-}
-
-func (w *wire) ownWrites() bool { return w.conn != nil && w.conn.writes.Load() != w.before }
-
-func (w *wire) wroteHeaders() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.conn == nil { // else it was written into a buffer, which says nothing
-		w.sent = true
-	}
+// wrote reports whether anything was written since the last gotConn.
+func (w *wire) wrote() bool {
+	return w.got && (w.conn == nil || w.conn.writes.Load() != w.before)
 }
 
 // maySent reports whether the upstream may have seen the request that failed
-// under ctx. A request that was cancelled on a shared connection may still be
-// on its way out.
-func (w *wire) maySent(ctx context.Context) bool {
+// under ctx, and whether its last connection was a used one. What was cancelled
+// may still be on its way out: over HTTP/2 nobody waits for the writer.
+func (w *wire) maySent(ctx context.Context) (sent, reused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.sent || w.ownWrites():
-		return true
-	case w.got && w.conn == nil:
-		return ctx.Err() != nil
-	}
-	return false
+	return w.sent || w.wrote() || w.got && ctx.Err() != nil, w.reused
 }
 
 // countedConn counts the writes that may have reached the other side.

@@ -2,6 +2,7 @@ package semel_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,7 @@ func TestFullStore(t *testing.T) {
 		reserve(t, e, call("order-1", "x"))
 		_, err := e.Begin(t.Context(), call("order-2", "x"))
 		wantStoreError(t, err, semel.StepReserve, semel.ErrFull)
+		synctest.Wait()
 		if reserves, releases := w.count(semel.StepReserve), w.count(semel.StepRelease); reserves != 2 || releases != 0 {
 			t.Errorf("got %d reserves and %d releases, want 1 for each call and none", reserves, releases)
 		}
@@ -153,19 +155,31 @@ func TestReserveTimeout(t *testing.T) {
 // A request that arrives when everybody has forgotten it reserves a slot for
 // nobody: it is taken back as soon as the answer is there.
 func TestLateReservationIsTakenBack(t *testing.T) {
-	for name, policy := range map[string]semel.Policy{"hold": semel.Hold, "rerun": semel.Rerun} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e, w := process(t, memstore.New(memstore.Config{}), semel.Config{Lapsed: policy})
-				w.set(once(semel.StepReserve, hangs(time.Hour, nil)), nil)
-				_, err := e.Begin(t.Context(), call("order-1", "x"))
-				wantError(t, err, semel.ErrTimeout)
-				time.Sleep(time.Hour)
-				if got := reserve(t, e, call("order-1", "x")).Attempt(); got != 2 {
-					t.Errorf("got attempt %d, want 2: the late one and this one", got)
-				}
+	hook := &asking{answer: says(semel.Recovery{Verdict: semel.NotExecuted})}
+	for name, cfg := range map[string]semel.Config{"hold": {}, "rerun": {Lapsed: semel.Rerun}, "recover": hook.config()} {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, the answer is lost %v", name, lost), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					hook.times = 0
+					e, w := process(t, memstore.New(memstore.Config{}), cfg)
+					late := once(semel.StepReserve, hangs(time.Hour, nil))
+					if lost {
+						w.set(late, once(semel.StepReserve, fails))
+					} else {
+						w.set(late, nil)
+					}
+					_, err := e.Begin(t.Context(), call("order-1", "x"))
+					wantError(t, err, semel.ErrTimeout)
+					time.Sleep(time.Hour)
+					if got := reserve(t, e, call("order-1", "x")).Attempt(); got != 2 {
+						t.Errorf("got attempt %d, want 2: the late one and this one", got)
+					}
+					if !lost { // it is known that nothing was taken over, so nothing is unknown
+						hook.wantTimes(t, 0)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -134,6 +134,21 @@ func TestAbandonDuringARenewal(t *testing.T) {
 	})
 }
 
+// A slow end of the lease is not overtaken by a renewal of the next look.
+func TestNoRenewalWhileAbandoning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
+		c := reserve(t, e, call("order-1", "x"))
+		w.set(nil, at(semel.StepAbandon, hangs(1500*time.Millisecond, nil)))
+		time.Sleep(2*semel.DefaultLease/3 - 500*time.Millisecond) // the next look would renew
+		c.Abandon(t.Context())
+		wantUnknown(t, begin(t, e, call("order-1", "x")))
+		if got := w.count(semel.StepRenew); got != 1 {
+			t.Errorf("got %d renewals, want the one before", got)
+		}
+	})
+}
+
 // A store that cannot renew: the abandoned attempt lapses by itself, and so
 // does one that still runs, whose handler is told before.
 func TestStoreWithoutRenewer(t *testing.T) {

@@ -295,7 +295,7 @@ func TestDoAfterFnEndedTheClaim(t *testing.T) {
 func TestDoRefusesForeignResponses(t *testing.T) {
 	e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{})
 	never := func(context.Context) (receipt, error) { t.Error("fn ran"); return receipt{}, nil }
-	complete(t, reserve(t, e, call("order-1", "x")), answer("of HTTP"))
+	complete(t, reserve(t, e, call("order-1", "x")), answer(`{"id": 1}`)) // of another transport
 	if got, err := semel.Do(t.Context(), e, call("order-1", "x"), never); !errors.Is(err, semel.ErrDamaged) {
 		t.Errorf("got %+v, %v, want ErrDamaged", got, err)
 	}

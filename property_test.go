@@ -20,7 +20,7 @@ import (
 // specification that knows nothing of the engine: it only remembers what the
 // clients were told and which effects have happened.
 const (
-	propertyRuns     = 300
+	propertyRuns     = 200
 	propertyCommands = 80
 	shortRetention   = 3 * time.Minute
 )

@@ -153,7 +153,7 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due []*Claim
 			a.end(c, ErrOverran)
 		case since+tick >= lease:
 			a.end(c, ErrLost)
-		case renewable && since >= lease/3 && elapsed(at.asked, now) >= lease/3:
+		case renewable && elapsed(at.asked, now) >= lease/3:
 			at.asked = now
 			due = append(due, c)
 		}

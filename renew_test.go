@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,11 +17,16 @@ import (
 func TestNoRenewalBeforeAThirdOfTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
-		for i := range 100 {
-			c := reserve(t, e, call(fmt.Sprint("order-", i), "x"))
-			time.Sleep(semel.DefaultLease/3 - time.Millisecond)
-			complete(t, c, answer("paid"))
+		var all sync.WaitGroup
+		for i := range 100 { // one begins while others run, anywhere between two looks
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 1300 * time.Millisecond)
+				c := reserve(t, e, call(fmt.Sprint("order-", i), "x"))
+				time.Sleep(semel.DefaultLease/3 - time.Millisecond)
+				complete(t, c, answer("paid"))
+			})
 		}
+		all.Wait()
 		if got := w.count(semel.StepRenew); got != 0 {
 			t.Errorf("got %d renewals, want none", got)
 		}
@@ -84,8 +90,8 @@ func TestRenewalIsBatched(t *testing.T) {
 			}
 		}
 		w.mu.Unlock()
-		if total < 8*n || total > 12*n { // each after a third of a lease, or at the look after
-			t.Errorf("got %d leases renewed in 2 minutes, want %d to %d", total, 8*n, 12*n)
+		if total < 11*n || total > 12*n {
+			t.Errorf("got %d leases renewed in 2 minutes, want all %d each third of a lease", total, n)
 		}
 		for _, c := range claims {
 			complete(t, c, answer("paid"))
@@ -99,9 +105,9 @@ func TestRenewalIsBatched(t *testing.T) {
 func TestOwnersNeverOverlap(t *testing.T) {
 	for _, lease := range []time.Duration{time.Second, 30 * time.Second} {
 		for _, slow := range []time.Duration{0, lease / 10, lease / 2, lease * 9 / 10} {
-			for cutAt := range 24 {
+			for cutAt := range 16 {
 				synctest.Test(t, func(t *testing.T) {
-					overlap(t, lease, slow, time.Duration(cutAt)*lease/12+time.Duration(cutAt%5))
+					overlap(t, lease, slow, time.Duration(cutAt)*lease/8+time.Duration(cutAt%5))
 				})
 			}
 		}
@@ -111,14 +117,20 @@ func TestOwnersNeverOverlap(t *testing.T) {
 func overlap(t *testing.T, lease, slow, cutAfter time.Duration) {
 	t.Helper()
 	store := memstore.New(memstore.Config{})
-	cfg := semel.Config{Lease: lease, Margin: -1}
+	cfg := semel.Config{Lease: lease, Margin: -1, ReserveTimeout: lease}
 	e, w := process(t, store, cfg)
 	cfg.Lapsed = semel.Rerun
 	other, _ := process(t, store, cfg)
-	w.set(nil, at(semel.StepRenew, hangs(slow, nil)))
-
 	reserve(t, e, call("to start the watch", "x"))
 	time.Sleep(cutAfter / 7) // the attempt begins anywhere between two looks
+	w.set(nil, func(s semel.Step) error {
+		if s == semel.StepReserve {
+			time.Sleep(min(slow, lease/2)) // more is refused
+		} else {
+			time.Sleep(slow)
+		}
+		return nil
+	})
 	c := reserve(t, e, call("order-1", "x"))
 	ctx := c.Attach(t.Context())
 	defer c.Detach()
@@ -133,7 +145,7 @@ func overlap(t *testing.T, lease, slow, cutAfter time.Duration) {
 		if time.Since(cut) > 2*lease { // L1
 			t.Fatalf("lease %v, slow %v, cut after %v: nobody took over within %v", lease, slow, cutAfter, time.Since(cut))
 		}
-		time.Sleep(lease / 500)
+		time.Sleep(lease / 200)
 	}
 	if ctx.Err() == nil {
 		t.Errorf("lease %v, slow %v, cut after %v: the first attempt goes on beside the second", lease, slow, cutAfter)

@@ -283,12 +283,13 @@ func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
 // same token. When the result stays unknown it takes back in the background
 // what may have been reserved.
 func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record, err error) {
+	if !e.hold() {
+		return Record{}, ErrClosed
+	}
+	defer e.letGo()
 	ctx, end := e.observe(ctx, StepReserve, r.Key)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 
-	if e.hold() {
-		defer e.letGo()
-	}
 	start := time.Now()
 	deadline := start.Add(e.cfg.ReserveTimeout)
 	for try := 1; ; try++ {

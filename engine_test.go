@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +157,41 @@ func TestRetentionOutlivesTheAttempt(t *testing.T) {
 		complete(t, c, answer("paid"))
 		wantReplay(t, begin(t, e, pay), answer("paid"))
 	})
+}
+
+// I1, I3: of many who begin at once one runs, and all others are told so or get
+// its answer.
+func TestManyBeginAtOnce(t *testing.T) {
+	store := memstore.New(memstore.Config{})
+	wired, _ := process(t, store, semel.Config{})
+	for name, e := range map[string]*semel.Engine{"wired": wired, "immediate": newEngine(t, store, semel.Config{})} {
+		var all sync.WaitGroup
+		var ran atomic.Int32
+		for range 64 {
+			all.Go(func() {
+				for range 20 {
+					out, err := e.Begin(t.Context(), call(name, "x"))
+					switch {
+					case err != nil:
+						t.Error(err)
+					case out.Kind == semel.Reserved:
+						ran.Add(1)
+						if err := out.Claim.Complete(t.Context(), answer("paid")); err != nil {
+							t.Error(err)
+						}
+					case out.Kind == semel.Replay && !sameResponse(out.Record.Response, answer("paid")):
+						t.Errorf("got the response %s, want the one that was kept", show(out.Record.Response))
+					case out.Kind == semel.Conflict, out.Lapsed:
+						t.Errorf("got %v, lapsed %v", out.Kind, out.Lapsed)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if got := ran.Load(); got != 1 {
+			t.Errorf("%s: %d attempts ran, want 1", name, got)
+		}
+	}
 }
 
 // A released slot is free at once, for another payload too, and its fence and

@@ -24,8 +24,9 @@ const (
 // names two slots that never influence one another (invariant I13).
 //
 // A key is as sensitive as a bearer token, so it redacts itself: fmt, slog and
-// encoding/json print a short keyed hash. Read the fields to see the text.
-// The zero Key is not valid.
+// encoding/json print a short keyed hash. Read the fields to see the text. fmt
+// cannot ask a key in an unexported field, so a type that has one needs a
+// method Format of its own. The zero Key is not valid.
 type Key struct {
 	// Scope is the principal: a tenant, an account, a hash of a credential.
 	// 1 to MaxScopeLen bytes.
@@ -63,7 +64,8 @@ func (k Key) Slot() Slot {
 // String returns the redacted form.
 func (k Key) String() string { return "key:" + k.redacted() }
 
-// Format implements [fmt.Formatter], so that no verb prints the text.
+// Format implements [fmt.Formatter], so that no verb prints the text. %p and %w
+// are no verbs for a key: go vet refuses them.
 func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) }
 
 // LogValue implements [slog.LogValuer].

@@ -52,7 +52,9 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 		w.t.Errorf("%v: got %s in print, want the step and no key", op.Step, text)
 	}
 	ended := false
-	return context.WithValue(ctx, opKey{}, op), func(ev semel.Event) {
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, opKey{}, op)) // no observer can cancel a step
+	return ctx, func(ev semel.Event) {
+		cancel()
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if ended {

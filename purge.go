@@ -54,9 +54,9 @@ func (e *Engine) RunPurge(ctx context.Context, p Purging) error {
 
 // purgeStep deletes one batch and returns how long to pause.
 func (e *Engine) purgeStep(ctx context.Context, purger Purger, p Purging) time.Duration {
-	ctx, end := e.observe(context.WithoutCancel(ctx), StepPurge, Key{})
+	ctx, end := e.observe(ctx, StepPurge, Key{})
 	start := time.Now()
-	n, err := purger.Purge(ctx, p.Batch)
+	n, err := purger.Purge(context.WithoutCancel(ctx), p.Batch)
 	took := time.Since(start)
 	end(Event{Count: n, Err: err})
 	if err != nil {

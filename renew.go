@@ -177,13 +177,13 @@ func (e *Engine) renew(due []*Claim) {
 }
 
 func (e *Engine) renewSome(claims []*Claim) {
-	ctx, end := e.observe(context.WithoutCancel(e.quit), StepRenew, Key{})
+	ctx, end := e.observe(e.quit, StepRenew, Key{})
 	holders := make([]Holder, len(claims))
 	for i, c := range claims {
 		holders[i] = Holder{c.key, c.token}
 	}
 	sent := time.Now()
-	gone, err := e.renewer.Renew(ctx, e.cfg.Lease, holders)
+	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
 	if err != nil {
 		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", len(claims), "err", err)

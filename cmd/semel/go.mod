@@ -24,6 +24,7 @@ require (
 	github.com/semel-go/semel/store/sqlitestore v0.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
+	github.com/stripe/stripe-go/v82 v82.5.1
 	go.yaml.in/yaml/v3 v3.0.6
 )
 

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stripe/stripe-go/v82"
+	"github.com/stripe/stripe-go/v82/client"
+)
+
+// A client and an upstream that we did not write, with the sidecar between
+// them: stripe-go against stripe-mock, which gives every charge that it makes a
+// fresh id. So the same id twice is a replay, and two ids are two charges.
+
+func newStripe(t *testing.T, url string) *client.API {
+	t.Helper()
+	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
+		URL:               stripe.String(url),
+		MaxNetworkRetries: stripe.Int64(2),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+	})
+	return client.New("sk_test_123", &stripe.Backends{API: backend, Connect: backend, Uploads: backend})
+}
+
+func charge(c *client.API, key string, amount int64) (string, error) {
+	params := &stripe.ChargeParams{
+		Amount: stripe.Int64(amount), Currency: stripe.String("usd"),
+		Source: &stripe.PaymentSourceSourceParams{Token: stripe.String("tok_visa")},
+	}
+	params.SetIdempotencyKey(key)
+	made, err := c.Charges.New(params)
+	if err != nil {
+		return "", err
+	}
+	return made.ID, nil
+}
+
+func mustCharge(t *testing.T, c *client.API, key string, amount int64) string {
+	t.Helper()
+	id, err := charge(c, key, amount)
+	if err != nil {
+		t.Fatalf("charge: %v", err)
+	}
+	return id
+}
+
+// stripeRig is client → way → sidecar → gate → stripe-mock.
+type stripeRig struct {
+	mock    *stripeMock
+	gate    *gate
+	sidecar *sidecar
+	way     *way
+	client  *client.API
+}
+
+func newStripeRig(t *testing.T) *stripeRig {
+	t.Helper()
+	r := &stripeRig{mock: startStripeMock(t)}
+	r.gate = newGate(t, r.mock.url)
+	r.sidecar = startSidecar(t, r.gate.url, "--preset", "stripe", "--store", "sqlite:"+t.TempDir()+"/semel.db")
+	r.way = newWay(t, r.sidecar)
+	r.client = newStripe(t, r.way.url)
+	return r
+}
+
+// wantCharges checks how many charges the upstream made.
+func (r *stripeRig) wantCharges(t *testing.T, want int64) {
+	t.Helper()
+	if got := r.mock.charges.Load(); got != want {
+		t.Errorf("stripe-mock made %d charges, want %d", got, want)
+	}
+}
+
+// I3: the same key twice is the same charge.
+func TestStripeSameKeyTwice(t *testing.T) {
+	r := newStripeRig(t)
+	first, second := mustCharge(t, r.client, "order-1", 2000), mustCharge(t, r.client, "order-1", 2000)
+	if first != second {
+		t.Errorf("got %s, then %s", first, second)
+	}
+	if other := mustCharge(t, r.client, "order-2", 2000); other == first {
+		t.Errorf("another key got the same charge %s", other)
+	}
+	r.wantCharges(t, 2)
+}
+
+// An answer lost on its way: the SDK tries again by itself, with the same key.
+func TestStripeLostAnswer(t *testing.T) {
+	r := newStripeRig(t)
+	r.way.lose.Store(1)
+	id := mustCharge(t, r.client, "order-1", 2000)
+	if got := r.way.requests.Load(); got != 2 {
+		t.Errorf("the client sent %d requests, want 2", got)
+	}
+	if again := mustCharge(t, r.client, "order-1", 2000); again != id {
+		t.Errorf("got %s, then %s", id, again)
+	}
+	r.wantCharges(t, 1)
+}
+
+// I5: another amount under the same key is the SDK's typed error, and final.
+func TestStripeOtherAmount(t *testing.T) {
+	r := newStripeRig(t)
+	mustCharge(t, r.client, "order-1", 2000)
+	before := r.way.requests.Load()
+	_, err := charge(r.client, "order-1", 2001)
+	var typed *stripe.Error
+	if !errors.As(err, &typed) || typed.Type != stripe.ErrorTypeIdempotency || typed.HTTPStatusCode != http.StatusBadRequest {
+		t.Errorf("got %v, want an idempotency_error with 400", err)
+	}
+	if got := r.way.requests.Load() - before; got != 1 {
+		t.Errorf("the client sent %d requests, want 1", got)
+	}
+	r.wantCharges(t, 1)
+}
+
+// I1: fifty at once make one charge. The SDK takes 409 for final, so each
+// caller asks again until the charge is there.
+func TestStripeFiftyAtOnce(t *testing.T) {
+	const callers = 50
+	r := newStripeRig(t)
+	open := r.gate.shut()
+	var (
+		wg      sync.WaitGroup
+		ids     [callers]string
+		errs    [callers]error
+		refused = make(chan struct{}, callers)
+	)
+	for i := range callers {
+		wg.Go(func() {
+			told := false
+			for {
+				ids[i], errs[i] = charge(r.client, "order-1", 2000)
+				var typed *stripe.Error
+				if !errors.As(errs[i], &typed) || typed.Code != "idempotency_key_in_use" {
+					return
+				}
+				if !told {
+					told = true
+					refused <- struct{}{}
+				}
+			}
+		})
+	}
+	for range callers - 1 { // all but the one that runs have been told to wait
+		<-refused
+	}
+	open()
+	wg.Wait()
+	for i := range callers {
+		if errs[i] != nil || ids[i] != ids[0] || ids[i] == "" {
+			t.Errorf("caller %d: got %q, %v, want %q", i, ids[i], errs[i], ids[0])
+		}
+	}
+	r.wantCharges(t, 1)
+}
+
+// I10: a kill of the sidecar forgets nothing that it has answered.
+func TestStripeKillAndRestart(t *testing.T) {
+	r := newStripeRig(t)
+	id := mustCharge(t, r.client, "order-1", 2000)
+	r.sidecar.end(t, syscall.SIGKILL)
+	r.sidecar.start(t)
+	if again := mustCharge(t, r.client, "order-1", 2000); again != id {
+		t.Errorf("got %s, and %s after the restart", id, again)
+	}
+	r.wantCharges(t, 1)
+}
+
+// A request in flight when the sidecar is told to end is answered, and kept.
+func TestStripeDrain(t *testing.T) {
+	r := newStripeRig(t)
+	open := r.gate.shut()
+	done := make(chan error, 1)
+	var id string
+	go func() {
+		var err error
+		id, err = charge(r.client, "order-1", 2000)
+		done <- err
+	}()
+	<-r.gate.arrived
+	r.sidecar.signal(t, syscall.SIGTERM)
+	r.sidecar.waitUntilRefusing(t)
+	open()
+	if err := <-done; err != nil {
+		t.Fatalf("the request in flight: %v", err)
+	}
+	r.sidecar.wait(t, true)
+	r.sidecar.start(t)
+	if again := mustCharge(t, r.client, "order-1", 2000); again != id {
+		t.Errorf("got %s, and %s after the restart", id, again)
+	}
+	r.wantCharges(t, 1)
+}

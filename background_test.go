@@ -117,6 +117,14 @@ func TestFullStore(t *testing.T) {
 	})
 }
 
+// The same without a wire.
+func TestFullStoreWithoutAWire(t *testing.T) {
+	e := newEngine(t, memstore.New(memstore.Config{MaxRecords: 1}), semel.Config{})
+	reserve(t, e, call("order-1", "x"))
+	_, err := e.Begin(t.Context(), call("order-2", "x"))
+	wantStoreError(t, err, semel.StepReserve, semel.ErrFull)
+}
+
 // A reserve that takes too long ends in ErrTimeout when the timeout is over.
 // Whether the request or the answer is late: what it reserves is taken back,
 // and a later reservation of the same slot is never touched (I4).

@@ -2,7 +2,6 @@ package semel_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -213,46 +212,4 @@ func TestConfirmOpens(t *testing.T) {
 	}
 	_, err = damaged.Confirm(t.Context())
 	wantError(t, err, semel.ErrDamaged)
-}
-
-// oddStore answers what no store may answer.
-type oddStore struct {
-	semel.Store
-	change func(*semel.Record)
-}
-
-func (s oddStore) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
-	held, err := s.Store.Reserve(ctx, r)
-	s.change(&held)
-	return held, err
-}
-
-// A store that answers nonsense is a failure, on every path, and nobody runs.
-func TestNonsenseOfTheStore(t *testing.T) {
-	for name, change := range map[string]func(*semel.Record){
-		"a free slot":         func(r *semel.Record) { r.State = semel.StateFree },
-		"no such state":       func(r *semel.Record) { r.State = semel.StateCompleted + 1 },
-		"another fingerprint": func(r *semel.Record) { r.Fingerprint[0]++ },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				seen := newWitness(t)
-				for _, cfg := range []semel.Config{{}, {Observe: seen.observe}} {
-					store := memstore.New(memstore.Config{})
-					e := newEngine(t, struct {
-						oddStore
-						semel.Immediate
-					}{oddStore{store, change}, store}, cfg)
-					out, err := e.Begin(t.Context(), call("order-1", "x"))
-					var failed *semel.StoreError
-					if !errors.As(err, &failed) || out.Claim != nil || out.Kind != 0 {
-						t.Errorf("got %v, %v, want a StoreError", out.Kind, err)
-					}
-				}
-				if got := seen.take(semel.StepReserve); len(got) != 1 || got[0].Err == nil {
-					t.Errorf("got events %+v, want one with an error", got)
-				}
-			})
-		})
-	}
 }

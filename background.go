@@ -2,6 +2,9 @@ package semel
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -9,8 +12,9 @@ import (
 // await runs f and waits for it, but not for longer than timeout. f is never
 // cancelled: a driver that abandons a write leaves its outcome unknown. When
 // the wait ends early it returns ErrTimeout, f goes on in a goroutine that the
-// engine owns, and late, when not nil, gets its result. After Close has returned
-// there is no such goroutine: f then runs in the caller's and takes its time.
+// engine owns, and late, when not nil, gets its result. A panic of f goes on in
+// the caller's goroutine, where a server can catch it. After Close has returned
+// there is no goroutine: f then runs in the caller's and takes its time.
 func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late func(T, error)) (T, error) {
 	type result struct {
 		value T
@@ -23,7 +27,7 @@ func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late fu
 	done := make(chan result, 1)
 	var settled atomic.Bool // by whoever comes first: the result or the timer
 	started := e.goOwned(func() {
-		v, err := f()
+		v, err := guarded(f)
 		if settled.CompareAndSwap(false, true) {
 			done <- result{v, err}
 		} else if late != nil {
@@ -35,16 +39,42 @@ func await[T any](e *Engine, timeout time.Duration, f func() (T, error), late fu
 	}
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	var r result
 	select {
-	case r := <-done:
-		return r.value, r.err
+	case r = <-done:
 	case <-timer.C:
 		if settled.CompareAndSwap(false, true) {
 			return none, ErrTimeout
 		}
-		r := <-done
-		return r.value, r.err
+		r = <-done
 	}
+	if p, ok := errors.AsType[*panicError](r.err); ok {
+		panic(p.Error())
+	}
+	return r.value, r.err
+}
+
+// panicError is a panic on its way to the goroutine of the caller.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string {
+	return fmt.Sprintf("semel: the store panicked: %v\n%s", p.value, p.stack)
+}
+
+// errNoReturn is told to the observer of a step that panicked.
+var errNoReturn = errors.New("semel: the step did not return")
+
+// guarded turns a panic of f into an error.
+func guarded[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // goOwned starts f in a goroutine that Close waits for. It reports false when

@@ -15,7 +15,8 @@ type Result[T any] struct {
 	// Replayed is true when Value was kept by an earlier attempt.
 	Replayed bool
 	// NotStored is true when fn succeeded but its value is not stored yet: it
-	// is the true answer, and the engine goes on storing it in the background.
+	// is the true answer, and the engine goes on storing it in the background,
+	// unless it could not be sealed.
 	NotStored bool
 }
 

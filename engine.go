@@ -59,7 +59,7 @@ type Config struct {
 	// Secret keys [Claim.DerivedKey] and [Engine.Ref]. It must be the same in
 	// every process and for as long as keys are retried. Default: none, and
 	// both are plain hashes that somebody who knows the key can compute.
-	Secret []byte
+	Secret Secret
 	// Sealer encrypts kept responses. Default: none.
 	Sealer Sealer
 	// Observe is called at every step. Default: none.
@@ -293,6 +293,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 	start := time.Now()
 	deadline := start.Add(e.cfg.ReserveTimeout)
 	for try := 1; ; try++ {
+		err = errNoReturn
 		held, err = await(e, time.Until(deadline), func() (Record, error) {
 			return e.store.Reserve(context.WithoutCancel(ctx), r)
 		}, func(late Record, err error) {

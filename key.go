@@ -81,6 +81,22 @@ func (k Key) redacted() string {
 	return shortMAC(processSecret(), "redact", slot[:])
 }
 
+// Secret keys hashes. It redacts itself: fmt, slog and encoding/json print its
+// length. Convert it to a []byte to see more.
+type Secret []byte
+
+// String returns the redacted form.
+func (s Secret) String() string { return fmt.Sprintf("secret:%d bytes", len(s)) }
+
+// Format implements [fmt.Formatter], so that no verb prints the bytes.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText makes encoding/json print the redacted form. There is no way back.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 var processSecret = sync.OnceValue(func() []byte {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails, see crypto/rand

@@ -161,6 +161,7 @@ func holders() map[string]any {
 		"resolution":  semel.Resolution{Key: secretKey},
 		"outcome":     semel.Outcome{Kind: semel.Reserved, Record: rec},
 		"call":        semel.Call{Key: secretKey},
+		"config":      semel.Config{Secret: []byte(secretID)},
 		"error":       &semel.StoreError{Step: semel.StepReserve, Err: fmt.Errorf("row %v: %w", secretKey, semel.ErrLost)},
 	}
 }
@@ -206,7 +207,7 @@ func TestKeyNeverReachesALog(t *testing.T) {
 
 func TestKeyNeverReachesJSON(t *testing.T) {
 	for name, v := range holders() {
-		if name == "call" || name == "error" {
+		if name == "call" || name == "config" || name == "error" {
 			continue // a func and an interface have no JSON form
 		}
 		text, err := json.Marshal(v)
@@ -216,6 +217,10 @@ func TestKeyNeverReachesJSON(t *testing.T) {
 		if leaks(string(text)) {
 			t.Errorf("%s: got %s, want no key", name, text)
 		}
+	}
+	text, err := json.Marshal(struct{ Secret semel.Secret }{[]byte(secretID)})
+	if err != nil || string(text) != `{"Secret":"secret:19 bytes"}` {
+		t.Errorf("got %s, %v, want the length of the secret and nothing else", text, err)
 	}
 }
 

@@ -3,8 +3,11 @@ package semel_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/store/memstore"
@@ -48,6 +51,48 @@ func TestNonsenseOfTheStore(t *testing.T) {
 				}
 				if got := seen.take(semel.StepReserve); len(got) != 1 || got[0].Err == nil {
 					t.Errorf("got events %+v, want one with an error", got)
+				}
+			})
+		})
+	}
+}
+
+// A panic of the store goes on in the goroutine of the caller, where a server
+// can catch it, and not in one of the engine's, where it would end the process.
+// What the step did is unknown, so the key is held.
+func TestPanicOfTheStore(t *testing.T) {
+	for _, step := range []semel.Step{semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon} {
+		t.Run(step.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := newWitness(t)
+				e, w := process(t, memstore.New(memstore.Config{}), semel.Config{Observe: seen.observe})
+				c := reserve(t, e, call("order-1", "x"))
+				w.set(nil, at(step, func() error { panic("a bug in the driver") }))
+				func() {
+					defer func() {
+						if got := fmt.Sprint(recover()); !strings.Contains(got, "a bug in the driver") || !strings.Contains(got, "nonsense_test.go") {
+							t.Errorf("got panic %s, want the store's with its stack", got)
+						}
+					}()
+					switch step {
+					case semel.StepReserve:
+						_, _ = e.Begin(t.Context(), call("order-2", "x"))
+					case semel.StepComplete:
+						_ = c.Complete(t.Context(), answer("paid"))
+					case semel.StepRelease:
+						_ = c.Release(t.Context())
+					case semel.StepAbandon:
+						c.Abandon(t.Context())
+					case semel.StepRenew, semel.StepRecover, semel.StepPurge:
+					}
+				}()
+				if got := seen.take(step); got[len(got)-1].Err == nil {
+					t.Errorf("got the event %+v, want an error", got[len(got)-1])
+				}
+				w.heal()
+				time.Sleep(lapse)
+				if step == semel.StepReserve {
+					wantUnknown(t, begin(t, e, call("order-2", "x")))
 				}
 			})
 		})

@@ -131,17 +131,15 @@ func (e *Engine) reread(ctx context.Context, c *Claim) (Outcome, error) {
 	return out, err
 }
 
-var errNoAnswer = errors.New("semel: the recovery hook did not return")
-
 func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim, held Record) (found Recovery, err error) {
 	if hook == nil {
 		return Recovery{}, nil
 	}
 	ctx, end := e.observe(ctx, StepRecover, c.key)
-	err = errNoAnswer // until it has returned: a panic goes on, with its stack
+	err = errNoReturn // until it has returned: a panic goes on, with its stack
 	defer func() {
 		c.Detach()
-		if errors.Is(err, errNoAnswer) {
+		if errors.Is(err, errNoReturn) {
 			c.Abandon(ctx)
 		}
 		end(Event{Count: 1, Err: err})

@@ -39,6 +39,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		ctx, end = e.observe(ctx, StepComplete, c.key)
 		defer func() { end(Event{Count: 1, Err: err}) }()
 	}
+	err = errNoReturn
 	sealed, err := e.seal(c.key, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
@@ -46,6 +47,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	done := c.completion(sealed)
+	err = errNoReturn
 	if e.immediate {
 		err = e.store.Complete(ctx, done)
 	} else {
@@ -109,6 +111,7 @@ func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
 	ctx, end := e.observe(ctx, StepRelease, c.key)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
+	err = errNoReturn
 	_, err = await(e, e.cfg.ReserveTimeout, func() (struct{}, error) {
 		return struct{}{}, e.store.Release(ctx, c.key, c.token)
 	}, nil)
@@ -126,7 +129,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 	if e.renewer == nil {
 		return
 	}
-	var err error
+	err := errNoReturn
 	ctx, end := e.observe(ctx, StepAbandon, c.key)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)

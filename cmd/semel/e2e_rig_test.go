@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -185,9 +186,7 @@ func newWay(t *testing.T, s *sidecar) *way {
 		if err != nil || w.lose.Add(-1) >= 0 {
 			panic(http.ErrAbortHandler) // the client sees a dead connection
 		}
-		for name, values := range res.Header {
-			out.Header()[name] = values
-		}
+		maps.Copy(out.Header(), res.Header)
 		out.WriteHeader(res.StatusCode)
 		_, _ = out.Write(body)
 	}))
@@ -196,12 +195,15 @@ func newWay(t *testing.T, s *sidecar) *way {
 	return w
 }
 
-// gate stands before the upstream and can hold requests back.
+// gate stands before the upstream. It counts requests, can hold them back and
+// can lose answers that the upstream has given.
 type gate struct {
-	url     string
-	arrived chan struct{} // one for each request that was held back
-	mu      sync.Mutex
-	closed  chan struct{} // nil while the gate is open
+	url      string
+	requests atomic.Int64
+	lose     atomic.Int64
+	arrived  chan struct{} // one for each request that was held back
+	mu       sync.Mutex
+	closed   chan struct{} // nil while the gate is open
 }
 
 func newGate(t *testing.T, upstream string) *gate {
@@ -209,6 +211,7 @@ func newGate(t *testing.T, upstream string) *gate {
 	g := &gate{arrived: make(chan struct{}, 100)}
 	transport := &http.Transport{DisableKeepAlives: true}
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		g.requests.Add(1)
 		g.mu.Lock()
 		closed := g.closed
 		g.mu.Unlock()
@@ -223,9 +226,10 @@ func newGate(t *testing.T, upstream string) *gate {
 			panic(http.ErrAbortHandler)
 		}
 		defer res.Body.Close()
-		for name, values := range res.Header {
-			out.Header()[name] = values
+		if g.lose.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
 		}
+		maps.Copy(out.Header(), res.Header)
 		out.WriteHeader(res.StatusCode)
 		_, _ = io.Copy(out, res.Body)
 	}))

@@ -1,46 +1,47 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stripe/stripe-go/v82"
-	"github.com/stripe/stripe-go/v82/client"
 )
 
 // A client and an upstream that we did not write, with the sidecar between
 // them: stripe-go against stripe-mock, which gives every charge that it makes a
 // fresh id. So the same id twice is a replay, and two ids are two charges.
 
-func newStripe(t *testing.T, url string) *client.API {
+func newStripe(t *testing.T, url string) *stripe.Client {
 	t.Helper()
 	backend := stripe.GetBackendWithConfig(stripe.APIBackend, &stripe.BackendConfig{
-		URL:               stripe.String(url),
-		MaxNetworkRetries: stripe.Int64(2),
+		URL:               new(url),
+		MaxNetworkRetries: new(int64(2)),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})
-	return client.New("sk_test_123", &stripe.Backends{API: backend, Connect: backend, Uploads: backend})
+	return stripe.NewClient("sk_test_123", stripe.WithBackends(&stripe.Backends{API: backend, Connect: backend, Uploads: backend}))
 }
 
-func charge(c *client.API, key string, amount int64) (string, error) {
-	params := &stripe.ChargeParams{
-		Amount: stripe.Int64(amount), Currency: stripe.String("usd"),
-		Source: &stripe.PaymentSourceSourceParams{Token: stripe.String("tok_visa")},
+func charge(ctx context.Context, c *stripe.Client, key string, amount int64) (string, error) {
+	params := &stripe.ChargeCreateParams{
+		Amount: new(amount), Currency: new("usd"),
+		Source: &stripe.PaymentSourceSourceParams{Token: new("tok_visa")},
 	}
 	params.SetIdempotencyKey(key)
-	made, err := c.Charges.New(params)
+	made, err := c.V1Charges.Create(ctx, params)
 	if err != nil {
 		return "", err
 	}
 	return made.ID, nil
 }
 
-func mustCharge(t *testing.T, c *client.API, key string, amount int64) string {
+func mustCharge(t *testing.T, c *stripe.Client, key string, amount int64) string {
 	t.Helper()
-	id, err := charge(c, key, amount)
+	id, err := charge(t.Context(), c, key, amount)
 	if err != nil {
 		t.Fatalf("charge: %v", err)
 	}
@@ -53,7 +54,7 @@ type stripeRig struct {
 	gate    *gate
 	sidecar *sidecar
 	way     *way
-	client  *client.API
+	client  *stripe.Client
 }
 
 func newStripeRig(t *testing.T) *stripeRig {
@@ -66,9 +67,16 @@ func newStripeRig(t *testing.T) *stripeRig {
 	return r
 }
 
-// wantCharges checks how many charges the upstream made.
+// wantCharges checks how many requests came to the upstream, and that it made a
+// charge of each. Its own count comes through a pipe and may lag behind.
 func (r *stripeRig) wantCharges(t *testing.T, want int64) {
 	t.Helper()
+	if got := r.gate.requests.Load(); got != want {
+		t.Errorf("%d requests came to stripe-mock, want %d", got, want)
+	}
+	for deadline := time.Now().Add(10 * time.Second); r.mock.charges.Load() < want && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	if got := r.mock.charges.Load(); got != want {
 		t.Errorf("stripe-mock made %d charges, want %d", got, want)
 	}
@@ -101,12 +109,32 @@ func TestStripeLostAnswer(t *testing.T) {
 	r.wantCharges(t, 1)
 }
 
+// I2: an answer lost between the upstream and the sidecar. The charge was made
+// and nobody knows it, so nobody makes another: the SDK gets a final error, and
+// so does every retry until an operator has looked.
+func TestStripeLostBehindTheSidecar(t *testing.T) {
+	r := newStripeRig(t)
+	r.gate.lose.Store(1)
+	for _, status := range []int{http.StatusGatewayTimeout, http.StatusConflict} {
+		before := r.way.requests.Load()
+		_, err := charge(t.Context(), r.client, "order-1", 2000)
+		var typed *stripe.Error
+		if !errors.As(err, &typed) || typed.HTTPStatusCode != status || typed.Type != stripe.ErrorTypeAPI || typed.Code != "outcome_unknown" {
+			t.Errorf("got %v, want an api_error with %d and outcome_unknown", err, status)
+		}
+		if got := r.way.requests.Load() - before; got != 1 {
+			t.Errorf("%d: the client sent %d requests, want 1", status, got)
+		}
+	}
+	r.wantCharges(t, 1)
+}
+
 // I5: another amount under the same key is the SDK's typed error, and final.
 func TestStripeOtherAmount(t *testing.T) {
 	r := newStripeRig(t)
 	mustCharge(t, r.client, "order-1", 2000)
 	before := r.way.requests.Load()
-	_, err := charge(r.client, "order-1", 2001)
+	_, err := charge(t.Context(), r.client, "order-1", 2001)
 	var typed *stripe.Error
 	if !errors.As(err, &typed) || typed.Type != stripe.ErrorTypeIdempotency || typed.HTTPStatusCode != http.StatusBadRequest {
 		t.Errorf("got %v, want an idempotency_error with 400", err)
@@ -133,7 +161,7 @@ func TestStripeFiftyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			told := false
 			for {
-				ids[i], errs[i] = charge(r.client, "order-1", 2000)
+				ids[i], errs[i] = charge(t.Context(), r.client, "order-1", 2000)
 				var typed *stripe.Error
 				if !errors.As(errs[i], &typed) || typed.Code != "idempotency_key_in_use" {
 					return
@@ -178,7 +206,7 @@ func TestStripeDrain(t *testing.T) {
 	var id string
 	go func() {
 		var err error
-		id, err = charge(r.client, "order-1", 2000)
+		id, err = charge(t.Context(), r.client, "order-1", 2000)
 		done <- err
 	}()
 	<-r.gate.arrived

@@ -28,10 +28,13 @@ var (
 	}()
 )
 
-var benchKeys atomic.Int64
+var (
+	benchRun  = semel.NewToken().String()[:24] // files may outlive a run
+	benchKeys atomic.Int64
+)
 
 func benchKey() semel.Key {
-	return semel.Key{Scope: benchScope, ID: fmt.Sprintf("5b1f0c6e-0000-4000-8000-%012d", benchKeys.Add(1))}
+	return semel.Key{Scope: benchScope, ID: fmt.Sprintf("%s%012d", benchRun, benchKeys.Add(1))}
 }
 
 func storePair(s semel.Store, tb testing.TB) {
@@ -41,7 +44,7 @@ func storePair(s semel.Store, tb testing.TB) {
 	}
 	held, err := s.Reserve(tb.Context(), r)
 	if err != nil || held.Token != r.Token {
-		tb.Errorf("reserve: %v %v", held, err)
+		tb.Errorf("got a %v slot (%v), want a reservation", held.State, err)
 		return
 	}
 	err = s.Complete(tb.Context(), semel.Completion{
@@ -198,4 +201,42 @@ func BenchmarkMillionPurge(b *testing.B) {
 	b.ReportMetric(median(beside)/median(alone), "left")
 	b.ReportMetric(median(purged), "purged/s")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkOpen measures how long a service waits for its store.
+func BenchmarkOpen(b *testing.B) {
+	for _, records := range []int{100, 9_000} {
+		b.Run(strconv.Itoa(records), func(b *testing.B) {
+			path := fill(b, records)
+			for b.Loop() {
+				s, err := sqlitestore.Open(path, sqlitestore.Config{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkReplay measures what a retry of a completed key costs.
+func BenchmarkReplay(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "replay.db"), sqlitestore.Config{})
+	r := reservation("k")
+	if _, err := s.Reserve(b.Context(), r); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Complete(b.Context(), completion(r, string(benchBody))); err != nil {
+		b.Fatal(err)
+	}
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if held, err := s.Reserve(b.Context(), again(r)); err != nil || held.State != semel.StateCompleted {
+				b.Errorf("got a %v slot (%v), want the kept response", held.State, err)
+				return
+			}
+		}
+	})
 }

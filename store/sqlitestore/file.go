@@ -135,7 +135,7 @@ func syncDir(dir string) error {
 
 // checkBelow is the size of file that Open checks as a whole, in bytes: it
 // takes about a tenth of a second.
-const checkBelow = 16 << 20
+const checkBelow = 32 << 20
 
 // checkPages looks for damage in a small file.
 func (c *conn) checkPages(path string) error {
@@ -143,7 +143,7 @@ func (c *conn) checkPages(path string) error {
 	if err != nil || info.Size() >= checkBelow {
 		return err
 	}
-	found, err := c.value("PRAGMA quick_check(1)")
+	found, err := c.value("PRAGMA integrity_check(1)")
 	if err == nil && found != "ok" {
 		err = fmt.Errorf("the file is damaged: %v", found)
 	}

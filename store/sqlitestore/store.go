@@ -62,7 +62,7 @@ type Store struct {
 // open ([*LockedError]), when the file is no SQLite database, is damaged, is
 // empty or belongs to another application, when its schema is newer
 // ([*SchemaError]), and when the file or its directory cannot be written. The
-// whole file is checked for damage when it is smaller than 16 MiB; damage
+// whole file is checked for damage when it is smaller than 32 MiB; damage
 // further inside a larger one shows when a step meets it.
 func Open(path string, cfg Config) (*Store, error) {
 	s, err := open(path, cfg)

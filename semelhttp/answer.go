@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/problem"
 )
 
 // Response fields that Semel sets.
@@ -24,46 +25,76 @@ const (
 const retryAfter = "1"
 
 // Refuse answers with a problem of Semel in the form of the preset. A status of
-// 0 is the problem's own. Nothing that it writes is ever kept if the handler
-// also calls [semel.Claim.Settle]; it is for handlers that stand for another
-// service, such as a proxy.
+// 0 is the problem's own. It is for handlers that stand for another service,
+// such as a proxy.
+//
+// No refusal of Semel is an outcome. Unless the handler has said otherwise with
+// [semel.Claim.Settle], one that says that nothing happened frees the key, and
+// any other holds it.
 func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, p Problem, status int) {
 	d := p.Details()
 	if status != 0 {
 		d.Status = status
 	}
-	m.cfg.Render(w, r, d)
+	m.render(w, r, d)
 }
 
 // refuse answers with a problem; extra are its further members.
 func (m *Middleware) refuse(w http.ResponseWriter, r *http.Request, p Problem, extra map[string]any) {
 	d := p.Details()
 	d.Extra = extra
-	if text, ok := extra["detail"].(string); ok {
-		d.Detail = text
-		d.Extra = nil
+	m.render(w, r, d)
+}
+
+// render writes every refusal.
+func (m *Middleware) render(w http.ResponseWriter, r *http.Request, d problem.Details) {
+	if c := recorderOf(w); c != nil { // a handler's, or a middleware's in another
+		c.refused(d)
 	}
-	if p == ProblemInFlight || p == ProblemStoreUnavailable {
+	if d.Code == ProblemInFlight.Details().Code || d.Code == ProblemStoreUnavailable.Details().Code {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	m.cfg.Render(w, r, d)
 }
 
-// detail makes the text of an error that was written for the client.
-func detail(err error) map[string]any { return map[string]any{"detail": err.Error()} }
+// refused notes that what is being written is a refusal.
+func (c *recorder) refused(d problem.Details) {
+	if _, told := c.claim.Settlement(); told {
+		return
+	}
+	how := semel.Free
+	if d.ReuseKey && !d.Retryable { // it happened, or may have
+		how = semel.Unknown
+	}
+	c.claim.Settle(how)
+}
 
 // reference names a slot to support without telling the key.
 func (m *Middleware) reference(key semel.Key) map[string]any {
 	return map[string]any{"ref": m.engine.Ref(key)}
 }
 
+// refuseBody leaves it to net/http whether the connection can go on: it knows
+// how much is still to come.
 func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errBodyTooLarge) {
-		w.Header().Set("Connection", "close") // the rest is not read
-		m.refuse(w, r, ProblemBodyTooLarge, map[string]any{"max_bytes": m.cfg.MaxBody})
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		m.refuse(w, r, ProblemBodyTooLarge, map[string]any{"max_bytes": large.Limit})
 		return
 	}
+	m.cfg.Logger.DebugContext(r.Context(), "a request body is incomplete", "err", err)
 	m.refuse(w, r, ProblemBodyIncomplete, nil)
+}
+
+// refuseHeld answers when the slot is another's.
+func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key semel.Key, out semel.Outcome) {
+	switch {
+	case out.Kind == semel.Conflict:
+		m.refuse(w, r, ProblemKeyConflict, nil)
+	case out.Lapsed:
+		m.refuse(w, r, ProblemOutcomeUnknown, m.reference(key))
+	default:
+		m.refuse(w, r, ProblemInFlight, nil)
+	}
 }
 
 // refuseFailure answers when nothing is known about the slot: fail closed.
@@ -76,7 +107,7 @@ func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err e
 		m.log(r.Context(), "a kept response is damaged", err)
 		m.refuse(w, r, ProblemRecordDamaged, nil)
 	default:
-		if !gone(err) {
+		if !errors.Is(err, context.Cause(r.Context())) { // the caller has not just left
 			m.log(r.Context(), "a request is refused because the store failed", err)
 		}
 		m.refuse(w, r, ProblemStoreUnavailable, nil)
@@ -84,14 +115,14 @@ func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err e
 }
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {
-	m.cfg.Logger.ErrorContext(ctx, msg, "err", err)
+	m.cfg.Logger.ErrorContext(ctx, msg, "err", err) //nolint:sloglint // the callers' messages are constants
 }
 
 // replay answers from the kept record, if the route still authorises it.
 func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Record) {
 	if m.cfg.OnReplay != nil {
 		if err := m.cfg.OnReplay(r, rec); err != nil {
-			m.cfg.Logger.InfoContext(r.Context(), "a replay is refused", "key", rec.Key, "err", err)
+			m.cfg.Logger.InfoContext(r.Context(), "a replay is refused", "ref", m.engine.Ref(rec.Key), "err", err)
 			m.refuse(w, r, ProblemReplayRefused, nil)
 			return
 		}
@@ -123,8 +154,8 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 		h[HeaderReplayed], h["Cache-Control"] = marks[:1:1], marks[1:]
 	}
 	trailer := kept.trailer()
-	for name := range trailer {
-		h.Add("Trailer", name)
+	if len(trailer) > 0 {
+		trailer = announce(h, r, h["Trailer"], trailer)
 	}
 	w.WriteHeader(rec.Response.Status)
 	if len(rec.Response.Body) > 0 {
@@ -137,11 +168,11 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 // answer, but with the one that was kept, or with the truth that it is unknown.
 func (m *Middleware) answerInstead(c *recorder, cause error) {
 	ctx := context.WithoutCancel(c.r.Context())
-	m.log(ctx, "an attempt lost its slot; its effect may have happened twice", cause)
+	m.log(ctx, "an attempt cannot send its answer, as it is not the one that is kept", cause)
 	c.reset()
 	out, err := c.claim.Confirm(ctx)
 	if err == nil && out.Kind == semel.Replay {
-		m.sendKept(c.w, c.r, out.Record, true)
+		m.replay(c.w, c.r, out.Record)
 		return
 	}
 	if err != nil {
@@ -153,7 +184,7 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 // declaredLength returns the Content-Length that a handler set, or -1.
 func declaredLength(h http.Header) int64 {
 	lines := h["Content-Length"]
-	if len(lines) != 1 {
+	if len(lines) == 0 {
 		return -1
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(lines[0]), 10, 64)

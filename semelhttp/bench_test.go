@@ -2,6 +2,7 @@ package semelhttp_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -23,11 +24,42 @@ type rewinder struct{ bytes.Reader }
 
 func (*rewinder) Close() error { return nil }
 
-func BenchmarkServeHTTP(b *testing.B) {
-	in, out := bytes.Repeat([]byte("i"), 1024), bytes.Repeat([]byte("o"), 1024)
+// load is one request, again and again, into a handler that costs next to nothing.
+type load struct {
+	w    *sink
+	r    *http.Request
+	body *rewinder
+	in   []byte
+	keys []string
+}
+
+func newLoad(ctx context.Context, tb testing.TB) *load {
+	tb.Helper()
+	l := &load{w: &sink{h: make(http.Header)}, body: &rewinder{}, in: bytes.Repeat([]byte("i"), 1024), keys: []string{""}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/payments?x=1", l.body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r.ContentLength = 1024
+	r.Header["Content-Type"] = []string{"application/json"}
+	r.Header["Authorization"] = []string{"Bearer sk_test_0123456789abcdef"}
+	r.Header["Idempotency-Key"] = l.keys
+	l.r = r
+	return l
+}
+
+func (l *load) send(h http.Handler, key string) {
+	l.body.Reset(l.in)
+	l.keys[0] = key
+	clear(l.w.h)
+	h.ServeHTTP(l.w, l.r)
+}
+
+func freeHandler() http.Handler {
+	out := bytes.Repeat([]byte("o"), 1024)
 	bufs := sync.Pool{New: func() any { return new([1024]byte) }}
 	contentType := []string{"application/json"}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		buf := bufs.Get().(*[1024]byte)
 		_, _ = io.ReadFull(r.Body, buf[:])
 		bufs.Put(buf)
@@ -35,50 +67,65 @@ func BenchmarkServeHTTP(b *testing.B) {
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write(out)
 	})
+}
+
+func guardFree(tb testing.TB) http.Handler {
+	tb.Helper()
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = engine.Close(tb.Context()) })
+	mw, err := semelhttp.New(engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return mw.Wrap(freeHandler())
+}
+
+func freshKey(i int) string { // one allocation
+	key := []byte("0189c0de-0000-7000-8000-100000000000")
+	for at := len(key) - 1; i > 0; at, i = at-1, i/10 {
+		key[at] = '0' + byte(i%10)
+	}
+	return string(key)
+}
+
+const oneKey = "0189c0de-0000-7000-8000-0123456789ab"
+
+func BenchmarkServeHTTP(b *testing.B) {
 	run := func(b *testing.B, h http.Handler, key func(int) string) {
-		w := &sink{h: make(http.Header)}
-		body := &rewinder{}
-		r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "/payments?x=1", body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		r.ContentLength = 1024
-		r.Header["Content-Type"] = contentType
-		r.Header["Authorization"] = []string{"Bearer sk_test_0123456789abcdef"}
-		keys := []string{""}
-		r.Header["Idempotency-Key"] = keys
+		b.Helper()
+		l := newLoad(b.Context(), b)
 		b.ReportAllocs()
 		i := 0
 		for b.Loop() {
-			body.Reset(in)
-			keys[0] = key(i)
-			clear(w.h)
-			h.ServeHTTP(w, r)
+			l.send(h, key(i))
 			i++
 		}
 	}
-	guarded := func(b *testing.B) http.Handler {
-		engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = engine.Close(b.Context()) })
-		mw, err := semelhttp.New(engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return mw.Wrap(handler)
+	b.Run("bare", func(b *testing.B) { run(b, freeHandler(), freshKey) })
+	b.Run("first", func(b *testing.B) { run(b, guardFree(b), freshKey) })
+	b.Run("replay", func(b *testing.B) { run(b, guardFree(b), func(int) string { return oneKey }) })
+}
+
+// The goals of the design: a first request allocates at most 8 times, one of
+// which is the key of this test, and a replay 3 times.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
 	}
-	fresh := func(i int) string { // one allocation
-		key := []byte("0189c0de-0000-7000-8000-100000000000")
-		for at := len(key) - 1; i > 0; at, i = at-1, i/10 {
-			key[at] = '0' + byte(i%10)
-		}
-		return string(key)
+	h, l, i := guardFree(t), newLoad(t.Context(), t), 0
+	send := func() {
+		l.send(h, freshKey(i))
+		i++
 	}
-	b.Run("bare", func(b *testing.B) { run(b, handler, fresh) })
-	b.Run("first", func(b *testing.B) { run(b, guarded(b), fresh) })
-	b.Run("replay", func(b *testing.B) {
-		run(b, guarded(b), func(int) string { return "0189c0de-0000-7000-8000-0123456789ab" })
-	})
+	for range 20_000 {
+		send() // until the store's tables have grown
+	}
+	first := testing.AllocsPerRun(1000, send)
+	replay := testing.AllocsPerRun(1000, func() { l.send(h, oneKey) })
+	if first > 8 || replay > 3 {
+		t.Errorf("allocations: got %v for a first request and %v for a replay, want at most 8 and 3", first, replay)
+	}
 }

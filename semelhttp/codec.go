@@ -37,9 +37,11 @@ type Kept struct {
 //	varint  length of the body
 //	varint  number of header lines; for each: length, name, length, value
 //	varint  number of trailer lines; likewise
-//	uint32  CRC-32C of all bytes before, big endian
+//	uint32  CRC-32C of all bytes before and of the status, both big endian; the
+//	        status has two bytes
 //
-// Names are canonical and sorted; lines of one name keep their order.
+// Names are sorted and canonical, unless the handler wrote them otherwise; lines
+// of one name keep their order.
 const (
 	blobVersion = 1
 	flagNotKept = 1
@@ -53,25 +55,29 @@ var ErrBadBlob = errors.New("semelhttp: damaged response header")
 // Encode makes the form that a store keeps. Hop-by-hop fields, Date, Age and
 // Content-Length are left out; Content-Length is made anew from the body.
 func (k Kept) Encode() (semel.Response, error) {
-	if k.Status != 0 && (k.Status < 200 || k.Status > 999) {
+	if !final(k.Status) && !(k.NotKept && k.Status == 0) {
 		return semel.Response{}, fmt.Errorf("semelhttp: status %d is not a final one", k.Status)
 	}
 	s := getScratch()
 	defer s.free()
 	for name, values := range k.Header {
-		s.header[http.CanonicalHeaderKey(name)] = values
+		name = http.CanonicalHeaderKey(name)
+		s.header[name] = append(slices.Clip(s.header[name]), values...)
 	}
+	trailer := ownTrailer(k.Trailer)
 	body := k.Body
 	if !bodyAllowed(k.Status) {
 		body = nil
 	}
-	flags, length := byte(0), contentLength(k.Status, len(body), k.Trailer)
+	flags, length := byte(0), contentLength(k.Status, len(body), trailer)
 	if k.NotKept {
 		flags, length, body = flagNotKept, -1, nil
 	}
-	blob := s.encode(flags, length, body, k.Trailer, nil)
+	blob := s.encode(k.Status, flags, length, body, trailer, nil)
 	return semel.Response{Status: k.Status, Header: bytes.Clone(blob), Body: bytes.Clone(body)}, nil
 }
+
+func final(status int) bool { return status >= 200 && status <= 999 }
 
 // contentLength is what a replay declares: nothing when there can be no body,
 // or when trailers need chunks.
@@ -84,7 +90,7 @@ func contentLength(status, n int, trailer http.Header) int {
 
 // encode writes the blob for s.header without what s.outer had already, into
 // s.blob, which it returns. A length of -1 leaves out Content-Length.
-func (s *scratch) encode(flags byte, length int, body []byte, trailer http.Header, omit []string) []byte {
+func (s *scratch) encode(status int, flags byte, length int, body []byte, trailer http.Header, omit []string) []byte {
 	s.names = s.names[:0]
 	lines := 0
 	if length >= 0 {
@@ -92,7 +98,10 @@ func (s *scratch) encode(flags byte, length int, body []byte, trailer http.Heade
 		s.names = append(s.names, "Content-Length")
 	}
 	for name, values := range s.header {
-		if !endToEnd(name, s.header["Connection"]) || slices.Contains(omit, name) || sameLines(s.outer[name], values) {
+		if !endToEnd(name, s.header["Connection"]) || slices.Contains(omit, name) {
+			continue
+		}
+		if sameLines(s.outer[name], values) && name != "Content-Type" { // which describes the body, whoever set it
 			continue
 		}
 		s.names = append(s.names, name)
@@ -103,7 +112,7 @@ func (s *scratch) encode(flags byte, length int, body []byte, trailer http.Heade
 	b := append(s.blob[:0], blobVersion, flags)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
 	b = binary.AppendUvarint(b, uint64(len(body)))
-	b = binary.AppendUvarint(b, uint64(lines)) //nolint:gosec // a count
+	b = binary.AppendUvarint(b, uint64(lines))
 	for _, name := range s.names {
 		if name == "Content-Length" {
 			b = appendLength(b, name, length)
@@ -114,9 +123,18 @@ func (s *scratch) encode(flags byte, length int, body []byte, trailer http.Heade
 		}
 	}
 	b = appendTrailer(b, trailer)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = binary.BigEndian.AppendUint32(b, headSum(b, status))
 	s.blob = b
 	return b
+}
+
+// headSum covers the status too, which lies outside the blob.
+func headSum(head []byte, status int) uint32 {
+	sum := ^crc32.Checksum(head, castagnoli)
+	for _, b := range [2]byte{byte(status >> 8), byte(status)} { //nolint:gosec // a final status fits
+		sum = castagnoli[(sum^uint32(b))&0xff] ^ sum>>8 // crc32.Update would allocate
+	}
+	return ^sum
 }
 
 func appendTrailer(b []byte, trailer http.Header) []byte {
@@ -130,7 +148,7 @@ func appendTrailer(b []byte, trailer http.Header) []byte {
 		lines += len(values)
 	}
 	slices.Sort(names)
-	b = binary.AppendUvarint(b, uint64(lines)) //nolint:gosec // a count
+	b = binary.AppendUvarint(b, uint64(lines))
 	for _, name := range names {
 		for _, v := range trailer[name] {
 			b = appendLine(b, name, v)
@@ -158,26 +176,19 @@ func appendLength(b []byte, name string, n int) []byte {
 
 // endToEnd reports whether a field may be kept (RFC 9110 section 7.6.1, RFC
 // 9111 section 3.1). connection has the lines of the field Connection, which
-// can name more. Date and Age belong to the moment of sending; the length
-// follows from the body.
+// can name more. Date, Age and Semel-Stored belong to the moment of sending; the
+// length follows from the body.
 func endToEnd(name string, connection []string) bool {
-	switch name {
+	switch http.CanonicalHeaderKey(name) {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Upgrade", "Trailer",
 		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
-		"Date", "Age", "Content-Length":
+		"Date", "Age", "Content-Length", HeaderStored:
 		return false
 	}
 	if strings.HasPrefix(name, http.TrailerPrefix) {
 		return false
 	}
-	for _, line := range connection {
-		for option := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), name) {
-				return false
-			}
-		}
-	}
-	return true
+	return !lists(connection, func(option string) bool { return strings.EqualFold(option, name) })
 }
 
 // sameLines reports whether the handler left a field as it found it.
@@ -202,7 +213,8 @@ func Decode(r semel.Response) (Kept, error) {
 	return k, nil
 }
 
-// openBlob checks the version, both checksums and the form of every line.
+// openBlob checks the version, both checksums, the status and the form of every
+// line.
 func openBlob(r semel.Response) (decoder, error) {
 	const fixed = 2 + 4 // version, flags, checksum of the body
 	b := r.Header
@@ -215,8 +227,11 @@ func openBlob(r semel.Response) (decoder, error) {
 		return decoder{}, fmt.Errorf("%w: unknown flags %#x", ErrBadBlob, b[1])
 	}
 	head, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(head, castagnoli) != sum {
+	if headSum(head, r.Status) != sum {
 		return decoder{}, fmt.Errorf("%w: checksum", ErrBadBlob)
+	}
+	if b[1]&flagNotKept == 0 && !final(r.Status) {
+		return decoder{}, fmt.Errorf("%w: status %d is not a final one", ErrBadBlob, r.Status)
 	}
 	n, used := binary.Uvarint(head[fixed:])
 	if used <= 0 || n != uint64(len(r.Body)) {

@@ -178,3 +178,62 @@ func FuzzCodecRoundTrip(f *testing.F) {
 		}
 	})
 }
+
+// A status that rots is damage like any other: it lies outside the blob, and
+// its checksum covers it.
+func TestStatusIsCovered(t *testing.T) {
+	good, err := Kept{Status: 200, Body: []byte("paid")}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, status := range []int{0, 99, 101, 201, 456, 1000, 200 + 1<<16} {
+		bad := good
+		bad.Status = status
+		if _, err := Decode(bad); !errors.Is(err, ErrBadBlob) {
+			t.Errorf("status %d instead of 200: got %v, want ErrBadBlob", status, err)
+		}
+	}
+	s := getScratch()
+	defer s.free()
+	for _, status := range []int{0, 101, 1000} { // sealed well, and still nothing that can be sent
+		r := semel.Response{Status: status, Header: bytes.Clone(s.encode(status, 0, 0, nil, nil, nil))}
+		if _, err := Decode(r); !errors.Is(err, ErrBadBlob) {
+			t.Errorf("status %d: got %v, want ErrBadBlob", status, err)
+		}
+		if _, err := (Kept{Status: status}).Encode(); err == nil {
+			t.Errorf("status %d was encoded", status)
+		}
+	}
+	if _, err := (Kept{NotKept: true}).Encode(); err != nil {
+		t.Errorf("a hijacked connection: got %v", err)
+	}
+}
+
+// Names that are not canonical, as a handler may write them into the map, hide
+// nothing that must not be kept.
+func TestEncodeSeesThroughNames(t *testing.T) {
+	s := getScratch()
+	defer s.free()
+	for name, value := range map[string]string{
+		"connection": "x-hop", "x-hop": "1", "KEEP-ALIVE": "5", "transfer-encoding": "chunked", "date": "Mon",
+		"semel-stored": "false", "x-kept": "1",
+	} {
+		s.header[name] = []string{value}
+	}
+	s.header["Connection"] = []string{"x-hop"}
+	k, err := Decode(semel.Response{Status: 200, Header: bytes.Clone(s.encode(200, 0, -1, nil, nil, nil))})
+	if want := (http.Header{"x-kept": {"1"}}); err != nil || !reflect.DeepEqual(k.Header, want) {
+		t.Errorf("got %v, %v, want %v", k.Header, err, want)
+	}
+	r, err := Kept{
+		Status: 200, Header: http.Header{"x-a": {"1"}, "X-A": {"1"}},
+		Trailer: http.Header{"Connection": {"close"}, "x-sum": {"7"}},
+	}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err = Decode(r)
+	if err != nil || len(k.Header["X-A"]) != 2 || !reflect.DeepEqual(k.Trailer, http.Header{"X-Sum": {"7"}}) {
+		t.Errorf("got %+v, %v", k, err)
+	}
+}

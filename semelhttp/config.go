@@ -1,7 +1,6 @@
 package semelhttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,7 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Headers) == 0 {
 		c.Headers = []string{DefaultHeader}
 	}
-	if len(c.Methods) == 0 {
+	if c.Methods = slices.Clone(c.Methods); len(c.Methods) == 0 {
 		c.Methods = DefaultMethods()
 	}
 	var err error
@@ -105,8 +104,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxResponse == 0 {
 		c.MaxResponse = DefaultMaxResponse
 	}
-	if c.MaxBody < 0 || c.MaxResponse < 0 {
-		return c, errors.New("semelhttp: Config.MaxBody and MaxResponse must not be negative")
+	if c.MaxBody < 0 || c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 {
+		return c, errors.New("semelhttp: Config.MaxBody, MaxResponse, Retention and MaxRun must not be negative")
 	}
 	if c.Settle == nil {
 		c.Settle = c.Preset.settle()
@@ -121,6 +120,9 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 func (c Config) checkLapsed() error {
+	if c.Lapsed > semel.Recover {
+		return fmt.Errorf("semelhttp: invalid policy %d", c.Lapsed)
+	}
 	if (c.Lapsed == semel.Recover) != (c.Recover != nil) {
 		return errors.New("semelhttp: Config.Recover and the policy recover need one another")
 	}
@@ -144,17 +146,4 @@ func isToken(s string) bool {
 	return s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return !(r < 0x7f && r > ' ') || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r)
 	}) < 0
-}
-
-// call builds the engine's call for one request.
-func (c *Config) call(key semel.Key, fp semel.Fingerprint) semel.Call {
-	return semel.Call{
-		Key: key, Fingerprint: fp,
-		Retention: c.Retention, MaxRun: c.MaxRun, Lapsed: c.Lapsed, Recover: c.Recover,
-	}
-}
-
-// gone reports whether err says that the caller left before anything happened.
-func gone(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

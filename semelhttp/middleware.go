@@ -2,7 +2,6 @@ package semelhttp
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -45,6 +44,8 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
 	cfg := m.cfg
 	cfg.Headers, cfg.Methods, cfg.Omit = slices.Clone(cfg.Headers), slices.Clone(cfg.Methods), slices.Clone(cfg.Omit)
+	cfg.Fingerprint.Headers = slices.Clone(cfg.Fingerprint.Headers)
+	cfg.Fingerprint.ExcludeMembers = slices.Clone(cfg.Fingerprint.ExcludeMembers)
 	settle, render := cfg.Settle, cfg.Render
 	cfg.Settle, cfg.Render = nil, nil
 	change(&cfg)
@@ -64,16 +65,34 @@ func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
 // trace. next runs at most once per attempt, in the caller's goroutine, under a
 // context that a hang-up of the client does not end; its answer is sent when it
 // is durable. A panic of next holds the key and goes on.
+//
+// A next that flushes sends a stream, whose bytes are not kept: a retry is told
+// response-not-kept. So does an [net/http/httputil.ReverseProxy] whose upstream does not
+// declare a length. Put an [http.TimeoutHandler] outside: inside, its 503 would
+// free the key while the handler that it no longer waits for still runs.
+//
+// A request that offers to leave HTTP, as a WebSocket does, passes unguarded;
+// an offer of another version of HTTP does not leave it. A request that the same
+// engine guards already, by another Middleware around this one, goes straight
+// to next: it is one attempt.
+//
+// What a middleware outside changes in the body, it must tell in
+// r.ContentLength (-1 if it does not know): a body of another length is refused
+// as incomplete. Header fields that it has set belong to its own request. They
+// are not kept, except Content-Type, and a replay has them as they are then, also
+// when next had removed them.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(m.cfg.Methods, r.Method) || isUpgrade(r) {
+		if !slices.Contains(m.cfg.Methods, r.Method) || leavesHTTP(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		id, found, err := KeyHeader(r.Header, m.cfg.Headers)
 		switch {
 		case err != nil:
-			m.refuse(w, r, ProblemKeyInvalid, detail(err))
+			d := ProblemKeyInvalid.Details()
+			d.Detail = err.Error() // written for the client
+			m.render(w, r, d)
 		case !found && m.cfg.Optional:
 			next.ServeHTTP(w, r)
 		case !found:
@@ -84,13 +103,26 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	})
 }
 
-func isUpgrade(r *http.Request) bool {
-	if r.Header["Upgrade"] == nil {
+// leavesHTTP reports whether the connection may become something else than HTTP
+// (RFC 9110 section 7.8). Some clients offer h2c with every request, and that
+// must not let it pass.
+func leavesHTTP(r *http.Request) bool {
+	if r.Header["Upgrade"] == nil || !lists(r.Header["Connection"], func(option string) bool {
+		return strings.EqualFold(option, "upgrade")
+	}) {
 		return false
 	}
-	for _, line := range r.Header["Connection"] {
-		for option := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+	return lists(r.Header["Upgrade"], func(protocol string) bool {
+		name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
+		return name != "h2c" && name != "http" && name != "tls"
+	})
+}
+
+// lists reports whether a comma-separated list has an element that is wanted.
+func lists(lines []string, wanted func(string) bool) bool {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			if wanted(strings.TrimSpace(element)) {
 				return true
 			}
 		}
@@ -120,7 +152,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		return
 	}
 	key := semel.Key{Scope: scope, ID: id}
-	out, err := m.engine.Begin(r.Context(), m.cfg.call(key, m.print.sum(s.in, preamble, r)))
+	out, err := m.engine.Begin(r.Context(), m.call(key, m.print.sum(s.in, preamble, r)))
 	if err != nil {
 		m.refuseFailure(w, r, err)
 		return
@@ -129,20 +161,33 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 	case semel.Reserved:
 		run := &recorder{mw: m, w: w, r: r, claim: out.Claim, s: s, length: -1}
 		run.body.rest = s.in[preamble:]
-		maps.Copy(s.outer, w.Header())
+		s.keepOuter(w.Header())
 		s = nil // the run's now
 		m.run(run, next)
 	case semel.Replay:
 		m.replay(w, r, out.Record)
-	case semel.InFlight:
-		if out.Lapsed {
-			m.refuse(w, r, ProblemOutcomeUnknown, m.reference(key))
+	case semel.InFlight, semel.Conflict:
+		if isInside(r, out.Record) {
+			b := &body{rest: s.in[preamble:]}
+			defer func() { _ = b.Close() }()
+			next.ServeHTTP(w, b.give(r.WithContext(r.Context())))
 			return
 		}
-		m.refuse(w, r, ProblemInFlight, nil)
-	case semel.Conflict:
-		m.refuse(w, r, ProblemKeyConflict, nil)
+		m.refuseHeld(w, r, key, out)
 	}
+}
+
+func (m *Middleware) call(key semel.Key, fp semel.Fingerprint) semel.Call {
+	return semel.Call{
+		Key: key, Fingerprint: fp,
+		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
+	}
+}
+
+// isInside reports whether r belongs to the attempt that holds the slot.
+func isInside(r *http.Request, held semel.Record) bool {
+	c := semel.FromContext(r.Context())
+	return c != nil && c.Token() == held.Token
 }
 
 // run lets the handler make its answer. Whatever leaves without finishing, a
@@ -150,15 +195,11 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 func (m *Middleware) run(c *recorder, next http.Handler) {
 	ctx := c.claim.Attach(c.r.Context())
 	defer c.claim.Detach()
-	defer func() { c.close().free() }()
-	defer c.claim.Abandon(ctx)
-
-	r := c.r.WithContext(ctx)
-	r.ContentLength, r.TransferEncoding = int64(len(c.body.rest)), nil
-	r.Body = http.NoBody
-	if len(c.body.rest) > 0 {
-		r.Body = &c.body
-	}
-	next.ServeHTTP(c, r)
+	defer func() {
+		s := c.close() // first: nobody may write or read any more
+		c.claim.Abandon(ctx)
+		s.free()
+	}()
+	next.ServeHTTP(c, c.body.give(c.r.WithContext(ctx)))
 	c.finish(ctx)
 }

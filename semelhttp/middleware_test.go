@@ -450,6 +450,14 @@ func TestWith(t *testing.T) {
 	if !strings.Contains(w.Body.String(), `"error"`) {
 		t.Errorf("got %s, want Stripe's envelope for a missing X-Request-Id", w.Body)
 	}
+	if _, err := r.mw.With(func(c *semelhttp.Config) { // what it changes is the route's own
+		c.Methods[0], c.Headers[0] = "GET", "X"
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.post("", "x"); a.status != 400 {
+		t.Errorf("after a change of another route: got %d, want POST guarded as before", a.status)
+	}
 	if _, err := r.mw.With(func(c *semelhttp.Config) { c.MaxBody = -1 }); err == nil {
 		t.Error("a negative MaxBody was accepted")
 	}
@@ -473,6 +481,15 @@ func TestNewRefuses(t *testing.T) {
 		},
 		"method": func() (*semelhttp.Middleware, error) {
 			return semelhttp.New(engine, scope, semelhttp.Config{Methods: []string{""}})
+		},
+		"policy": func() (*semelhttp.Middleware, error) {
+			return semelhttp.New(engine, scope, semelhttp.Config{Lapsed: 9})
+		},
+		"retention": func() (*semelhttp.Middleware, error) {
+			return semelhttp.New(engine, scope, semelhttp.Config{Retention: -1})
+		},
+		"cap": func() (*semelhttp.Middleware, error) {
+			return semelhttp.New(engine, scope, semelhttp.Config{MaxRun: -1})
 		},
 		"recover": func() (*semelhttp.Middleware, error) {
 			return semelhttp.New(engine, scope, semelhttp.Config{Recover: hook})

@@ -42,7 +42,7 @@ func (p Preset) String() string {
 func ParsePreset(s string) (Preset, error) {
 	for i, name := range presetNames {
 		if s == name {
-			return Preset(i), nil //nolint:gosec // four names
+			return Preset(i), nil
 		}
 	}
 	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only or freeze-all", s)

@@ -1,6 +1,9 @@
 package semelhttp
 
-import "sync"
+import (
+	"net/http"
+	"sync"
+)
 
 // scratch is the working memory of one request. It goes back to the pool when
 // the request ends, so nothing that a handler can still reach may point into
@@ -11,6 +14,7 @@ type scratch struct {
 	blob   []byte // the encoded header
 	names  []string
 	outer  map[string][]string // the header before the handler ran
+	values []string            // of outer
 	header map[string][]string // the header at WriteHeader
 }
 
@@ -30,6 +34,17 @@ func (s *scratch) free() {
 	clear(s.outer)
 	clear(s.header)
 	clear(s.names)
-	s.in, s.out, s.blob, s.names = s.in[:0], s.out[:0], s.blob[:0], s.names[:0]
+	clear(s.values)
+	s.in, s.out, s.blob, s.names, s.values = s.in[:0], s.out[:0], s.blob[:0], s.names[:0], s.values[:0]
 	scratches.Put(s)
+}
+
+// keepOuter notes the header before the handler runs, values included: a
+// handler may change them where they lie.
+func (s *scratch) keepOuter(h http.Header) {
+	for name, values := range h {
+		from := len(s.values)
+		s.values = append(s.values, values...)
+		s.outer[name] = s.values[from:len(s.values):len(s.values)]
+	}
 }

@@ -176,6 +176,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-e.idle:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-e.idle: // that it came too late does not matter
+		return nil
+	default:
 		return context.Cause(ctx)
 	}
 }

@@ -41,6 +41,13 @@ func TestCloseRefusesNewAttempts(t *testing.T) {
 		if got := w.count(semel.StepReserve); got != 0 {
 			t.Errorf("got %d reserves, want none", got)
 		}
+		ctx, cancel := cancellable(t)
+		cancel()
+		for range 20 { // nothing is left to give up
+			if err := wired.Close(ctx); err != nil {
+				t.Fatalf("got %v of a closed engine, want nil", err)
+			}
+		}
 		reserve(t, newEngine(t, store, semel.Config{}), call("order-1", "x"))
 	})
 }

@@ -42,7 +42,8 @@ type Config struct {
 	// again. A Call may say otherwise.
 	Retention time.Duration
 	// ReserveTimeout bounds a reserve, its repetition included; then Begin
-	// fails. Default 2 s.
+	// fails. Default 2 s. Begin also fails when no more than a sixth of the
+	// lease is left by then, as nobody could run under it.
 	ReserveTimeout time.Duration
 	// CompleteTimeout bounds the tries to complete before the caller is told
 	// ErrNotStored and the engine goes on in the background. Default 10 s.

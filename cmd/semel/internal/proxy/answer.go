@@ -65,7 +65,9 @@ func unlimit(body io.ReadCloser) {
 	}
 }
 
-// flow passes bytes on, and with flush each part as soon as it comes.
+// flow passes bytes on, and with flush each part as soon as it comes. Its error
+// is the upstream's. When writing fails the client has gone, or the middleware
+// has answered instead, and there is nothing left to do.
 func (x *exchange) flow(from io.Reader, flush bool) error {
 	buf := x.buffers.Get()
 	defer x.buffers.Put(buf)
@@ -73,26 +75,21 @@ func (x *exchange) flow(from io.Reader, flush bool) error {
 	if flush {
 		push = http.NewResponseController(x.w).Flush
 	}
-	if err := push(); err != nil { // the header now, not with the first byte
-		return err
-	}
-	for {
+	for gone := push(); gone == nil; { // the header now, not with the first byte
 		n, err := from.Read(buf)
 		if n > 0 {
-			if _, err := x.w.Write(buf[:n]); err != nil {
-				return err
-			}
-			if err := push(); err != nil {
-				return err
-			}
+			_, gone = x.w.Write(buf[:n])
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		case gone == nil:
+			gone = push()
 		}
 	}
+	return nil
 }
 
 // buffers lends the memory that streams are copied with.

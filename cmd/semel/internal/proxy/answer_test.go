@@ -429,3 +429,27 @@ func TestIdempotentReplayedPasses(t *testing.T) {
 		}
 	}
 }
+
+// TestClientLeavesAStream: the upstream is let go, and the outcome stands.
+func TestClientLeavesAStream(t *testing.T) {
+	left := make(chan struct{})
+	up := newRaw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+		defer close(left)
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for err == nil {
+			_, err = io.WriteString(conn, "8\r\ndata: x\n\r\n")
+		}
+		return false
+	})
+	s := newSidecar(t, up.url, nil)
+	conn, in := s.raw(t, "POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 1\r\n\r\nx")
+	if _, err := in.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	<-left
+	want(t, s.send(t, "POST", "/", "k", "x"), 410, "response_not_kept")
+	if strings.Contains(s.logs.String(), "panic") {
+		t.Errorf("the log:\n%s", s.logs)
+	}
+}

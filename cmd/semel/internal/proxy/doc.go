@@ -13,6 +13,10 @@
 // The upstream sees the request as the client sent it, the key included, and
 // [HeaderAttempt] and [HeaderFence]. It may answer [HeaderSettle].
 //
+// A whole answer is one whose length or last chunk says so. An HTTP/1 upstream
+// that marks the end of its answer by closing the connection gives no way to
+// tell; then the close is taken for the end (RFC 9112 section 8).
+//
 // Everything else passes: requests without a key where they are allowed, other
 // methods, upgrades, event streams and responses that are too large to keep.
 package proxy

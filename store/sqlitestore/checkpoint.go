@@ -83,7 +83,7 @@ func (c *checkpointer) loop() {
 			return
 		case <-c.nudge:
 		}
-		if c.writer.poisonedBy() != nil {
+		if c.writer.queue.poisonedBy() != nil {
 			continue
 		}
 		if err := c.work(); err != nil {

@@ -51,17 +51,18 @@ func (e *DamagedError) Error() string {
 // Result codes of SQLite, https://www.sqlite.org/rescode.html. The low byte is
 // the primary code.
 const (
-	codeError        = 1
-	codeBusy         = 5
-	codeNoMem        = 7
-	codeReadOnly     = 8
-	codeIOErr        = 10
-	codeCorrupt      = 11
-	codeFull         = 13
-	codeCantOpen     = 14
-	codeNotADB       = 26
-	codeIOErrFsync   = codeIOErr | 4<<8
-	codeIOErrDirSync = codeIOErr | 5<<8
+	codeError      = 1
+	codeIOErr      = 10
+	codeCorrupt    = 11
+	codeFull       = 13
+	codeTooBig     = 18
+	codeConstraint = 19
+	codeMismatch   = 20
+	codeRange      = 25
+	codeNotADB     = 26
+
+	codeIOErrFsync    = codeIOErr | 4<<8
+	codeIOErrDirFsync = codeIOErr | 5<<8
 )
 
 // codeOf returns the extended result code in err, or 0.
@@ -88,14 +89,15 @@ const (
 // damageOf judges err. What is not known to be harmless ends the transaction.
 func damageOf(err error) damage {
 	code := codeOf(err)
-	switch {
-	case code == codeIOErrFsync, code == codeIOErrDirSync, code&0xff == codeCorrupt, code&0xff == codeNotADB:
+	if code == codeIOErrFsync || code == codeIOErrDirFsync {
 		return file
-	case code == 0: // not SQLite's: a refusal of ours
-		return step
 	}
 	switch code & 0xff {
-	case 18, 19, 20, 25: // TOOBIG, CONSTRAINT, MISMATCH, RANGE: the statement is undone, no more
+	case codeCorrupt, codeNotADB:
+		return file
+	case codeTooBig, codeConstraint, codeMismatch, codeRange: // the statement is undone, no more
+		return step
+	case 0: // not SQLite's: a refusal of ours
 		return step
 	}
 	return transaction
@@ -104,8 +106,8 @@ func damageOf(err error) damage {
 // explain adds what callers can act on.
 func explain(path string, err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, ErrPoisoned): // that says it all
+		return err
 	case codeOf(err)&0xff == codeFull:
 		return fmt.Errorf("%w: %s: %w", semel.ErrFull, path, err)
 	case codeOf(err) != 0:

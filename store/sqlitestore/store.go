@@ -127,7 +127,7 @@ func (s *Store) closeFile() error {
 		return s.readers.close()
 	}
 	err := s.writer.stop()
-	if s.writer.poisonedBy() == nil {
+	if s.writer.queue.poisonedBy() == nil {
 		return errors.Join(err, s.readers.close(), s.writer.close())
 	}
 	if rerr := s.readers.with(func(*readConn) error { return nil }); rerr != nil {

@@ -5,56 +5,25 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
-)
-
-// Bounds of one transaction. More would make everybody wait longer for no gain.
-const (
-	maxBatchSteps = 256
-	maxBatchBytes = 8 << 20
 )
 
 // writer owns the only connection that writes. One goroutine takes whatever is
 // queued by the time the last transaction ended, runs it in one transaction,
 // and answers everybody after its commit: group commit without a delay.
 type writer struct {
-	path  string
-	log   *slog.Logger
-	clock *clock
-
-	mu     sync.Mutex
-	queue  []*batch
-	closed bool
-	poison error
-
+	path        string
+	log         *slog.Logger
+	clock       *clock
+	queue       *queue
 	checkpoints *checkpointer
-
-	wake chan struct{} // one slot: something is queued, or closed is set
-	done chan struct{} // closed when run has ended
+	done        chan struct{} // closed when loop has ended
 
 	// Only the goroutine touches it.
 	conn *writeConn // nil after a failure that left it in doubt
 }
 
-// batch is what one transaction will do. Its steps are appended under
-// writer.mu until the writer takes it off the queue.
-type batch struct {
-	steps []*pending
-	bytes int
-	done  chan struct{} // closed when every step has its err
-}
-
-// pending is one step of one caller. run may be called again after a roll back.
-type pending struct {
-	run func(*tx) error
-	err error
-}
-
 func startWriter(path string, clock *clock, log *slog.Logger) (*writer, error) {
-	w := &writer{
-		path: path, clock: clock, log: log,
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
-	}
+	w := &writer{path: path, clock: clock, log: log, queue: newQueue(), done: make(chan struct{})}
 	var err error
 	if w.conn, err = openWriteConn(path); err != nil {
 		return nil, err
@@ -71,7 +40,7 @@ func startWriter(path string, clock *clock, log *slog.Logger) (*writer, error) {
 // unless the commit itself failed: then nobody knows.
 func (w *writer) do(bytes int, run func(*tx) error) error {
 	p := pending{run: run}
-	b, err := w.enqueue(bytes, &p)
+	b, err := w.queue.add(bytes, &p)
 	if err != nil {
 		return err
 	}
@@ -79,43 +48,10 @@ func (w *writer) do(bytes int, run func(*tx) error) error {
 	return explain(w.path, p.err)
 }
 
-func (w *writer) enqueue(bytes int, p *pending) (*batch, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.closed:
-		return nil, ErrClosed
-	case w.poison != nil:
-		return nil, w.poison
-	}
-	var b *batch
-	if n := len(w.queue); n > 0 {
-		b = w.queue[n-1]
-	}
-	if b == nil || len(b.steps) >= maxBatchSteps || b.bytes+bytes > maxBatchBytes {
-		b = &batch{done: make(chan struct{})}
-		w.queue = append(w.queue, b)
-		w.signal()
-	}
-	b.steps = append(b.steps, p)
-	b.bytes += bytes
-	return b, nil
-}
-
-func (w *writer) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
 // stop lets the queued steps finish and waits for the goroutines. The writer's
 // connection stays open.
 func (w *writer) stop() error {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.signal()
+	w.queue.close()
 	<-w.done
 	return w.checkpoints.close()
 }
@@ -131,7 +67,7 @@ func (w *writer) close() error {
 func (w *writer) loop() {
 	defer close(w.done)
 	for n := 1; ; n++ {
-		b := w.next()
+		b := w.queue.take()
 		if b == nil {
 			return
 		}
@@ -140,74 +76,6 @@ func (w *writer) loop() {
 		w.tidy(n)
 		w.gather()
 	}
-}
-
-// tidy keeps the log short. n counts the transactions.
-func (w *writer) tidy(n int) {
-	if w.conn == nil || w.poisonedBy() != nil {
-		return
-	}
-	if n%nudgeEvery == 0 {
-		w.checkpoints.written()
-	}
-	if !w.checkpoints.long.Load() {
-		return
-	}
-	pages, copied, err := w.conn.finish.checkpoint()
-	if err != nil {
-		w.checkpointFailed(err)
-	}
-	if err == nil && copied == pages {
-		w.checkpoints.long.Store(false)
-	}
-}
-
-// nudgeEvery is after how many transactions the checkpointer has a look.
-const nudgeEvery = 4
-
-// gather lets the callers who were just answered queue their next steps, until
-// they add no more: the next transaction is then half as large again. It yields
-// and does not wait: with nobody ready to run it returns at once.
-func (w *writer) gather() {
-	for before := -1; ; {
-		now := w.waiting()
-		if now == before {
-			return
-		}
-		before = now
-		runtime.Gosched()
-	}
-}
-
-// waiting is how many steps the next batch has so far.
-func (w *writer) waiting() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) == 0 {
-		return 0
-	}
-	return len(w.queue[0].steps)
-}
-
-// next returns the oldest batch, or nil when the writer is closed and idle.
-func (w *writer) next() *batch {
-	for {
-		b, closed := w.pop()
-		if b != nil || closed {
-			return b
-		}
-		<-w.wake
-	}
-}
-
-func (w *writer) pop() (b *batch, closed bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) > 0 {
-		b = w.queue[0]
-		w.queue = w.queue[1:]
-	}
-	return b, w.closed
 }
 
 // commit runs steps in one transaction. A step that cannot be done is taken
@@ -226,7 +94,7 @@ func (w *writer) commit(steps []*pending) {
 			continue
 		}
 		if extent == file {
-			err = w.poisoned(err)
+			err = w.poison(err)
 		}
 		for _, p := range steps {
 			p.err = err
@@ -239,7 +107,7 @@ func (w *writer) commit(steps []*pending) {
 // it, or -1. After an error nothing of it has happened, except perhaps when
 // culprit is -1.
 func (w *writer) transact(steps []*pending) (culprit int, err error) {
-	if err := w.poisonedBy(); err != nil {
+	if err := w.queue.poisonedBy(); err != nil {
 		return -1, err
 	}
 	if w.conn == nil {
@@ -292,28 +160,56 @@ func (w *writer) rollback() {
 	w.conn = nil
 }
 
-// poisoned makes the store refuse every further write.
-func (w *writer) poisoned(cause error) error {
-	err := fmt.Errorf("%w: %s: %w", ErrPoisoned, w.path, cause)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.poison == nil {
-		w.poison = err
+// poison makes the store refuse every further write, and returns with what.
+func (w *writer) poison(cause error) error {
+	refusal, first := w.queue.poisonWith(fmt.Errorf("%w: %s: %w", ErrPoisoned, w.path, cause))
+	if first {
 		w.log.Error("the store refuses to write until it is opened again", "path", w.path, "err", cause)
 	}
-	return w.poison
+	return refusal
+}
+
+// nudgeEvery is after how many transactions the checkpointer has a look.
+const nudgeEvery = 4
+
+// tidy keeps the log short. n counts the transactions.
+func (w *writer) tidy(n int) {
+	if w.conn == nil || w.queue.poisonedBy() != nil {
+		return
+	}
+	if n%nudgeEvery == 0 {
+		w.checkpoints.written()
+	}
+	if !w.checkpoints.long.Load() {
+		return
+	}
+	pages, copied, err := w.conn.finish.checkpoint()
+	if err != nil {
+		w.checkpointFailed(err)
+	}
+	if err == nil && copied == pages {
+		w.checkpoints.long.Store(false)
+	}
 }
 
 // checkpointFailed judges an error of a checkpoint. What is not copied stays in
 // the log, so only doubts about the disk count.
 func (w *writer) checkpointFailed(err error) {
 	if damageOf(err) == file {
-		_ = w.poisoned(err) // the next step is told
+		_ = w.poison(err) // the next step is told
 	}
 }
 
-func (w *writer) poisonedBy() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.poison
+// gather lets the callers who were just answered queue their next steps, until
+// they add no more: the next transaction is then half as large again. It yields
+// and does not wait: with nobody ready to run it returns at once.
+func (w *writer) gather() {
+	for before := -1; ; {
+		now := w.queue.waiting()
+		if now == before {
+			return
+		}
+		before = now
+		runtime.Gosched()
+	}
 }

@@ -82,10 +82,11 @@ func TestBatchOutlivesABadStep(t *testing.T) {
 func commitDirectly(t *testing.T, s *Store, steps []*pending) {
 	t.Helper()
 	b := &batch{steps: steps, done: make(chan struct{})}
-	s.writer.mu.Lock()
-	s.writer.queue = append(s.writer.queue, b)
-	s.writer.mu.Unlock()
-	s.writer.signal()
+	q := s.writer.queue
+	q.mu.Lock()
+	q.batches = append(q.batches, b)
+	q.mu.Unlock()
+	q.signal()
 	<-b.done
 }
 
@@ -112,22 +113,22 @@ func TestWriterMendsItsConnection(t *testing.T) {
 
 // A batch has bounds in steps and in bytes.
 func TestBatchIsBounded(t *testing.T) {
-	w := &writer{wake: make(chan struct{}, 1)}
+	q := newQueue()
 	for range 2*maxBatchSteps + 1 {
-		if _, err := w.enqueue(10, &pending{}); err != nil {
+		if _, err := q.add(10, &pending{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := len(w.queue); got != 3 {
+	if got := len(q.batches); got != 3 {
 		t.Errorf("got %d batches of small steps, want 3", got)
 	}
-	w = &writer{wake: make(chan struct{}, 1)}
+	q = newQueue()
 	for range 4 {
-		if _, err := w.enqueue(maxBatchBytes/2+1, &pending{}); err != nil {
+		if _, err := q.add(maxBatchBytes/2+1, &pending{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := len(w.queue); got != 4 {
+	if got := len(q.batches); got != 4 {
 		t.Errorf("got %d batches of large steps, want 4", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -139,6 +140,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Version == "" {
 		c.Version = "unknown"
+	}
+	if strings.ContainsFunc(c.UpstreamHost, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return c, fmt.Errorf("proxy: Config.UpstreamHost %q is not a host", c.UpstreamHost)
 	}
 	return c, checkUpstream(c.Upstream)
 }

@@ -230,13 +230,26 @@ func TestLapsedRerun(t *testing.T) {
 	}
 }
 
-// TestNothingSecretIsLogged: no key, scope, path or body of a failed request.
+// TestNothingSecretIsLogged: no key, scope, path or body of a failed request, and
+// nothing of a malformed answer, which may repeat them.
 func TestNothingSecretIsLogged(t *testing.T) {
-	up := newRaw(t, func(net.Conn, *http.Request, string, int64) bool { return false })
-	s := newSidecar(t, up.url, nil)
-	want(t, s.send(t, "POST", "/path-secret?q=query-secret", "key-secret", "body-secret", "Authorization", "scope-secret"), 504, "")
-	if got := s.logs.String(); strings.Contains(got, "secret") || !strings.Contains(got, "outcome is not known") {
-		t.Errorf("the log:\n%s", got)
+	for scheme, raw := range raws {
+		for _, answer := range []string{
+			"", "secret\r\n\r\n", "HTTP/1.1 secret\r\n\r\n", "HTTP/1.1 200 OK\r\nsecret \"secret\\\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: secret\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsecret\r\n",
+		} {
+			up := raw(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+				_, _ = io.WriteString(conn, answer)
+				return false
+			})
+			s := newSidecar(t, up.url, func(s *setup) { s.UpstreamTLS = up.roots })
+			want(t, s.send(t, "POST", "/path-secret?q=secret", "key-secret", "body-secret", "Authorization", "scope-secret"), 504, "outcome_unknown")
+			_, _ = s.try(t, "GET", "/path-secret", "", "", "Authorization", "scope-secret") // answered or cut
+			if got := s.logs.String(); strings.Contains(got, "secret") || !strings.Contains(got, "outcome is not known") {
+				t.Errorf("%s, %q: the log:\n%s", scheme, answer, got)
+			}
+		}
 	}
 }
 
@@ -257,6 +270,7 @@ func TestNewRefuses(t *testing.T) {
 		{"no host", func(c *Config) { c.Upstream = &url.URL{Scheme: "http", Host: ":80"} }, "host is missing"},
 		{"user", func(c *Config) { c.Upstream.User = url.UserPassword("u", "hidden") }, "only scheme"},
 		{"query", func(c *Config) { c.Upstream.RawQuery = "a=b" }, "only scheme"},
+		{"host", func(c *Config) { c.UpstreamHost = "a\r\nB: c" }, "is not a host"},
 		{"timeout", func(c *Config) { c.UpstreamTimeout = -1 }, "UpstreamTimeout"},
 		{"middleware", func(c *Config) { c.HTTP.Headers = []string{"not a name"} }, "not a field name"},
 		{"key field", func(c *Config) { c.HTTP.Headers = []string{"transfer-encoding"} }, "cannot carry a key"},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -108,8 +109,12 @@ func (x *exchange) host() string {
 	return x.in.Host
 }
 
-// hint passes a 1xx on.
+// hint passes a 1xx on, unless the client speaks HTTP/1.0, which has none (RFC
+// 9110 section 15.2).
 func (x *exchange) hint(code int, header http.Header) {
+	if !x.in.ProtoAtLeast(1, 1) {
+		return
+	}
 	h := x.w.Header()
 	copyEndToEnd(h, header)
 	x.w.WriteHeader(code)
@@ -118,14 +123,18 @@ func (x *exchange) hint(code int, header http.Header) {
 	}
 }
 
-// log names the slot by its reference; neither key nor path appears.
+// quoted finds what net/http quotes in its errors: lines of a malformed answer.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// log names the slot by its reference. Neither key nor path appears, nor
+// anything that the upstream has said.
 func (x *exchange) log(ctx context.Context, msg string, err error) {
 	logger := x.logger
 	if x.claim != nil {
 		logger = logger.With("ref", x.engine.Ref(x.claim.Key()), "fence", x.claim.Fence())
 	}
 	if err != nil {
-		logger = logger.With("err", err)
+		logger = logger.With("err", quoted.ReplaceAllString(err.Error(), `"..."`))
 	}
 	logger.ErrorContext(ctx, msg) //nolint:sloglint // the callers' messages are constants
 }

@@ -83,7 +83,7 @@ func (c *recorder) completeWithout() error {
 func (c *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mode == buffering && c.status != 0 {
+	if c.mode == buffering && c.status != 0 && !c.endedByHandler() {
 		if err := c.stream(); err != nil {
 			return nil, nil, err
 		}

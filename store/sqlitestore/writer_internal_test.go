@@ -3,6 +3,8 @@ package sqlitestore
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -143,5 +145,64 @@ func TestDamageOf(t *testing.T) {
 	_, err := s.writer.conn.integer("SELECT * FROM nowhere")
 	if got := damageOf(err); got != transaction {
 		t.Errorf("got %d for %v, want the transaction", got, err)
+	}
+}
+
+// I2, I9: what is reserved or kept by the time of the deletion stays, whatever
+// the search found.
+func TestPurgeLooksAgain(t *testing.T) {
+	s := openInternal(t)
+	over, reserved, kept := attempt("over"), attempt("reserved"), attempt("kept")
+	over.Retention, reserved.Retention = -time.Hour, -time.Hour
+	var deleted int
+	err := s.writer.do(0, func(x *tx) error {
+		for _, r := range []semel.Reservation{over, reserved, kept} { // ids 1, 2, 3
+			if _, err := x.Reserve(r.Key.Slot(), r); err != nil {
+				return err
+			}
+		}
+		if _, err := x.Release(over.Key.Slot(), over.Token); err != nil {
+			return err
+		}
+		done := semel.Completion{Key: kept.Key, Token: kept.Token}
+		if _, err := x.Complete(kept.Key.Slot(), done); err != nil {
+			return err
+		}
+		var err error
+		deleted, err = x.Purge([]int64{1, 2, 3})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deleted != 1 {
+		t.Errorf("got %d purged, want only the one that is over", deleted)
+	}
+}
+
+// After a failed sync the log must outlive the store, for the next Open to copy
+// all of it: pages that the disk refused once look clean to the next sync.
+func TestPoisonedStoreKeepsItsLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "semel.db")
+	r := attempt("k")
+	for _, poisoned := range []bool{true, false} {
+		s, err := Open(path, Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, err := s.Reserve(t.Context(), r)
+		if err != nil || held.Token != r.Token {
+			t.Fatalf("got %v (%v), want the reservation", held.Token, err)
+		}
+		if poisoned {
+			_ = s.writer.poison(errors.New("the disk refuses to sync"))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.Stat(path + "-wal")
+		if kept := err == nil && log.Size() > 0; kept != poisoned {
+			t.Errorf("poisoned %v: got log %v (%v)", poisoned, log, err)
+		}
 	}
 }

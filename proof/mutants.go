@@ -4,7 +4,7 @@ package proof
 // watches it. Whoever adds a guard adds its mutant.
 func Mutants() []Mutant {
 	var all []Mutant
-	for _, group := range [][]Mutant{coreMutants(), httpMutants()} {
+	for _, group := range [][]Mutant{coreMutants(), httpMutants(), storeMutants(), proxyMutants()} {
 		all = append(all, group...)
 	}
 	return all

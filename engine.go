@@ -270,14 +270,34 @@ func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
 	if e.isClosed() {
 		return Record{}, ErrClosed
 	}
-	if !e.immediate || e.cfg.Observe != nil {
+	switch {
+	case !e.immediate:
 		return e.reserveWithin(ctx, r)
+	case e.cfg.Observe != nil:
+		return e.reserveSeen(ctx, r)
 	}
-	held, err := e.store.Reserve(ctx, r) // nothing to wait for, and nobody to tell
+	return e.reserveNow(ctx, r)
+}
+
+// reserveNow asks a store that never makes anybody wait.
+func (e *Engine) reserveNow(ctx context.Context, r Reservation) (Record, error) {
+	held, err := e.store.Reserve(ctx, r)
 	if err != nil {
 		return Record{}, &StoreError{StepReserve, err}
 	}
 	return held, nil
+}
+
+// reserveSeen is reserveNow under an observer.
+func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, err error) {
+	ctx, end := e.observe(ctx, StepReserve, r.Key)
+	err = errNoReturn
+	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
+	if err == nil && kindOf(held, r, nil) == 0 {
+		err = &StoreError{StepReserve, nonsense(held)}
+	}
+	return held, err
 }
 
 // reserveWithin waits for no longer than the timeout and tries twice with the

@@ -15,7 +15,8 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Tell the story: a payments API, the sidecar, lost answers (needs only Go)
-	@go run ./cmd/semel demo
+	@echo 'Building the command. The first time this fetches and compiles SQLite, which takes a minute.'
+	@go build -o .bin/semel ./cmd/semel && exec .bin/semel demo
 
 check: fmt lint deps test ## Everything before a commit
 	@echo 'check: all of fmt, lint, deps and test passed'

@@ -83,20 +83,15 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.Headers) == 0 {
 		c.Headers = []string{DefaultHeader}
 	}
-	if c.Methods = slices.Clone(c.Methods); len(c.Methods) == 0 {
-		c.Methods = DefaultMethods()
-	}
 	var err error
+	if c.Methods, err = checkMethods("Config", c.Methods); err != nil {
+		return c, err
+	}
 	if c.Headers, err = canonicalNames("Headers", c.Headers); err != nil {
 		return c, err
 	}
 	if c.Omit, err = canonicalNames("Omit", c.Omit); err != nil {
 		return c, err
-	}
-	for _, m := range c.Methods {
-		if !isToken(m) {
-			return c, fmt.Errorf("semelhttp: Config.Methods: %q is not a method", m)
-		}
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = DefaultMaxBody
@@ -127,6 +122,20 @@ func (c Config) checkLapsed() error {
 		return errors.New("semelhttp: Config.Recover and the policy recover need one another")
 	}
 	return nil
+}
+
+// checkMethods returns a copy of methods, or the default ones. Methods are
+// case-sensitive (RFC 9110 section 9.1), so "post" would guard nothing.
+func checkMethods(where string, methods []string) ([]string, error) {
+	if len(methods) == 0 {
+		return DefaultMethods(), nil
+	}
+	for _, m := range methods {
+		if !isToken(m) || m != strings.ToUpper(m) {
+			return nil, fmt.Errorf("semelhttp: %s.Methods: %q is not a method: they are written in upper case", where, m)
+		}
+	}
+	return slices.Clone(methods), nil
 }
 
 // canonicalNames returns a copy of names in canonical form.

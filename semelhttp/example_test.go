@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -24,12 +25,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	payments := 0
+	var payments atomic.Int64
 	mux := http.NewServeMux()
 	mux.Handle("POST /payments", mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		payments++
 		w.WriteHeader(http.StatusCreated)
-		fmt.Fprintf(w, "payment %d", payments)
+		fmt.Fprintf(w, "payment %d", payments.Add(1))
 	})))
 	server := httptest.NewServer(mux)
 	defer server.Close()
@@ -51,8 +51,8 @@ func Example() {
 	// 201 payment 1 replayed="true"
 }
 
-// A route may differ from the rest: keep payments for a week, and let the
-// provider's answer to an upload be as large as it likes.
+// A route may differ from the rest: one is kept for a week, one keeps every
+// whole answer.
 func ExampleMiddleware_With() {
 	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
 	if err != nil {

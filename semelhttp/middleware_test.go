@@ -491,6 +491,9 @@ func TestNewRefuses(t *testing.T) {
 		"cap": func() (*semelhttp.Middleware, error) {
 			return semelhttp.New(engine, scope, semelhttp.Config{MaxRun: -1})
 		},
+		"method in lower case": func() (*semelhttp.Middleware, error) {
+			return semelhttp.New(engine, scope, semelhttp.Config{Methods: []string{"post"}})
+		},
 		"recover": func() (*semelhttp.Middleware, error) {
 			return semelhttp.New(engine, scope, semelhttp.Config{Recover: hook})
 		},

@@ -108,14 +108,9 @@ func (c TransportConfig) withDefaults() (TransportConfig, error) {
 		return c, fmt.Errorf("semelhttp: TransportConfig.Header: %q is not a field name", c.Header)
 	}
 	c.Header = http.CanonicalHeaderKey(c.Header)
-	if len(c.Methods) == 0 {
-		c.Methods = DefaultMethods()
-	}
-	c.Methods = slices.Clone(c.Methods)
-	for _, m := range c.Methods {
-		if !isToken(m) {
-			return c, fmt.Errorf("semelhttp: TransportConfig.Methods: %q is not a method", m)
-		}
+	var err error
+	if c.Methods, err = checkMethods("TransportConfig", c.Methods); err != nil {
+		return c, err
 	}
 	if c.NewKey == nil {
 		c.NewKey = rand.Text

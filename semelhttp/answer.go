@@ -26,7 +26,8 @@ const retryAfter = "1"
 
 // Refuse answers with a problem of Semel in the form of the preset. A status of
 // 0 is the problem's own. It is for handlers that stand for another service,
-// such as a proxy.
+// such as a proxy. With a claim in the context of r it names the claim's record
+// in the member ref, see [semel.Engine.Ref].
 //
 // No refusal of Semel is an outcome. Unless the handler has said otherwise with
 // [semel.Claim.Settle], one that says that nothing happened frees the key, and
@@ -35,6 +36,9 @@ func (m *Middleware) Refuse(w http.ResponseWriter, r *http.Request, p Problem, s
 	d := p.Details()
 	if status != 0 {
 		d.Status = status
+	}
+	if claim := semel.FromContext(r.Context()); claim != nil {
+		d.Extra = m.reference(claim.Key())
 	}
 	m.render(w, r, d)
 }
@@ -55,6 +59,12 @@ func (m *Middleware) render(w http.ResponseWriter, r *http.Request, d problem.De
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	m.cfg.Render(w, r, d)
+}
+
+// sentence returns the text of an error with a capital and a full stop.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // refused notes that what is being written is a refusal.

@@ -91,7 +91,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		switch {
 		case err != nil:
 			d := ProblemKeyInvalid.Details()
-			d.Detail = err.Error() // written for the client
+			d.Detail = sentence(err) // written for the client
 			m.render(w, r, d)
 		case !found && m.cfg.Optional:
 			next.ServeHTTP(w, r)

@@ -17,9 +17,10 @@ const (
 	// ProblemInFlight (409): an earlier try with this key still runs. Send the
 	// same request with the same key again after Retry-After.
 	ProblemInFlight Problem = "in-flight"
-	// ProblemOutcomeUnknown (409): an earlier try ended without telling what it
-	// did; it may have happened. Never take a new key. Ask for the state of the
-	// operation, or ask the service; the same key answers once it is resolved.
+	// ProblemOutcomeUnknown (409, and 504 for the try itself): a try ended
+	// without telling what it did; it may have happened. Never take a new key.
+	// Ask for the state of the operation, or ask the service; the same key
+	// answers once it is resolved.
 	ProblemOutcomeUnknown Problem = "outcome-unknown"
 	// ProblemKeyConflict (422): the key belongs to another request. It is a
 	// mistake in the client. Make sure which of the two is meant; if this one
@@ -81,8 +82,8 @@ var problems = []problemRow{
 	},
 	{
 		ProblemOutcomeUnknown, http.StatusConflict, "outcome_unknown", false, true,
-		"The outcome of an earlier request is not known",
-		"An earlier request with this key ended without an answer and may have taken effect. Do not retry with a new key.",
+		"The outcome of the request is not known",
+		"A request with this key ended without an answer and may have taken effect. Do not retry with a new key.",
 	},
 	{
 		ProblemKeyConflict, http.StatusUnprocessableEntity, "idempotency_key_conflict", false, false,

@@ -83,7 +83,7 @@ func TestProblemsAreDocumented(t *testing.T) {
 	for _, p := range Problems() {
 		d := p.Details()
 		for _, want := range []string{
-			"\n## " + string(p) + "\n",
+			fmt.Sprintf("\n## %s\n\n**%d · %s.** ", p, d.Status, d.Title),
 			fmt.Sprintf("| [%s](#%s) | %d | `%s` | %v | %v |\n", p, p, d.Status, d.Code, d.Retryable, d.ReuseKey),
 		} {
 			if !strings.Contains(string(page), want) {

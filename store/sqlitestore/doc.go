@@ -22,7 +22,8 @@
 // Steps that wait at the same time share one transaction and one fsync, so
 // throughput grows with the number of callers. Run [semel.Engine.RunPurge]:
 // nothing else gives space back, and given-back space is used again but the
-// file does not shrink.
+// file does not shrink. A program that keeps a read transaction open on the
+// file holds back the log, which then grows.
 //
 // # Promise
 //
@@ -32,7 +33,7 @@
 // with [semel.ErrFull] and succeed again when there is space. When the disk
 // refuses to sync, or the file is damaged, the store fails every further write
 // with [ErrPoisoned] until it is opened anew: nobody knows then what the disk
-// holds.
+// holds. What was kept before is replayed all the while.
 //
 // Leases are measured by this process's clock, which never goes back while it
 // runs; fences grow whatever the clock does.

@@ -140,7 +140,7 @@ func (s *Store) closeFile() error {
 func (s *Store) Grade() semel.Grade {
 	return semel.Grade{
 		Letter:   "B",
-		Survives: "a kill of the process and, when the disk keeps what it has synced, a power loss; not the loss of the disk",
+		Survives: "A kill of the process and, when the disk keeps what it has synced, a power loss; not the loss of the disk.",
 	}
 }
 

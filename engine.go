@@ -1,74 +1,12 @@
 package semel
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 )
-
-// Defaults of [Config]. docs/guarantees.md gives the reasons.
-const (
-	DefaultLease           = 30 * time.Second
-	DefaultMargin          = 2 * time.Second
-	DefaultMaxRun          = 5 * time.Minute
-	DefaultRetention       = 24 * time.Hour
-	DefaultReserveTimeout  = 2 * time.Second
-	DefaultCompleteTimeout = 10 * time.Second
-)
-
-// Config is what an [Engine] may be told. The zero value is safe.
-type Config struct {
-	// Lease protects a running attempt; it is renewed every third of it while
-	// the attempt runs. Default 30 s, at least 1 s. Longer means that the key
-	// of a crashed process is held for longer before anybody may look into it.
-	Lease time.Duration
-	// Margin is added to a lease before it counts as lapsed, so that an owner
-	// gives up before anybody else may begin. Default 2 s; negative is zero.
-	Margin time.Duration
-	// MaxRun is the hard cap of one attempt: its handler's context is then
-	// cancelled with cause ErrOverran and its lease is no longer renewed.
-	// Default 5 min, at least Lease.
-	MaxRun time.Duration
-	// Retention is how long a kept response is replayed, counted from the
-	// reservation. Default 24 h or MaxRun, whichever is longer; at least
-	// MaxRun, as a slow attempt's response would be over before it was kept.
-	// It must exceed the time for which clients retry: after it, the key runs
-	// again. A Call may say otherwise.
-	Retention time.Duration
-	// ReserveTimeout bounds a reserve, its repetition included; then Begin
-	// fails. Default 2 s. Begin also fails when no more than a sixth of the
-	// lease is left by then, as nobody could run under it.
-	ReserveTimeout time.Duration
-	// CompleteTimeout bounds the tries to complete before the caller is told
-	// ErrNotStored and the engine goes on in the background. Default 10 s.
-	CompleteTimeout time.Duration
-	// Lapsed says what happens to a slot whose attempt lapsed. Default Hold.
-	// A Call may say otherwise.
-	Lapsed Policy
-	// Recover is asked under the policy Recover; needed if and only if Lapsed
-	// is Recover. It runs under a fresh reservation and may be called again
-	// when it failed or did not know.
-	Recover RecoverFunc
-	// Owner names this process in records. Default host name and process id.
-	Owner string
-	// Secret keys [Claim.DerivedKey] and [Engine.Ref]. It must be the same in
-	// every process and for as long as keys are retried. Default: none, and
-	// both are plain hashes that somebody who knows the key can compute.
-	Secret Secret
-	// Sealer encrypts kept responses. Default: none.
-	Sealer Sealer
-	// Observe is called at every step. Default: none.
-	Observe Observer
-	// Logger gets what nobody else is told: lost completions, responses that
-	// were stored late or never. Default [slog.Default].
-	Logger *slog.Logger
-}
 
 // Call is one request to [Engine.Begin].
 type Call struct {
@@ -118,48 +56,6 @@ func New(store Store, cfg Config) (*Engine, error) {
 	_, e.immediate = As[Immediate](store)
 	e.quit, e.abort = context.WithCancel(context.Background()) //nolint:forbidigo // the root of what outlives every request
 	return e, nil
-}
-
-func (c Config) withDefaults() (Config, error) {
-	c.Lease = cmp.Or(c.Lease, DefaultLease)
-	c.MaxRun = cmp.Or(c.MaxRun, max(DefaultMaxRun, c.Lease))
-	c.Retention = cmp.Or(c.Retention, max(DefaultRetention, c.MaxRun))
-	c.ReserveTimeout = cmp.Or(c.ReserveTimeout, DefaultReserveTimeout)
-	c.CompleteTimeout = cmp.Or(c.CompleteTimeout, DefaultCompleteTimeout)
-	for _, d := range []struct {
-		name       string
-		got, least time.Duration
-	}{
-		{"Lease", c.Lease, time.Second},
-		{"MaxRun", c.MaxRun, c.Lease},
-		{"Retention", c.Retention, c.MaxRun},
-		{"ReserveTimeout", c.ReserveTimeout, time.Millisecond},
-		{"CompleteTimeout", c.CompleteTimeout, time.Millisecond},
-	} {
-		if d.got < d.least {
-			return c, fmt.Errorf("semel: Config.%s is %v, less than %v", d.name, d.got, d.least)
-		}
-	}
-	switch {
-	case c.Margin == 0:
-		c.Margin = DefaultMargin
-	case c.Margin < 0:
-		c.Margin = 0
-	}
-	if err := checkPolicy(c.Lapsed, c.Recover); err != nil {
-		return c, err
-	}
-	if c.Lapsed == 0 {
-		c.Lapsed = Hold
-	}
-	if c.Owner == "" {
-		host, _ := os.Hostname() // an unknown host leaves the process id
-		c.Owner = host + "/" + strconv.Itoa(os.Getpid())
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	return c, nil
 }
 
 // Ref returns a short keyed hash that names a slot in logs, answers and
@@ -263,125 +159,4 @@ func (e *Engine) answer(v verdict, held Record) (Outcome, error) {
 
 func nonsense(held Record) error {
 	return fmt.Errorf("the store answered a %s record that no reserve can leave", held.State)
-}
-
-// reserve runs the store's Reserve.
-func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
-	if e.isClosed() {
-		return Record{}, ErrClosed
-	}
-	switch {
-	case !e.immediate:
-		return e.reserveWithin(ctx, r)
-	case e.cfg.Observe != nil:
-		return e.reserveSeen(ctx, r)
-	}
-	return e.reserveNow(ctx, r)
-}
-
-// reserveNow asks a store that never makes anybody wait.
-func (e *Engine) reserveNow(ctx context.Context, r Reservation) (Record, error) {
-	held, err := e.store.Reserve(ctx, r)
-	if err != nil {
-		return Record{}, &StoreError{StepReserve, err}
-	}
-	return held, nil
-}
-
-// reserveSeen is reserveNow under an observer.
-func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := e.observe(ctx, StepReserve, r.Key)
-	err = errNoReturn
-	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
-	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
-	if err == nil && kindOf(held, r, nil) == 0 {
-		err = &StoreError{StepReserve, nonsense(held)}
-	}
-	return held, err
-}
-
-// reserveWithin waits for no longer than the timeout and tries twice with the
-// same token. When the result stays unknown it takes back in the background
-// what may have been reserved.
-func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record, err error) {
-	if !e.hold() {
-		return Record{}, ErrClosed
-	}
-	defer e.letGo()
-	ctx, end := e.observe(ctx, StepReserve, r.Key)
-	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
-
-	start := time.Now()
-	deadline := start.Add(e.cfg.ReserveTimeout)
-	for try := 1; ; try++ {
-		err = errNoReturn
-		held, err = await(e, time.Until(deadline), func() (Record, error) {
-			return e.store.Reserve(context.WithoutCancel(ctx), r)
-		}, func(late Record, err error) {
-			if err != nil || late.Token == r.Token {
-				e.retry(e.stop, r.Lease, e.takeBack(ctx, r, err != nil || late.Lapses > 0, true))
-			}
-		})
-		if err == nil || try == 2 || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
-			break
-		}
-	}
-	switch {
-	case err != nil:
-	case kindOf(held, r, nil) == 0:
-		err = nonsense(held)
-	case held.Token == r.Token && elapsed(start, time.Now())+e.tick() >= r.Lease:
-		err = ErrTimeout // it is ours, but nothing of the lease is left to run under
-	default:
-		return held, nil
-	}
-	if !errors.Is(err, ErrFull) {
-		e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, true, false))
-	}
-	return Record{}, &StoreError{StepReserve, err}
-}
-
-func kindOf(held Record, r Reservation, err error) Kind {
-	if err != nil {
-		return 0
-	}
-	switch decide(held, r, Rerun) {
-	case runs, asks:
-		return Reserved
-	case replays:
-		return Replay
-	case refuses:
-		return Conflict
-	case waits, unknown:
-		return InFlight
-	case broken:
-	}
-	return 0
-}
-
-// undo gives back, in the background, a reservation under which nothing ran.
-func (e *Engine) undo(ctx context.Context, r Reservation, tookOver bool) {
-	e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, tookOver, true))
-}
-
-// takeBack returns a func that ends a reservation under which nothing ran, and
-// reports whether that is done. arrived says that the reservation is known to
-// have been made; if not, ErrLost may mean that it is still to come.
-//
-// One that took over a lapsed attempt, or may have, is not released: the slot
-// would forget that an outcome is unknown, and the next attempt would run
-// without asking (I7). Its lease is ended instead.
-func (e *Engine) takeBack(ctx context.Context, r Reservation, tookOver, arrived bool) func() bool {
-	ctx = context.WithoutCancel(ctx)
-	return func() bool {
-		if !tookOver || !r.TakeOver {
-			err := e.store.Release(ctx, r.Key, r.Token)
-			return err == nil || arrived && errors.Is(err, ErrLost)
-		}
-		if e.renewer == nil {
-			return true // the lease ends by itself
-		}
-		lost, err := e.renewer.Renew(ctx, 0, []Holder{{r.Key, r.Token}})
-		return err == nil && (arrived || len(lost) == 0)
-	}
 }

@@ -27,6 +27,7 @@ func (x *exchange) answer(res *http.Response, body []byte) {
 func (x *exchange) head(res *http.Response) http.Header {
 	h := x.w.Header()
 	copyEndToEnd(h, res.Header)
+	keepUntyped(h, res)
 	if len(res.Trailer) > 0 {
 		names := make([]string, 0, len(res.Trailer))
 		for name := range res.Trailer {
@@ -35,6 +36,13 @@ func (x *exchange) head(res *http.Response) http.Header {
 		h["Trailer"] = []string{strings.Join(names, ", ")}
 	}
 	return h
+}
+
+// keepUntyped keeps net/http from guessing a type that the upstream did not name.
+func keepUntyped(h http.Header, res *http.Response) {
+	if _, ok := res.Header["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
 }
 
 // stream lets an answer flow that is too large to keep or has no end to wait

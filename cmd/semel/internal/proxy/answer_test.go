@@ -79,6 +79,28 @@ func TestChunkedAnswerIsKept(t *testing.T) {
 	}
 }
 
+// TestUntyped: what an upstream says has no type gets none: kept, streamed or
+// passed.
+func TestUntyped(t *testing.T) {
+	for name, newUpstream := range raws {
+		t.Run(name, func(t *testing.T) {
+			up := newUpstream(t, func(conn net.Conn, _ *http.Request, _ string, _ int64) bool {
+				_, _ = io.WriteString(conn, ok200)
+				return true
+			})
+			for _, max := range []int64{0, 1} {
+				s := newSidecar(t, up.url, func(s *setup) { s.UpstreamTLS, s.HTTP.MaxResponse = up.roots, max })
+				for _, method := range []string{"POST", "GET", "POST"} {
+					a := s.send(t, method, "/", "k", "")
+					if got := a.Header["Content-Type"]; a.StatusCode == 200 && got != nil {
+						t.Errorf("%s with the limit %d, replayed %v: got %q, want none", method, max, a.replayed(), got)
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestTrailers: they are kept and replayed, announced by the upstream or not.
 func TestTrailers(t *testing.T) {
 	up, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {

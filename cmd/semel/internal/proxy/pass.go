@@ -34,7 +34,9 @@ func (u *upstream) newPassing(transport http.RoundTripper) *httputil.ReverseProx
 	return &httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) { exchangeOf(pr.In).rewrite(pr.Out) },
 		ModifyResponse: func(res *http.Response) error {
-			exchangeOf(res.Request).timer.Stop()
+			x := exchangeOf(res.Request)
+			x.timer.Stop()
+			keepUntyped(x.w.Header(), res)
 			takeSettle(res.Header)
 			takeSettle(res.Trailer)
 			if res.StatusCode != http.StatusSwitchingProtocols { // whose body is the connection

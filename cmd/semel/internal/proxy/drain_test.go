@@ -39,6 +39,9 @@ func TestDrain(t *testing.T) {
 			s.end()
 			waitStatus(t, s.admin+"/readyz", 503)
 			waitRefused(t, s.url)
+			if !strings.Contains(s.logs.String(), "msg=draining requests=1 limit=30s") {
+				t.Errorf("the log does not say for what it waits:\n%s", s.logs)
+			}
 			if a := get(t, s.admin+"/livez"); a.StatusCode != 200 {
 				t.Errorf("/livez while draining: %d, want 200", a.StatusCode)
 			}

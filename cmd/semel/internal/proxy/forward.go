@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -22,13 +23,17 @@ type upstream struct {
 	guarded sender
 	passing *httputil.ReverseProxy // for what is not guarded
 	close   func()                 // ends idle connections
+	via     []string               // the line of HeaderVia that names this sidecar
 	buffers buffers
 	metrics *Metrics
 	logger  *slog.Logger
 }
 
 func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc) *upstream {
-	u := &upstream{cfg: cfg, target: *cfg.Upstream, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger}
+	u := &upstream{
+		cfg: cfg, target: *cfg.Upstream, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger,
+		via: []string{rand.Text()},
+	}
 	u.target.Path = strings.TrimSuffix(u.target.Path, "/")
 	u.target.RawPath = strings.TrimSuffix(u.target.RawPath, "/")
 	transport := newTransport(cfg, dial)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -33,15 +34,20 @@ func copyEndToEnd(dst, src http.Header) {
 }
 
 // outgoing makes the header of the request to the upstream: the client's, the
-// key byte for byte even when the client calls it hop-by-hop, and no Semel field.
+// key byte for byte even when the client calls it hop-by-hop, and of Semel's fields
+// the sidecar's own.
 func (x *exchange) outgoing() http.Header {
 	in := x.in.Header
-	h := make(http.Header, len(in)+6)
+	h := make(http.Header, len(in)+7)
 	copyEndToEnd(h, in)
 	for name := range h {
 		if ours(name) {
 			delete(h, name)
 		}
+	}
+	h[HeaderVia] = x.via
+	if before := in[HeaderVia]; before != nil {
+		h[HeaderVia] = slices.Concat(before, x.via)
 	}
 	for _, name := range x.keys {
 		if lines := in[name]; lines != nil {

@@ -58,11 +58,16 @@ func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial
 	return s, nil
 }
 
-// root counts requests and refuses tunnels, which are not for a service.
+// root counts requests, and refuses tunnels, which are not for a service, and
+// loops, which end only when nothing is left to open connections with.
 func (s *Server) root(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodConnect {
 			problem.Details{Status: http.StatusMethodNotAllowed, Title: "Tunnels are not opened"}.Write(w)
+			return
+		}
+		if s.upstream.loops(r) {
+			s.upstream.refuseLoop(w, r)
 			return
 		}
 		s.cfg.Metrics.serving.Add(1)
@@ -105,6 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-r.failed:
 	}
+	s.cfg.Logger.InfoContext(ctx, "draining", "requests", s.cfg.Metrics.serving.Load(), "limit", s.cfg.Drain)
 	s.draining.Store(true)
 	stopPurge()
 	return errors.Join(err, r.drain(context.WithoutCancel(ctx), cut))

@@ -23,6 +23,11 @@ const (
 	// nothing happened, or "hold" it because the outcome is not known. It
 	// overrules the preset. Anything else is logged and holds.
 	HeaderSettle = "Semel-Settle"
+	// HeaderVia names the sidecars that a request has passed. One that finds
+	// itself there is its own upstream and refuses. Of the fields of Semel it
+	// is the only one that passes. It is not the standard Via, for which some
+	// servers switch their compression off.
+	HeaderVia = "Semel-Via"
 )
 
 // takeSettle removes Semel's own fields from an answer and returns the lines of
@@ -37,6 +42,7 @@ func takeSettle(h http.Header) []string {
 	delete(h, semelhttp.HeaderStored)
 	delete(h, HeaderAttempt)
 	delete(h, HeaderFence)
+	delete(h, HeaderVia)
 	return wish
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,11 +42,11 @@ func (a *admin) handler() http.Handler {
 	return mux
 }
 
-// readyz says 200 while the store answers and no drain has begun. With
-// ?verbose it says what was asked.
+// readyz says 200 while the store answers, its last write worked and no drain
+// has begun. With ?verbose it says what was asked.
 func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {
 	draining := a.draining()
-	err := a.store.ping(r.Context())
+	err := cmp.Or(a.store.ping(r.Context()), a.metrics.trouble.now())
 	status := http.StatusOK
 	if draining || err != nil {
 		status = http.StatusServiceUnavailable

@@ -74,7 +74,8 @@ type Config struct {
 	// Purging paces the removal of what is over, when the store can do it.
 	Purging semel.Purging
 	// Metrics is what /metrics shows. Its Observe should be the engine's
-	// observer. Default: only what the proxy itself counts.
+	// observer, from which /readyz knows too whether the store writes. Default:
+	// only what the proxy itself counts.
 	Metrics *Metrics
 	// Logger gets failures, never a key, a scope or a body. Default [slog.Default].
 	Logger *slog.Logger

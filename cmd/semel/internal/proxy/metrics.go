@@ -25,6 +25,7 @@ type Metrics struct {
 	lost, purged         atomic.Int64
 	unreachable, unknown atomic.Int64
 	running, serving     atomic.Int64
+	trouble              trouble // for /readyz
 }
 
 // The outcomes of a guarded request, as labels.
@@ -62,6 +63,7 @@ func (m *Metrics) Observe(ctx context.Context, op semel.Op) (context.Context, fu
 
 func (m *Metrics) end(step semel.Step, e semel.Event) {
 	m.steps[step].observe(e.Took)
+	m.trouble.see(step, e)
 	if e.Err != nil && !errors.Is(e.Err, semel.ErrLost) {
 		m.failed[step].Add(1)
 	}
@@ -97,9 +99,13 @@ func outcomeOf(e semel.Event) int {
 	return storeFailed
 }
 
-// bounds are the upper ends of the buckets in seconds, from an embedded store
-// to a store in trouble.
-var bounds = [...]float64{0.00001, 0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10}
+// bounds are the upper ends of the buckets, from an embedded store to a store in
+// trouble.
+var bounds = [...]time.Duration{
+	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 10 * time.Second,
+}
 
 type histogram struct {
 	buckets [len(bounds) + 1]atomic.Int64
@@ -108,7 +114,7 @@ type histogram struct {
 
 func (h *histogram) observe(d time.Duration) {
 	i := 0
-	for i < len(bounds) && d.Seconds() > bounds[i] {
+	for i < len(bounds) && d > bounds[i] {
 		i++
 	}
 	h.buckets[i].Add(1)
@@ -152,7 +158,7 @@ func (m *Metrics) writeSteps(b *strings.Builder) {
 		for i := range h.buckets {
 			count += h.buckets[i].Load()
 			if i < len(bounds) {
-				fmt.Fprintf(b, "%s_bucket{step=%q,le=\"%g\"} %d\n", took, step, bounds[i], count)
+				fmt.Fprintf(b, "%s_bucket{step=%q,le=\"%g\"} %d\n", took, step, bounds[i].Seconds(), count)
 			}
 		}
 		fmt.Fprintf(b, "%s_bucket{step=%q,le=\"+Inf\"} %d\n", took, step, count)

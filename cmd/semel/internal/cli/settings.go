@@ -91,6 +91,8 @@ func configFault(err error) error {
 		return outside("settings are read from the file that --config or "+config.EnvConfig+" names", "%w", err)
 	case errors.Is(err, config.ErrNoUpstream):
 		return wrong("add --upstream http://127.0.0.1:3000, or set SEMEL_UPSTREAM", "%w", err)
+	case errors.Is(err, config.ErrItself):
+		return wrong("upstream is the service itself; clients come to listen, operators to admin: give each its own port", "%w", err)
 	case errors.Is(err, config.ErrNeedsCode):
 		return wrong("hold refuses until an operator resolves the record, see semel records; "+
 			"a service in Go can give semelhttp.Config a Recover func", "%w", err)

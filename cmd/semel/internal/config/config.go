@@ -61,6 +61,12 @@ func (c Config) CheckProxy() error {
 	}
 	if c.Upstream == nil {
 		errs = append(errs, ErrNoUpstream)
+	} else {
+		for _, own := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+			if reaches(c.Upstream, own.addr) {
+				bad("upstream", "%v is the address of %s from %v: %w", c.Upstream, own.name, c.origin[own.name], ErrItself)
+			}
+		}
 	}
 	if c.Lease < leastLease {
 		bad("lease", "%v is less than %v", c.Lease, leastLease)
@@ -68,8 +74,8 @@ func (c Config) CheckProxy() error {
 	if c.MaxRun < c.Lease {
 		bad("max_run", "%v is less than the lease of %v from %v", c.MaxRun, c.Lease, c.origin["lease"])
 	}
-	if c.Retention < leastLease {
-		bad("retention", "%v is less than %v", c.Retention, leastLease)
+	if c.Retention < c.MaxRun {
+		bad("retention", "%v is less than the max_run of %v from %v", c.Retention, c.MaxRun, c.origin["max_run"])
 	}
 	if c.Admin == c.Listen && !anyPort(c.Listen) {
 		bad("admin", "%s is the address of listen too", c.Admin)
@@ -85,6 +91,9 @@ var ErrNoTLS = errors.New("cert needs TLS, which the proxy does not serve")
 
 // ErrNoUpstream says that nothing tells the proxy where to forward.
 var ErrNoUpstream = errors.New("upstream: no server to forward to")
+
+// ErrItself says that the proxy would forward to itself.
+var ErrItself = errors.New("the proxy would forward to itself")
 
 // ErrNeedsCode says that a value exists in the library but not in the command.
 var ErrNeedsCode = errors.New("needs a func in Go code, which the command cannot have")
@@ -102,6 +111,19 @@ func (e *ValueError) Error() string {
 		return fmt.Sprintf("%v: %s: %v", e.Source, e.Setting, e.Err)
 	}
 	return fmt.Sprintf("%v: %v", e.Source, e.Err) // a flag or a variable names the setting
+}
+
+// Where names a setting for an error that comes up later: "--listen",
+// "SEMEL_LISTEN", "semel.yaml:7: listen", or "listen" for the default.
+func (c Config) Where(name string) string {
+	switch source := c.origin[name]; source.kind {
+	case fromEnv, fromFlag:
+		return source.name
+	case fromFile:
+		return source.String() + ": " + name
+	case fromDefault:
+	}
+	return name
 }
 
 // Unwrap returns the reason.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -117,7 +118,11 @@ func (p parser) fromYAML(err error) error {
 		return &SyntaxError{p.path, 0, err.Error()}
 	}
 	line, _ := strconv.Atoi(parts[1]) // none is 0
-	return &SyntaxError{p.path, line, parts[2]}
+	msg := parts[2]
+	if strings.HasPrefix(msg, "mapping values are not allowed") {
+		msg += `: put a value with a colon at its end into quotes, as in name: "value:"`
+	}
+	return &SyntaxError{p.path, line, msg}
 }
 
 func (p parser) mapping(n *yaml.Node, visit func(name string, key, value *yaml.Node) error) error {

@@ -34,6 +34,9 @@ func TestFileIsStrict(t *testing.T) {
 		{"tag", "lease: !!str 3s\n", "1: tags are not allowed"},
 		{"merge", "<<: {lease: 3s}\n", "1: <<: want one value"},
 		{"two documents", "lease: 3s\n---\nlease: 4s\n", "2: a second document begins"},
+		{"value that ends with a colon", "store: memory:\n", `put a value with a colon at its end into quotes, as in name: "value:"`},
+		{"strange method", "methods: [purge]\n", `1: methods: "purge" is not a method: they are written in upper case`},
+		{"route with a strange method", "routes:\n  - match: purge /x\n", `2: match: "purge" is not a method`},
 		{"broken", "lease: 'x\n", "found unexpected end of stream"},
 		{"tab", "lease:\n\t- 3s\n", "found character that cannot start any token"},
 		{"name that is a list", "[a]: b\n", "1: a name must be one word"},
@@ -115,17 +118,36 @@ func TestRoutesThatCannotStandTogether(t *testing.T) {
 	const head = "upstream: http://127.0.0.1:3000\nroutes:\n"
 	for _, row := range []struct{ text, want string }{
 		{"  - match: \"POST\"\n", "semel.yaml:3: match: parsing"},
-		{"  - match: /a\n  - match: /a\n", "semel.yaml:4: match: pattern"},
-		{"  - match: /a/{x}/b\n  - match: /a/b/{y}\n", "semel.yaml:4: match: pattern"},
+		{"  - match: /a\n  - match: /a\n", `semel.yaml:4: match: "/a" and "/a" from`},
+		{"  - match: /a/{x}/b\n  - match: /a/b/{y}\n", `semel.yaml:3 match the same requests, and neither is the more specific`},
 		{"  - match: /a\n    max_run: 2s\n", "semel.yaml:3: max_run: 2s is less than the lease of 30s from the default"},
+		{"  - match: /a\n    retention: 4m\n", "semel.yaml:3: retention: 4m0s is less than the max_run of 5m0s"},
+		{"  - match: /a\n    max_run: 48h\n", "semel.yaml:3: retention: 24h0m0s is less than the max_run of 48h0m0s"},
 	} {
 		cfg, _, err := Load(Input{Path: writeFile(t, head+row.text)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cfg.CheckProxy(); err == nil || !strings.Contains(err.Error(), row.want) {
+		err = cfg.CheckProxy()
+		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("got %v, want %s", err, row.want)
 		}
+		if strings.Contains(fmt.Sprint(err), ".go:") || strings.Contains(fmt.Sprint(err), "\n") {
+			t.Errorf("the message has a place in the code, or more than one line: %v", err)
+		}
+	}
+}
+
+// The first route is right by itself: only the second one is told about, once.
+func TestRouteConflictIsToldOnce(t *testing.T) {
+	cfg, _, err := Load(Input{Path: writeFile(t, "upstream: http://127.0.0.1:3000\nroutes:\n  - match: \"{\"\n  - match: /a\n  - match: post /a\n  - match: POST /a\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(cfg.CheckProxy())
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, `semel.yaml:3: match: parsing "{"`) ||
+		!strings.Contains(text, `semel.yaml:6: match: "POST /a" and "POST /a" from`) {
+		t.Errorf("got %s", text)
 	}
 }
 

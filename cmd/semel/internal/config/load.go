@@ -134,12 +134,12 @@ func unknownName(name string, known []string) error {
 	return fmt.Errorf("unknown setting %q", name)
 }
 
-// Nearest returns the name among known that is at most two letters from name,
-// or "".
+// Nearest returns the name among known that is at most two letters, and at most
+// a third of all, from name, or "".
 func Nearest(name string, known []string) string {
 	best, least := "", 3
 	for _, k := range known {
-		if d := distance(name, k); d < least {
+		if d := distance(name, k); d < least && 3*d <= max(len(name), len(k)) {
 			best, least = k, d
 		}
 	}

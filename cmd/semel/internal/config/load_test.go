@@ -189,6 +189,57 @@ func TestErrorsNameSettingAndSource(t *testing.T) {
 	}
 }
 
+// A proxy that forwards to itself would do so until it has no more ports.
+func TestUpstreamIsNotTheProxy(t *testing.T) {
+	for _, row := range []struct {
+		upstream, listen, admin string
+		own                     string // "" for another server
+	}{
+		{"http://127.0.0.1:8080", "127.0.0.1:8080", "off", "listen"},
+		{"http://127.0.0.1:8081/base", "127.0.0.1:8080", "127.0.0.1:8081", "admin"},
+		{"http://localhost:8080", "127.0.0.1:8080", "off", "listen"},
+		{"h2c://LOCALHOST:8080", "[::1]:8080", "off", "listen"},
+		{"http://[::1]:8080", "localhost:8080", "off", "listen"},
+		{"http://127.0.0.1:8080", ":8080", "off", "listen"},
+		{"http://[::1]:8080", "0.0.0.0:8080", "off", "listen"},
+		{"http://0.0.0.0:8080", "127.0.0.1:8080", "off", "listen"},
+		{"http://[::ffff:127.0.0.1]:8080", "127.0.0.1:8080", "off", "listen"},
+		{"http://127.0.0.1", ":80", "off", "listen"},
+		{"https://api.example:443", "api.example:443", "off", "listen"},
+		{"https://localhost", "127.0.0.1:0443", "off", "listen"},
+		{"http://127.0.0.1:3000", "127.0.0.1:8080", "127.0.0.1:8081", ""},
+		{"http://127.0.0.2:8080", "127.0.0.1:8080", "off", ""},
+		{"http://[::1]:8080", "127.0.0.1:8080", "off", ""},
+		{"http://api.example:8080", ":8080", "off", ""},
+		{"http://10.0.0.7:8080", "localhost:8080", "off", ""},
+		{"http://127.0.0.1:80", "127.0.0.1:0", "127.0.0.1:0", ""},
+	} {
+		cfg, _, err := Load(Input{Flags: map[string][]string{"upstream": {row.upstream}, "listen": {row.listen}, "admin": {row.admin}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = cfg.CheckProxy()
+		want := "--upstream: " + row.upstream + " is the address of " + row.own + " from --" + row.own + ": the proxy would forward to itself"
+		if row.own == "" && err != nil || row.own != "" && (!errors.Is(err, ErrItself) || err.Error() != want) {
+			t.Errorf("%+v: got %v", row, err)
+		}
+	}
+}
+
+// An error that comes up after loading names the source too.
+func TestWhere(t *testing.T) {
+	path := writeFile(t, "listen: 127.0.0.1:1\n")
+	cfg, _, err := Load(Input{Path: path, Env: []string{"SEMEL_STORE=memory"}, Flags: map[string][]string{"key_header": {"A"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"listen": path + ":1: listen", "store": "SEMEL_STORE", "key_header": "--key-header", "admin": "admin"} {
+		if got := cfg.Where(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestCheckProxy(t *testing.T) {
 	for _, row := range []struct {
 		flags map[string][]string
@@ -197,7 +248,7 @@ func TestCheckProxy(t *testing.T) {
 		{map[string][]string{}, ""},
 		{map[string][]string{"lease": {"10m"}}, "the default: max_run: 5m0s is less than the lease of 10m0s from --lease"},
 		{map[string][]string{"lease": {"1ms"}}, "--lease: 1ms is less than 1s"},
-		{map[string][]string{"retention": {"1ms"}}, "--retention: 1ms is less than 1s"},
+		{map[string][]string{"retention": {"1ms"}}, "--retention: 1ms is less than the max_run of 5m0s from the default"},
 		{map[string][]string{"admin": {"127.0.0.1:8080"}}, "--admin: 127.0.0.1:8080 is the address of listen too"},
 		{map[string][]string{"admin": {"127.0.0.1:0"}, "listen": {"127.0.0.1:0"}}, ""},
 		{map[string][]string{"admin": {"off"}}, ""},

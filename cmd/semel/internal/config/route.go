@@ -35,7 +35,7 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 		case v.list && !s.List:
 			err = errOneValue
 		case v.name == "match":
-			r.Pattern = v.texts[0]
+			r.Pattern, err = parsePattern(v.texts[0])
 		case v.name == "bypass":
 			r.Bypass, err = parseBool(v.texts[0])
 		case s.route == nil:
@@ -74,34 +74,50 @@ func routeNames() []string {
 }
 
 // checkRoutes finds patterns that are no patterns and pairs that conflict, by
-// the rules of [http.ServeMux], and routes whose attempts would end before
-// their lease.
+// the rules of [http.ServeMux], and routes whose lifetimes do not fit together.
 func (c Config) checkRoutes() []error {
 	var errs []error
-	mux := http.NewServeMux()
-	for _, r := range c.Routes {
-		if err := register(mux, r.Pattern); err != nil {
-			errs = append(errs, &ValueError{Setting: "match", Source: r.source, Err: err})
+	for i, r := range c.Routes {
+		bad := func(name, format string, args ...any) {
+			errs = append(errs, &ValueError{Setting: name, Source: r.source, Err: fmt.Errorf(format, args...)})
 		}
-		h := semelhttp.Config{MaxRun: c.MaxRun}
+		if err := register(r.Pattern); err != nil {
+			bad("match", "%w", err)
+		} else if other := conflict(c.Routes[:i], r); other != nil {
+			bad("match", "%q and %q from %v match the same requests, and neither is the more specific", r.Pattern, other.Pattern, other.source)
+		}
+		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention}
 		r.Change(&h)
 		if h.MaxRun < c.Lease && c.MaxRun >= c.Lease {
-			errs = append(errs, &ValueError{
-				Setting: "max_run", Source: r.source,
-				Err: fmt.Errorf("%v is less than the lease of %v from %v", h.MaxRun, c.Lease, c.origin["lease"]),
-			})
+			bad("max_run", "%v is less than the lease of %v from %v", h.MaxRun, c.Lease, c.origin["lease"])
+		}
+		if h.Retention < h.MaxRun && c.Retention >= c.MaxRun {
+			bad("retention", "%v is less than the max_run of %v", h.Retention, h.MaxRun)
 		}
 	}
 	return errs
 }
 
-// register adds a pattern to mux, which panics on a bad one.
-func register(mux *http.ServeMux, pattern string) (err error) {
+// conflict returns the first of the routes before r that cannot stand beside it.
+func conflict(before []Route, r Route) *Route {
+	for i, other := range before {
+		if register(other.Pattern) == nil && register(other.Pattern, r.Pattern) != nil {
+			return &before[i]
+		}
+	}
+	return nil
+}
+
+// register tries patterns on a mux, which panics on a bad one.
+func register(patterns ...string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
 		}
 	}()
-	mux.Handle(pattern, http.NotFoundHandler())
+	mux := http.NewServeMux()
+	for _, pattern := range patterns {
+		mux.Handle(pattern, http.NotFoundHandler())
+	}
 	return nil
 }

@@ -26,6 +26,9 @@ type Setting struct {
 	// List marks a setting with several values: a repeated flag, a YAML list,
 	// or one text with commas.
 	List bool
+	// Values are what a shell may propose, nil when there is nothing to
+	// propose. One that ends with a colon is a beginning.
+	Values []string
 
 	set   func(*Config, []string) error
 	route func(Config, *semelhttp.Config) // not nil when a route may differ
@@ -76,18 +79,21 @@ func guarding() []Setting {
 	return []Setting{
 		{
 			Name: "scope", Arg: "SCOPE", Default: "header:Authorization",
-			Usage: "who the caller is: header:NAME, cert, remote, or global (one space for all)",
-			set:   one(ParseScope, func(c *Config) *Scope { return &c.Scope }),
+			Usage:  "who the caller is: header:NAME, cert, remote, or global (one space for all)",
+			Values: []string{"header:", "cert", "remote", "global"},
+			set:    one(ParseScope, func(c *Config) *Scope { return &c.Scope }),
 		},
 		{
 			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all",
-			set:   one(semelhttp.ParsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
-			route: func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
+			Values: []string{"ietf", "stripe", "success-only", "freeze-all"},
+			set:    one(parsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
+			route:  func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
 		},
 		{
 			Name: "lapsed", Arg: "POLICY", Default: "hold", Usage: "a retry of an attempt that never ended: hold (refuse) or rerun (may run twice)",
-			set:   one(parseLapsed, func(c *Config) *semel.Policy { return &c.Lapsed }),
-			route: func(c Config, h *semelhttp.Config) { h.Lapsed = c.Lapsed },
+			Values: []string{"hold", "rerun"},
+			set:    one(parseLapsed, func(c *Config) *semel.Policy { return &c.Lapsed }),
+			route:  func(c Config, h *semelhttp.Config) { h.Lapsed = c.Lapsed },
 		},
 		{
 			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",
@@ -100,7 +106,7 @@ func guarding() []Setting {
 		},
 		{
 			Name: "methods", Arg: "LIST", Default: strings.Join(semelhttp.DefaultMethods(), ","), List: true, Usage: "methods that are guarded; others pass through",
-			set:   many(ParseToken, func(c *Config) *[]string { return &c.Methods }),
+			set:   many(parseMethod, func(c *Config) *[]string { return &c.Methods }),
 			route: func(c Config, h *semelhttp.Config) { h.Methods = c.Methods },
 		},
 		{
@@ -149,7 +155,7 @@ func forwarding() []Setting {
 		},
 		{
 			Name: "upstream_host", Arg: "HOST", Usage: "send this Host to the upstream instead of the client's",
-			set: one(parseText, func(c *Config) *string { return &c.UpstreamHost }),
+			set: one(parseHost, func(c *Config) *string { return &c.UpstreamHost }),
 		},
 		{
 			Name: "upstream_idle", Arg: "DURATION", Default: "1s", Usage: "keep unused upstream connections for this long; less than the upstream does",
@@ -175,11 +181,13 @@ func running() []Setting {
 	return []Setting{
 		{
 			Name: "log_format", Arg: "FORMAT", Default: "text", Usage: "log to stderr as text or json",
-			set: one(parseLogFormat, func(c *Config) *string { return &c.LogFormat }),
+			Values: []string{"text", "json"},
+			set:    one(parseLogFormat, func(c *Config) *string { return &c.LogFormat }),
 		},
 		{
 			Name: "log_level", Arg: "LEVEL", Default: "info", Usage: "log from this level: debug, info, warn, error",
-			set: one(parseLogLevel, func(c *Config) *logLevel { return &c.LogLevel }),
+			Values: []string{"debug", "info", "warn", "error"},
+			set:    one(parseLogLevel, func(c *Config) *logLevel { return &c.LogLevel }),
 		},
 		{
 			Name: "secret_file", Arg: "PATH",

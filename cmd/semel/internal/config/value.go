@@ -6,12 +6,15 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
 )
 
 type logLevel = slog.Level
@@ -43,6 +46,39 @@ func ParseToken(s string) (string, error) {
 		}
 	}
 	return parseText(s)
+}
+
+// parseMethod reads a method. Methods are case-sensitive (RFC 9110 section 9.1),
+// so "post" would guard nothing: the common ones are put into upper case, others
+// must be written so.
+func parseMethod(s string) (string, error) {
+	if _, err := ParseToken(s); err != nil {
+		return "", err
+	}
+	upper := strings.ToUpper(s)
+	if upper != s && !slices.Contains(commonMethods(), upper) {
+		return "", fmt.Errorf("%q is not a method: they are written in upper case", s)
+	}
+	return upper, nil
+}
+
+// commonMethods are those of RFC 9110 section 9 and RFC 5789.
+func commonMethods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+	}
+}
+
+// parsePattern reads a pattern of [http.ServeMux], which may begin with a
+// method.
+func parsePattern(s string) (string, error) {
+	end := strings.IndexAny(s, " \t")
+	if end < 0 {
+		return s, nil
+	}
+	method, err := parseMethod(s[:end])
+	return method + s[end:], err
 }
 
 // ParseDuration reads a duration as Go writes it (300ms, 30s, 5m, 24h) or in
@@ -117,6 +153,14 @@ func parseUpstream(s string) (*url.URL, error) {
 	return u, nil
 }
 
+// parseHost reads what may stand in the field Host.
+func parseHost(s string) (string, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", fmt.Errorf("%q is not a host", s)
+	}
+	return parseText(s)
+}
+
 // parseAddr reads the address of a listener: host:port, :port, port 0 for any.
 func parseAddr(s string) (string, error) {
 	_, port, err := net.SplitHostPort(s)
@@ -141,6 +185,15 @@ func anyPort(addr string) bool {
 	_, port, _ := net.SplitHostPort(addr) // checked by parseAddr
 	n, _ := strconv.Atoi(port)
 	return n == 0
+}
+
+// parsePreset is [semelhttp.ParsePreset] with a message for the command line.
+func parsePreset(s string) (semelhttp.Preset, error) {
+	p, err := semelhttp.ParsePreset(s)
+	if err != nil {
+		return 0, errors.New(strings.TrimPrefix(err.Error(), "semelhttp: "))
+	}
+	return p, nil
 }
 
 func parseLapsed(s string) (semel.Policy, error) {

@@ -56,6 +56,50 @@ func TestParseScope(t *testing.T) {
 	}
 }
 
+// A method in lower case would guard nothing.
+func TestMethodsAreUpperCase(t *testing.T) {
+	for text, want := range map[string]string{"post": "POST", "Patch": "PATCH", "POST": "POST", "PURGE": "PURGE"} {
+		if got, err := parseMethod(text); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "purge", "Post1", "PO ST", "POST,"} {
+		if got, err := parseMethod(text); err == nil {
+			t.Errorf("%q: got %q, want an error", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"post /x": "POST /x", "GET\t/x": "GET\t/x", "Delete  a.example/x": "DELETE  a.example/x", "/post": "/post", "post.example/x": "post.example/x",
+	} {
+		if got, err := parsePattern(text); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// What Values proposes is a value, or begins one.
+func TestValuesAreValid(t *testing.T) {
+	for _, s := range Settings() {
+		for _, v := range s.Values {
+			if strings.HasSuffix(v, ":") {
+				v += "X"
+			}
+			if err := s.set(new(Config), []string{v}); err != nil {
+				t.Errorf("%s: %v", s.Name, err)
+			}
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"scope", "listen", "lapsed", "key"}
+	for name, want := range map[string]string{"lisen": "listen", "laps": "lapsed", "nope": "", "ky": "key", "xx": "", "": ""} {
+		if got := Nearest(name, known); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestParseUpstream(t *testing.T) {
 	for _, text := range []string{"http://127.0.0.1:3000", "https://api.example.org/base", "http://[::1]:80", "h2c://grpc:50051"} {
 		if got, err := parseUpstream(text); err != nil || got.String() != text {

@@ -18,7 +18,7 @@ func (a *app) schemaPrint() *cobra.Command {
 		Short: "Print the statements that make an empty store",
 		Args:  nothing(),
 	}
-	kind := cmd.Flags().String("store", "sqlite", "`KIND` of the store: the first word of its URL")
+	kind := cmd.Flags().String("store", "sqlite", "`KIND` of the store, or its URL")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		text, err := stores.Schema(*kind)
 		if err != nil {

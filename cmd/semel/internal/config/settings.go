@@ -68,7 +68,7 @@ func wiring() []Setting {
 			set:   one(parseAdmin, func(c *Config) *string { return &c.Admin }),
 		},
 		{
-			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, or memory: which survives nothing",
+			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, or memory which survives nothing",
 			set: one(parseText, func(c *Config) *string { return &c.Store }),
 		},
 	}

@@ -20,7 +20,7 @@ func checkSQLite(path string) string {
 	case strings.ContainsRune(path, 0):
 		return "sqlite: the path has a zero byte"
 	case path == ":memory:":
-		return "sqlite: needs a file: write memory: for a store that survives nothing"
+		return "sqlite: needs a file: write memory for a store that survives nothing"
 	}
 	return ""
 }
@@ -32,6 +32,9 @@ func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) 
 		Logger:   opt.Logger,
 	})
 	if err != nil {
+		if opt.Use == Serve && errors.Is(err, fs.ErrNotExist) {
+			err = noDirectoryError{err}
+		}
 		return nil, err
 	}
 	if opt.Use != Look {
@@ -51,6 +54,13 @@ func checkWritable(ctx context.Context, store semel.Store) error {
 	}
 	return nil
 }
+
+// noDirectoryError says that a file cannot be made, because its directory is
+// missing.
+type noDirectoryError struct{ error }
+
+// Unwrap returns the reason.
+func (e noDirectoryError) Unwrap() error { return e.error }
 
 // errNotWritable says that a file can be read and not written.
 var errNotWritable = errors.New("the file cannot be written")
@@ -73,9 +83,11 @@ func Hint(err error) string {
 		return "a newer version of semel wrote this file: use that version"
 	case errors.As(err, &schema):
 		return "an older version of semel wrote this file: semel proxy upgrades it when it starts"
+	case errors.As(err, new(noDirectoryError)):
+		return "create the directory, or name a file in another one with --store"
 	case errors.Is(err, fs.ErrNotExist):
 		return "semel proxy makes the file, in a directory that exists; name the same --store here as there"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNotWritable):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNotWritable), isReadOnly(err):
 		return "the file, its directory and the files beside it (-wal, -shm, -lock) must belong to this user"
 	case errors.Is(err, semel.ErrFull):
 		return "make room on the disk; nothing that was acknowledged is lost"
@@ -83,4 +95,13 @@ func Hint(err error) string {
 		return "look at the disk, then restart: the store writes nothing more until it is opened again"
 	}
 	return ""
+}
+
+// isReadOnly finds SQLITE_READONLY in its extended forms too, see
+// https://www.sqlite.org/rescode.html. A reader gets it when the files beside
+// the database are missing and its directory may not be written.
+func isReadOnly(err error) bool {
+	const readOnly, primary = 8, 0xff
+	var coded interface{ Code() int }
+	return errors.As(err, &coded) && coded.Code()&primary == readOnly
 }

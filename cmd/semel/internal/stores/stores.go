@@ -65,7 +65,7 @@ type kind struct {
 
 func kinds() []kind {
 	return []kind{
-		{name: "memory", usage: "memory:", check: checkMemory, open: openMemory, schema: func() string { return "" }},
+		{name: "memory", usage: "memory", check: checkMemory, open: openMemory, schema: func() string { return "" }},
 		{name: "sqlite", usage: "sqlite:PATH", check: checkSQLite, open: openSQLite, schema: sqlitestore.Schema},
 	}
 }
@@ -103,7 +103,7 @@ func parse(url string) (k kind, rest string, err error) {
 	if k, err = find(name); err != nil {
 		return kind{}, "", err
 	}
-	if !found {
+	if !found && k.check("") != "" {
 		return kind{}, "", &URLError{fmt.Sprintf("the store %q lacks its colon: write %s", name, k.usage)}
 	}
 	if _, params, found := strings.Cut(rest, "?"); found {
@@ -117,7 +117,9 @@ func parse(url string) (k kind, rest string, err error) {
 }
 
 // Schema returns the statements that make an empty store of a kind, for reading.
-func Schema(name string) (string, error) {
+// A URL stands for its kind.
+func Schema(url string) (string, error) {
+	name, _, _ := strings.Cut(url, ":")
 	k, err := find(name)
 	if err != nil {
 		return "", err

@@ -16,19 +16,18 @@ import (
 
 func TestURLsThatNameNoStore(t *testing.T) {
 	for _, row := range []struct{ url, want string }{
-		{"", `unknown kind of store "": known are memory: and sqlite:PATH`},
-		{"postgres://u:hunter2@h/db", `unknown kind of store "postgres": known are memory: and sqlite:PATH`},
-		{"SQLITE:x", `unknown kind of store "SQLITE": known are memory: and sqlite:PATH`},
+		{"", `unknown kind of store "": known are memory and sqlite:PATH`},
+		{"postgres://u:hunter2@h/db", `unknown kind of store "postgres": known are memory and sqlite:PATH`},
+		{"SQLITE:x", `unknown kind of store "SQLITE": known are memory and sqlite:PATH`},
 		{"semel.db", `the store "semel.db" has no kind, did you mean "sqlite:semel.db"?`},
-		{"memory", `the store "memory" lacks its colon: write memory:`},
 		{"memory:x", "nothing may follow memory:"},
-		{"memory:?max=1", `unknown parameter "max": memory: takes none`},
+		{"memory:?max=1", `unknown parameter "max": memory takes none`},
 		{"sqlite", `the store "sqlite" lacks its colon: write sqlite:PATH`},
 		{"sqlite:", "sqlite: needs the path of a file, such as sqlite:semel.db"},
 		{"sqlite:a.db?mode=ro", `unknown parameter "mode": sqlite:PATH takes none`},
 		{"sqlite:a.db?", `unknown parameter "": sqlite:PATH takes none`},
 		{"sqlite://a.db", "sqlite: takes a path and no host: write sqlite:semel.db or sqlite:/var/lib/semel/semel.db"},
-		{"sqlite::memory:", "sqlite: needs a file: write memory: for a store that survives nothing"},
+		{"sqlite::memory:", "sqlite: needs a file: write memory for a store that survives nothing"},
 		{"sqlite:a\x00b", "sqlite: the path has a zero byte"},
 	} {
 		_, err := Open(t.Context(), row.url, Options{Use: Serve})
@@ -42,12 +41,14 @@ func TestURLsThatNameNoStore(t *testing.T) {
 }
 
 func TestMemoryIsForServingOnly(t *testing.T) {
-	opened, err := Open(t.Context(), "memory:", Options{Use: Serve})
-	if err != nil || opened.Kind != "memory" {
-		t.Fatalf("got %+v, %v", opened, err)
-	}
-	if err := opened.Close(); err != nil {
-		t.Error(err)
+	for _, url := range []string{"memory", "memory:"} {
+		opened, err := Open(t.Context(), url, Options{Use: Serve})
+		if err != nil || opened.Kind != "memory" {
+			t.Fatalf("%s: got %+v, %v", url, opened, err)
+		}
+		if err := opened.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	for _, use := range []Use{Look, Change} {
 		if _, err := Open(t.Context(), "memory:", Options{Use: use}); !errors.As(err, new(*URLError)) {
@@ -125,6 +126,10 @@ func TestOperatorsMakeNothing(t *testing.T) {
 			t.Errorf("use %d: got %v with hint %q", use, err, Hint(err))
 		}
 	}
+	_, err := Open(t.Context(), "sqlite:none/semel.db", Options{Use: Serve})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(Hint(err), "create the directory") {
+		t.Errorf("a server without a directory: got %v with hint %q", err, Hint(err))
+	}
 	if left, _ := filepath.Glob("*"); len(left) != 0 {
 		t.Errorf("made %v", left)
 	}
@@ -176,6 +181,12 @@ func TestFilesThatAreNoStore(t *testing.T) {
 	}
 }
 
+// code is an error with a result code of SQLite.
+type code int
+
+func (c code) Error() string { return "code" }
+func (c code) Code() int     { return int(c) }
+
 func TestHints(t *testing.T) {
 	for _, row := range []struct {
 		err  error
@@ -188,6 +199,8 @@ func TestHints(t *testing.T) {
 		{&sqlitestore.SchemaError{Have: 2, Want: 1}, "a newer version"},
 		{&sqlitestore.SchemaError{Have: 1, Want: 2}, "an older version"},
 		{fs.ErrPermission, "must belong to this user"},
+		{code(1544), "must belong to this user"}, // SQLITE_READONLY_DIRECTORY
+		{code(14), ""},
 		{semel.ErrFull, "make room"},
 		{sqlitestore.ErrPoisoned, "look at the disk"},
 	} {
@@ -198,11 +211,13 @@ func TestHints(t *testing.T) {
 }
 
 func TestSchema(t *testing.T) {
-	text, err := Schema("sqlite")
-	if err != nil || !strings.Contains(text, "CREATE TABLE") {
-		t.Errorf("got %q, %v", text, err)
+	for _, url := range []string{"sqlite", "sqlite:", "sqlite:x.db"} {
+		text, err := Schema(url)
+		if err != nil || !strings.Contains(text, "CREATE TABLE") {
+			t.Errorf("%s: got %q, %v", url, text, err)
+		}
 	}
-	for _, kind := range []string{"memory", "", "postgres"} {
+	for _, kind := range []string{"memory", "memory:", "", "postgres"} {
 		if text, err := Schema(kind); err == nil {
 			t.Errorf("%q: got %q, want an error", kind, text)
 		}
@@ -219,7 +234,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if k.name+":"+rest != url || strings.ContainsAny(rest, "?\x00") || k.name == "sqlite" && rest == "" {
+		if k.name+":"+rest != url && k.name != url || strings.ContainsAny(rest, "?\x00") || k.name == "sqlite" && rest == "" {
 			t.Fatalf("%q: accepted as %s with %q", url, k.name, rest)
 		}
 	})

@@ -193,6 +193,30 @@ func TestRenewalHangsForEver(t *testing.T) {
 	})
 }
 
+// I1: a lease counts from before the renewal was sent, however late its answer
+// comes, so the owner stops before the store's lease ends.
+func TestLeaseCountsFromTheQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
+		start := time.Now()
+		c := reserve(t, e, call("order-1", "x"))
+		ctx := c.Attach(t.Context())
+		defer c.Detach()
+		var asked time.Duration // by the store's clock, when it set the lease
+		w.set(nil, once(semel.StepRenew, func() error {
+			asked = time.Since(start)
+			time.Sleep(9 * time.Second)
+			return nil
+		}))
+		time.Sleep(19500 * time.Millisecond)
+		w.cut()
+		<-ctx.Done()
+		if ended := time.Since(start); asked == 0 || ended > asked+semel.DefaultLease {
+			t.Errorf("the attempt went on for %v, want no longer than the lease set after %v", ended, asked)
+		}
+	})
+}
+
 // An answer that overtakes an older one counts; the older one takes nothing back.
 func TestRenewalsAnswerOutOfOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

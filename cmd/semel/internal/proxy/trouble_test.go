@@ -75,11 +75,11 @@ func TestTrouble(t *testing.T) {
 		seesAfter(semel.StepComplete, semel.Event{}, false)
 
 		seesAfter(semel.StepReserve, failed, true)
-		time.Sleep(troubleFor - 1)
+		time.Sleep(troubleFor - time.Nanosecond)
 		if tr.now() == nil {
 			t.Errorf("forgotten before %v", troubleFor)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := tr.now(); err != nil {
 			t.Errorf("after %v: %v", troubleFor, err)
 		}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+)
+
+// The page of the command says what the sidecar and its upstream tell each
+// other, in the words of the code.
+func TestPageIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/command.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n## Between sidecar and upstream\n")
+	section, _, _ := strings.Cut(rest, "\n## ")
+	if !found {
+		t.Fatal("docs/command.md lacks the section")
+	}
+	lines := []string{fmt.Sprintf("%v to connect", dialTimeout), fmt.Sprintf("at most for %v;", troubleFor)}
+	for _, name := range []string{HeaderAttempt, HeaderFence, HeaderVia, HeaderSettle} {
+		lines = append(lines, "\n| `"+name+"` | ")
+	}
+	for _, d := range []semel.Disposition{semel.Keep, semel.Free, semel.Unknown} {
+		lines = append(lines, "\n| `"+d.String()+"` | ", settlesPage(d))
+	}
+	lines = append(lines, grpcPage()...)
+	for _, path := range []string{"/livez", "/readyz", "/metrics", "/version"} {
+		lines = append(lines, "\n| `"+path+"` | ")
+	}
+	lines = append(lines, metricsPage(t)...)
+	for _, line := range lines {
+		if !strings.Contains(section, line) {
+			t.Errorf("docs/command.md must have %q", line)
+		}
+	}
+}
+
+// settlesPage returns how the row of a disposition ends: the statuses that lead
+// to it.
+func settlesPage(d semel.Disposition) string {
+	if d == semel.Keep {
+		return " | every other | every other |\n"
+	}
+	var http, grpc []string
+	for status := 200; status < 600; status++ {
+		if semelhttp.Settle(status, nil) == d {
+			http = append(http, strconv.Itoa(status))
+		}
+	}
+	for code := 1; code <= 16; code++ {
+		if semelhttp.Settle(httpStatus(code), nil) == d {
+			grpc = append(grpc, strconv.Itoa(code))
+		}
+	}
+	if d == semel.Unknown {
+		grpc = append(grpc, "none")
+	}
+	return fmt.Sprintf(" | %s | %s |\n", strings.Join(http, ", "), strings.Join(grpc, ", "))
+}
+
+// grpcPage returns the rows of the gRPC statuses, but for those that count as 500.
+func grpcPage() []string {
+	byStatus := map[int][]string{}
+	for code := 1; code <= 16; code++ {
+		byStatus[httpStatus(code)] = append(byStatus[httpStatus(code)], strconv.Itoa(code))
+	}
+	var rows []string
+	for status, codes := range byStatus {
+		if status != http.StatusInternalServerError {
+			rows = append(rows, fmt.Sprintf("\n| %s | %d |\n", strings.Join(codes, ", "), status))
+		}
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+// metricsPage returns the rows of the metrics.
+func metricsPage(t *testing.T) []string {
+	t.Helper()
+	var b strings.Builder
+	if err := NewMetrics().write(&b, "v"); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, m := range regexp.MustCompile(`# HELP (\S+) (.*)\n# TYPE \S+ (\S+)\n`).FindAllStringSubmatch(b.String(), -1) {
+		rows = append(rows, fmt.Sprintf("\n| `%s` | %s | %s |\n", m[1], m[3], m[2]))
+	}
+	if len(rows) < 10 {
+		t.Fatalf("got %d metrics", len(rows))
+	}
+	return rows
+}

@@ -17,7 +17,7 @@ import (
 
 const about = `Semel makes an operation that a client may send many times run once.
 
-semel demo tells what that means in two minutes; semel proxy does it for a
+semel demo tells what that means in a few seconds; semel proxy does it for a
 service in any language; semel records is for the operator when an outcome is
 not known.
 
@@ -25,7 +25,8 @@ Exit codes:
   0  done
   1  refused, or a check failed
   2  a wrong flag, variable or configuration file
-  3  a store that does not open, a port in use, a file that cannot be used`
+  3  a store that does not open, a port in use, a file that cannot be used
+  130  the demo was interrupted`
 
 // app is one run of the command.
 type app struct {
@@ -50,6 +51,8 @@ func (a *app) root() *cobra.Command {
 		Short: "Idempotency keys for any service",
 		Long:  about,
 	})
+	root.Version = readBuild().String() // --version
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true // report does it
 	root.SetIn(a.in)
 	root.SetOut(a.out)

@@ -100,7 +100,7 @@ func TestDefaultsAreStated(t *testing.T) {
 
 func TestHelpSaysTheExitCodes(t *testing.T) {
 	code, out, _ := run(t, "--help")
-	for _, want := range []exitCode{exitDone, exitRefused, exitUsage, exitOutside} {
+	for _, want := range []exitCode{exitDone, exitRefused, exitUsage, exitOutside, exitInterrupted} {
 		if !strings.Contains(out, fmt.Sprintf("\n  %d  ", want)) {
 			t.Errorf("the help lacks exit code %d", want)
 		}
@@ -196,6 +196,69 @@ func TestReportKeepsCodeAndHint(t *testing.T) {
 	}
 }
 
+// Ctrl-C in the middle of the story is no failed step.
+func TestDemoIsInterrupted(t *testing.T) {
+	for _, args := range [][]string{{"demo"}, {"demo", "--once"}} {
+		ctx, stop := context.WithCancel(t.Context())
+		var stderr bytes.Buffer
+		out := &reader{until: "2. ", stop: stop}
+		code := Run(ctx, args, strings.NewReader(""), out, &stderr)
+		if code != int(exitInterrupted) || stderr.String() != "semel: interrupted\n" {
+			t.Errorf("%v: got %d, %q", args, code, stderr.String())
+		}
+		stop()
+	}
+}
+
+// Ctrl-C while the demo stays up is how it ends.
+func TestDemoEnds(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var stderr bytes.Buffer
+	out := &reader{until: "records list --store", stop: stop}
+	code := Run(ctx, []string{"demo"}, strings.NewReader(""), out, &stderr)
+	if code != 0 || stderr.String() != "" || !strings.HasSuffix(out.String(), "\nThe demo is over, and its files are gone.\n") {
+		t.Errorf("got %d, %q, %q", code, stderr.String(), out.String())
+	}
+}
+
+// reader presses Ctrl-C once it has read a text.
+type reader struct {
+	bytes.Buffer
+	until string
+	stop  context.CancelFunc
+}
+
+// Write implements [io.Writer].
+func (r *reader) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(r.until)) {
+		r.stop()
+	}
+	return r.Buffer.Write(p)
+}
+
+// A shell is told every word that a flag knows.
+func TestFlagValuesAreProposed(t *testing.T) {
+	for flag, want := range map[string]string{
+		"proxy --preset":        "ietf stripe success-only freeze-all :4",
+		"proxy --lapsed":        "hold rerun :4",
+		"proxy --scope":         "header: cert remote global :6",
+		"proxy --log-format":    "text json :4",
+		"proxy --log-level":     "debug info warn error :4",
+		"records list --state":  "free reserved completed lapsed :4",
+		"records list --output": "table json jsonl :4",
+		"records show --output": "text json :4",
+		"version --output":      "text json :4",
+		"proxy --config":        ":0",
+	} {
+		args := append([]string{"__complete"}, strings.Fields(flag)...)
+		code, out, _ := run(t, append(args, "")...)
+		if got := strings.Join(strings.Fields(out), " "); code != 0 || got != want {
+			t.Errorf("%s: got %d, %q, want %q", flag, code, got, want)
+		}
+	}
+}
+
 // A purge that is told to stop stops between two steps and says so.
 func TestPurgeStops(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
@@ -218,7 +281,7 @@ func TestRunFault(t *testing.T) {
 		{&net.OpError{Op: "accept", Err: syscall.EBADF}, exitOutside},
 		{context.DeadlineExceeded, exitRefused},
 	} {
-		if f := (*fault)(nil); !errors.As(runFault(row.err), &f) || f.code != row.want {
+		if f := (*fault)(nil); !errors.As(runFault(config.Config{}, row.err), &f) || f.code != row.want {
 			t.Errorf("%v: got %+v, want code %d", row.err, f, row.want)
 		}
 	}

@@ -21,8 +21,13 @@ folder. Afterwards they stay up, for trying by hand, until Ctrl-C.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		err := demo.Run(cmd.Context(), demo.Options{Out: a.out, Once: *once, Color: a.colors()})
 		switch {
-		case err == nil:
+		case err == nil && *once:
 			return nil
+		case err == nil:
+			a.out.printf("The demo is over, and its files are gone.\n")
+			return nil
+		case cmd.Context().Err() != nil:
+			return errInterrupted
 		case errors.Is(err, demo.ErrStory):
 			return refused("the lines above say which step", "%w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 )
 
 // exitCode is what the process returns. The numbers are documented and stable.
@@ -15,7 +16,12 @@ const (
 	exitRefused          // the operation was refused or a check failed
 	exitUsage            // the caller asked wrongly
 	exitOutside          // a store, a port or a file is not as it must be
+
+	exitInterrupted exitCode = 130 // Ctrl-C, as a shell says it
 )
+
+// errInterrupted says that the person ended what was going on.
+var errInterrupted = errors.New("interrupted")
 
 // fault is an error with its exit code and the next step.
 type fault struct {
@@ -42,6 +48,13 @@ func outside(hint, format string, args ...any) error {
 // report tells the person about err and returns the exit code. An error that is
 // no fault comes from package cobra, about arguments.
 func (a *app) report(err error) int {
+	if errors.Is(a.out.err, syscall.EPIPE) && (err == nil || errors.Is(err, syscall.EPIPE)) {
+		return int(exitOutside) // the reader left, as head does: nobody wants to know
+	}
+	if errors.Is(err, errInterrupted) {
+		a.say("%v", errInterrupted)
+		return int(exitInterrupted)
+	}
 	if err == nil && a.out.err != nil {
 		err = outside("", "standard output: %w", a.out.err)
 	}

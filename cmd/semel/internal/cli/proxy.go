@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,7 +39,7 @@ The file may have routes: a list of mappings with match, a pattern such as
   semel proxy --config semel.yaml --store sqlite:/var/lib/semel/semel.db`,
 		Args: nothing(),
 	}
-	addSettings(cmd.Flags())
+	addSettings(cmd, cmd.Flags())
 	addConfig(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := a.load(cmd)
@@ -55,18 +57,18 @@ The file may have routes: a list of mappings with match, a pattern such as
 // serve runs the proxy until ctx ends.
 func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	log := a.logger(cfg)
-	secret, err := readSecret(cfg.SecretFile)
+	secret, err := readSecret(cfg)
 	if err != nil {
 		return err
 	}
 	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: stores.Serve, Logger: log})
 	if err != nil {
-		return storeFault(err)
+		return openFault(cfg, err)
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
 	metrics := proxy.NewMetrics()
-	engine, err := semel.New(opened.Store, semel.Config{
+	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
 		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
 		Lapsed: cfg.Lapsed, Secret: secret, Observe: metrics.Observe, Logger: log,
 	})
@@ -75,7 +77,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	}
 	server, err := proxy.New(engine, cfg.Scope.Func(), proxyConfig(cfg, metrics, log))
 	if err != nil {
-		return wrong("", "%w", err)
+		return wrong("", "%s", strings.TrimPrefix(err.Error(), "proxy: "))
 	}
 	if cfg.Scope.String() == "global" {
 		log.WarnContext(ctx, "every caller shares one scope: who knows a key can read its answer")
@@ -85,7 +87,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	if err := server.Run(ctx); err != nil {
-		return runFault(err)
+		return runFault(cfg, err)
 	}
 	log.InfoContext(context.WithoutCancel(ctx), "drained")
 	return nil
@@ -135,36 +137,49 @@ func (a *app) logger(cfg config.Config) *slog.Logger {
 const leastSecret = 16
 
 // readSecret reads the file of a secret, without the line break at its end.
-func readSecret(path string) ([]byte, error) {
+func readSecret(cfg config.Config) ([]byte, error) {
+	path := cfg.SecretFile
 	if path == "" {
 		return nil, nil
 	}
+	const hint = "make one with: head -c 32 /dev/urandom | base64 > FILE"
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, outside("make one with: head -c 32 /dev/urandom | base64 > FILE", "secret_file: %w", err)
+		return nil, outside(hint, "%s: %w", cfg.Where("secret_file"), err)
 	}
 	secret := bytes.TrimRight(text, "\r\n")
 	if len(secret) < leastSecret {
-		return nil, outside("make one with: head -c 32 /dev/urandom | base64 > FILE",
-			"secret_file: %s has %d bytes, less than %d", path, len(secret), leastSecret)
+		return nil, outside(hint, "%s: %s has %d bytes, less than %d", cfg.Where("secret_file"), path, len(secret), leastSecret)
 	}
 	return secret, nil
 }
 
-// storeFault gives an error of a store its code and hint.
+// openFault gives an error about the store that is set its code and hint.
+func openFault(cfg config.Config, err error) error {
+	if bad := (*stores.URLError)(nil); errors.As(err, &bad) {
+		return wrong(stores.Hint(err), "%s: %w", cfg.Where("store"), err)
+	}
+	return outside(stores.Hint(err), "%s: %w", cfg.Where("store"), err)
+}
+
+// storeFault gives an error of an open store its code and hint.
 func storeFault(err error) error {
 	if err == nil {
 		return nil
-	}
-	if bad := (*stores.URLError)(nil); errors.As(err, &bad) {
-		return wrong(stores.Hint(err), "store: %w", err)
 	}
 	return outside(stores.Hint(err), "store: %w", err)
 }
 
 // runFault tells a listener that does not open from requests that did not end.
-func runFault(err error) error {
+func runFault(cfg config.Config, err error) error {
 	var op *net.OpError
+	if errors.As(err, &op) {
+		for _, name := range []string{"listen", "admin"} {
+			if strings.HasPrefix(err.Error(), "proxy: the setting "+name+": ") {
+				err = fmt.Errorf("%s: %w", cfg.Where(name), op)
+			}
+		}
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return outside("another process listens there: stop it, or choose another address", "%w", err)

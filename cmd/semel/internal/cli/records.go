@@ -24,7 +24,7 @@ A record is named by the first digits of its slot, by the reference that an
 answer and the log carry (--ref, with the --secret-file of the proxy), or by its
 scope and key. The key itself is a secret: it is printed with --reveal only.`,
 	})
-	addSettings(cmd.PersistentFlags(), "store", "margin", "secret_file")
+	addSettings(cmd, cmd.PersistentFlags(), "store", "margin", "secret_file")
 	addConfig(cmd.PersistentFlags())
 	cmd.AddCommand(a.recordsList(), a.recordsShow(), a.recordsRelease(), a.recordsComplete(), a.recordsPurge())
 	return cmd
@@ -45,13 +45,13 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return err
 	}
-	secret, err := readSecret(cfg.SecretFile)
+	secret, err := readSecret(cfg)
 	if err != nil {
 		return err
 	}
 	opened, err := stores.Open(cmd.Context(), cfg.Store, stores.Options{Use: use, Logger: a.logger(cfg)})
 	if err != nil {
-		return storeFault(err)
+		return openFault(cfg, err)
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 	lister, ok := semel.As[semel.Lister](opened.Store)

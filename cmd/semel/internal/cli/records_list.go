@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,13 +29,15 @@ func (a *app) recordsList() *cobra.Command {
 		Use:   "list",
 		Short: "List records, the youngest first",
 		Long: `List records, the youngest first. LAPSED marks a reservation whose attempt never
-ended: see semel records show, release and complete.`,
+ended: see semel records show, release and complete. REF is what answers and the
+log carry, given the --secret-file of the proxy.`,
 		Example: `  semel records list --lapsed
   semel records list --state completed --limit 0 --output jsonl`,
 		Args: nothing(),
 	}
 	var l listing
-	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed (default all)")
+	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed, or lapsed alone (default all)")
+	propose(cmd, "state", []string{"free", "reserved", "completed", stateLapsed})
 	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only reservations whose outcome is not known")
 	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
 	cmd.Flags().IntVar(&l.limit, "limit", 50, "stop after `N` records; 0 lists all")
@@ -63,15 +66,25 @@ func (l *listing) filter() (semel.Filter, error) {
 	if l.limit > 0 {
 		f.Limit = l.limit + 1 // one more, to see that there are more
 	}
+	if slices.Contains(l.states, stateLapsed) {
+		if len(l.states) > 1 {
+			return f, wrong("lapsed records are reserved ones: take --state reserved, or --state lapsed alone", "--state: lapsed stands beside other states")
+		}
+		f.States, f.Lapsed = []semel.State{semel.StateReserved}, true
+		return f, nil
+	}
 	for _, name := range l.states {
 		state, ok := parseState(name)
 		if !ok {
-			return f, wrong("known are free, reserved and completed; for lapsed ones take --lapsed", "--state: unknown state %q", name)
+			return f, wrong("known are free, reserved, completed and lapsed", "--state: unknown state %q", name)
 		}
 		f.States = append(f.States, state)
 	}
 	return f, nil
 }
+
+// stateLapsed is the state that --lapsed chooses too.
+const stateLapsed = "lapsed"
 
 func parseState(name string) (semel.State, bool) {
 	for _, s := range []semel.State{semel.StateFree, semel.StateReserved, semel.StateCompleted} {
@@ -144,7 +157,7 @@ func (o *operator) printer(l *listing) printer {
 			},
 		}
 	}
-	t := table{out: o.out, colors: o.colors(), now: time.Now(), reveal: l.reveal}
+	t := table{ref: o.engine.Ref, out: o.out, colors: o.colors(), now: time.Now(), reveal: l.reveal}
 	return printer{none, t.record, func(n int) {
 		if n == 0 {
 			o.say("no records")
@@ -154,6 +167,7 @@ func (o *operator) printer(l *listing) printer {
 
 // table prints records in columns.
 type table struct {
+	ref    func(semel.Key) string
 	out    *output
 	colors bool
 	now    time.Time
@@ -166,9 +180,9 @@ const (
 )
 
 func (t table) record(rec semel.Record, first bool) {
-	const columns = "%-12s  %s  %6s  %8s  %-16s  %7s  %-10s  %-20s  %s"
+	const columns = "%-12s  %-12s  %s  %6s  %8s  %-16s  %7s  %-10s  %-20s  %s"
 	if first {
-		t.row(columns, "SLOT", fmt.Sprintf("%-9s", "STATE"), "STATUS", "ATTEMPTS", "FENCE", "AGE", "EXPIRES", "OWNER", "SCOPE", "KEY")
+		t.row(columns, "SLOT", "REF", fmt.Sprintf("%-9s", "STATE"), "STATUS", "ATTEMPTS", "FENCE", "AGE", "EXPIRES", "OWNER", "SCOPE", "KEY")
 	}
 	state := fmt.Sprintf("%-9s", stateOf(rec))
 	if rec.Lapsed && t.colors {
@@ -178,7 +192,7 @@ func (t table) record(rec semel.Record, first bool) {
 	if rec.Response.Status != 0 {
 		status = strconv.Itoa(rec.Response.Status)
 	}
-	t.row(columns, rec.Key.Slot().String()[:12], state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
+	t.row(columns, rec.Key.Slot().String()[:12], t.ref(rec.Key), state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
 		span(t.now.Sub(rec.CreatedAt)), untilOrAgo(rec.ExpiresAt, t.now), printable(rec.Owner), printable(rec.Key.Scope), printable(rec.Key.ID))
 }
 

@@ -76,7 +76,7 @@ it.`,
 
 func addResolving(cmd *cobra.Command, done, effect string) *resolving {
 	r := &resolving{selector: addSelector(cmd), done: done, effect: effect}
-	addSettings(cmd.Flags(), "retention")
+	addSettings(cmd, cmd.Flags(), "retention")
 	addAsking(cmd, &r.yes, &r.dryRun)
 	return r
 }

@@ -14,8 +14,8 @@ import (
 
 const flagConfig = "config"
 
-// addSettings adds the flags of the named settings, or of all.
-func addSettings(flags *pflag.FlagSet, names ...string) {
+// addSettings adds the flags of the named settings, or of all, to flags of cmd.
+func addSettings(cmd *cobra.Command, flags *pflag.FlagSet, names ...string) {
 	flags.SortFlags = false
 	for _, s := range config.Settings() {
 		if len(names) > 0 && !slices.Contains(names, s.Name) {
@@ -25,7 +25,21 @@ func addSettings(flags *pflag.FlagSet, names ...string) {
 		if s.Bool {
 			f.NoOptDefVal = "true"
 		}
+		propose(cmd, s.Flag(), s.Values)
 	}
+}
+
+// propose tells a shell the values of a flag. A value that ends with a colon
+// goes on. A flag without values is left to the shell.
+func propose(cmd *cobra.Command, flag string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	directive := cobra.ShellCompDirectiveNoFileComp
+	if slices.ContainsFunc(values, func(v string) bool { return strings.HasSuffix(v, ":") }) {
+		directive |= cobra.ShellCompDirectiveNoSpace
+	}
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, directive)) // fails for a flag that is not there
 }
 
 func addConfig(flags *pflag.FlagSet) {

@@ -98,6 +98,7 @@ type outputFlag struct {
 func addOutput(cmd *cobra.Command, formats ...string) *outputFlag {
 	f := &outputFlag{known: formats}
 	cmd.Flags().StringVarP(&f.value, "output", "o", formats[0], "print as `FORMAT`: "+strings.Join(formats, ", "))
+	propose(cmd, "output", formats)
 	return f
 }
 

@@ -122,7 +122,17 @@ type sidecar struct {
 // preferred is the address that the printed lines name when it is free.
 const preferred = "127.0.0.1:8080"
 
+// startSidecar prefers an address that people can type, and takes any when that
+// is in use.
 func startSidecar(ctx context.Context, store semel.Store, upstream string) (*sidecar, error) {
+	s, err := startSidecarOn(ctx, store, upstream, preferred)
+	if err != nil {
+		s, err = startSidecarOn(ctx, store, upstream, "127.0.0.1:0")
+	}
+	return s, err
+}
+
+func startSidecarOn(ctx context.Context, store semel.Store, upstream, listen string) (*sidecar, error) {
 	quiet := slog.New(slog.DiscardHandler) // the story tells what matters
 	engine, err := semel.New(store, semel.Config{Logger: quiet})
 	if err != nil {
@@ -131,7 +141,7 @@ func startSidecar(ctx context.Context, store semel.Store, upstream string) (*sid
 	ready := make(chan string, 1)
 	server, err := proxy.New(engine, semelhttp.ByHeader("Authorization"), proxy.Config{
 		Upstream: &url.URL{Scheme: "http", Host: upstream},
-		Listen:   freeAddress(ctx),
+		Listen:   listen,
 		Drain:    5 * time.Second,
 		Logger:   quiet,
 		Ready:    func(listen, _ net.Addr) { ready <- listen.String() },
@@ -156,17 +166,6 @@ func startSidecar(ctx context.Context, store semel.Store, upstream string) (*sid
 func (s *sidecar) stop() error {
 	s.end()
 	return <-s.done
-}
-
-// freeAddress is the preferred one, or any when that is taken.
-func freeAddress(ctx context.Context) string {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", preferred)
-	if err != nil {
-		return "127.0.0.1:0"
-	}
-	_ = l.Close()
-	return preferred
 }
 
 func byHand(p *page, sidecar, api, store string) {

@@ -226,8 +226,10 @@ func TestTimeoutHandlerOutside(t *testing.T) {
 	}, nil)
 	inner := r.server.Config.Handler
 	r.server.Config.Handler = http.TimeoutHandler(inner, time.Millisecond, "too slow")
-	if a := r.post(secretKey, "x"); a.status != 503 || a.body != "too slow" {
-		t.Errorf("got %+v", a)
+	for r.runs.Load() == 0 { // the time may be over before the handler has begun
+		if a := r.post(secretKey, "x"); a.status != 503 {
+			t.Errorf("got %+v", a)
+		}
 	}
 	r.server.Config.Handler = inner
 	r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemInFlight)

@@ -197,7 +197,7 @@ func (m *million) section() section {
 
 const millionMethod = `The older half of the records is over, and nothing has purged it. The store of %s records was filled through itself by 256
 callers at %s pairs per second. Each round loads a fresh copy of the small file and then the large one for %s. The purge is
-Engine.RunPurge with its defaults (50 rows a step, a fifth of the time), loaded for %s at a time, with and without it; the backlog is
+Engine.RunPurge with its own pace (50 rows a step, a fifth of the time) and no rest between rounds, loaded for %s at a time, with and without it; the backlog is
 %s rows, and at the rate below it takes %s s.`
 
 func copyFile(to, from string) (err error) {

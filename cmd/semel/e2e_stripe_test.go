@@ -57,11 +57,12 @@ type stripeRig struct {
 	client  *stripe.Client
 }
 
-func newStripeRig(t *testing.T) *stripeRig {
+func newStripeRig(t *testing.T, args ...string) *stripeRig {
 	t.Helper()
 	r := &stripeRig{mock: startStripeMock(t)}
 	r.gate = newGate(t, r.mock.url)
-	r.sidecar = startSidecar(t, r.gate.url, "--preset", "stripe", "--store", "sqlite:"+t.TempDir()+"/semel.db")
+	args = append(args, "--preset", "stripe", "--store", "sqlite:"+t.TempDir()+"/semel.db")
+	r.sidecar = startSidecar(t, r.gate.url, args...)
 	r.way = newWay(t, r.sidecar)
 	r.client = newStripe(t, r.way.url)
 	return r
@@ -196,6 +197,42 @@ func TestStripeKillAndRestart(t *testing.T) {
 		t.Errorf("got %s, and %s after the restart", id, again)
 	}
 	r.wantCharges(t, 1)
+}
+
+// I7: a kill while a charge is under way leaves an outcome that nobody knows; it
+// is never charged a second time.
+func TestStripeKillInFlight(t *testing.T) {
+	r := newStripeRig(t, "--lease", "1s", "--margin", "0s")
+	open := r.gate.shut()
+	done := make(chan error, 1)
+	go func() {
+		_, err := charge(t.Context(), r.client, "order-1", 2000)
+		done <- err
+	}()
+	<-r.gate.arrived
+	r.sidecar.end(t, syscall.SIGKILL)
+	r.sidecar.start(t)
+	for {
+		_, err := charge(t.Context(), r.client, "order-1", 2000)
+		var typed *stripe.Error
+		if !errors.As(err, &typed) {
+			t.Fatalf("got %v, want a refusal", err)
+		}
+		if typed.Code == "idempotency_key_in_use" { // until the lease is over
+			continue
+		}
+		if typed.Code != "outcome_unknown" || typed.HTTPStatusCode != http.StatusConflict {
+			t.Errorf("got %v, want outcome_unknown", err)
+		}
+		break
+	}
+	open()
+	if err := <-done; err == nil {
+		t.Error("the client of the killed sidecar got a charge")
+	}
+	if got := r.mock.charges.Load(); got > 1 {
+		t.Errorf("stripe-mock made %d charges, want one at most", got)
+	}
 }
 
 // A request in flight when the sidecar is told to end is answered, and kept.

@@ -245,3 +245,32 @@ func TestEarlyRefusal(t *testing.T) {
 		}
 	}
 }
+
+// TestSentInPart: a request of which the upstream may have read a part is not
+// one of which nothing was sent.
+func TestSentInPart(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { // takes the header, then resets the connection
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if _, err := io.ReadFull(conn, make([]byte, 100)); err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+		_ = conn.Close()
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	s := newSidecar(t, "http://"+l.Addr().String(), nil)
+	body := strings.Repeat("x", 1<<20) // more than the system takes at once
+	want(t, s.send(t, "POST", "/", "k1", body), 504, "outcome_unknown")
+	want(t, s.send(t, "POST", "/", "k1", body), 409, "outcome_unknown")
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// Progress stands on one line, and leaves it clean.
+func TestProgress(t *testing.T) {
+	for want, p := range map[string]progress{
+		"\rsemel: purged 1 records\x1b[K\r\x1b[K":            {},
+		"\rsemel: purged 1 of about 9 records\x1b[K\r\x1b[K": {total: 9},
+	} {
+		var out strings.Builder
+		p.w = &out
+		p.show(1)
+		p.show(2) // too soon after the first
+		p.end()
+		if got := out.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	silent := progress{}
+	silent.show(1)
+	silent.end()
+}
+
+// A lapsed record is red where colors are wanted, and plain elsewhere.
+func TestTableColors(t *testing.T) {
+	for colors, want := range map[bool]bool{true: true, false: false} {
+		var text strings.Builder
+		rows := table{ref: func(semel.Key) string { return "ref" }, out: &output{w: &text}, colors: colors, now: time.Now()}
+		rows.record(semel.Record{State: semel.StateReserved, Lapsed: true}, true)
+		if got := strings.Contains(text.String(), "\x1b[31mLAPSED   \x1b[0m  "); got != want || !strings.Contains(text.String(), "LAPSED") {
+			t.Errorf("colors %v: got %q", colors, text.String())
+		}
+	}
+}

@@ -16,12 +16,13 @@ const childEnv = "SEMEL_SQLITESTORE_CHILD"
 // children are the programs that tests run in a process of their own. They get
 // the database's path, write lines to stdout, and return on success.
 var children = map[string]func(path string, in io.Reader, out io.Writer) error{
-	"hold":   childHold,
-	"load":   childLoad,
-	"share":  childShare,
-	"open":   childOpen,
-	"refuse": childRefuse,
-	"damage": childDamage,
+	"hold":       childHold,
+	"load":       childLoad,
+	"share":      childShare,
+	"open":       childOpen,
+	"refuse":     childRefuse,
+	"refuse-log": childRefuseLog,
+	"damage":     childDamage,
 }
 
 func TestMain(m *testing.M) {

@@ -64,8 +64,8 @@ func breakSync(t *testing.T, path string) (mend func()) {
 //
 // While /dev/null stands in its place the log cannot be read either, and a
 // connection that rebuilds the log's index meanwhile finds it empty. So the test
-// says nothing of what can be read afterwards: a disk that refuses to sync still
-// gives back what it has.
+// says nothing of what can be read afterwards; TestFailedLogSyncLosesNothing does,
+// where the kernel refuses the sync and nothing else.
 func TestFailedSyncPoisons(t *testing.T) {
 	path := newPath(t)
 	var log bytes.Buffer

@@ -115,6 +115,71 @@ func childRefuse(path string, _ io.Reader, out io.Writer) error {
 	return errors.Join(unexpected, w.Flush(), s.Close())
 }
 
+// childRefuseLog completes a key, lets the disk refuse to sync the log, and
+// checks that the store stops writing and still replays.
+func childRefuseLog(path string, _ io.Reader, out io.Writer) error {
+	s, err := sqlitestore.Open(path, sqlitestore.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	const id = "before"
+	r := loadReservation(id)
+	if _, err := s.Reserve(uncancelled(), r); err != nil {
+		return err
+	}
+	if err := s.Complete(uncancelled(), semel.Completion{Key: r.Key, Token: r.Token, Response: loadResponse(id)}); err != nil {
+		return err
+	}
+	fds, err := descriptors(path + "-wal")
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		if err := refuseSync(fd); err != nil {
+			return err
+		}
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 10)
+	for i := range errs {
+		wg.Go(func() {
+			if _, err := s.Reserve(uncancelled(), loadReservation(semel.NewToken().String())); !errors.Is(err, sqlitestore.ErrPoisoned) {
+				errs[i] = fmt.Errorf("got %w, want ErrPoisoned", err)
+			}
+		})
+	}
+	wg.Wait()
+	held, err := s.Reserve(uncancelled(), loadReservation(id))
+	if err != nil || string(held.Response.Body) != string(loadResponse(id).Body) {
+		errs = append(errs, fmt.Errorf("a replay: got %v (%w)", held.State, err))
+	}
+	_, _ = fmt.Fprintln(out, id)
+	return errors.Join(append(errs, s.Close())...)
+}
+
+// I10: what was acknowledged before the log could not be synced is replayed by
+// the store that stopped writing, and is there when it is opened again.
+func TestFailedLogSyncLosesNothing(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	c := start(t, "refuse-log", path)
+	id, whole := c.line()
+	if err := c.cmd.Wait(); err != nil {
+		if strings.Contains(c.errs.String(), errNoFilter.Error()) {
+			skip(t, "this kernel does not let a process refuse its own fsync: "+c.errs.String())
+		}
+		t.Fatalf("%v: %s", err, c.errs)
+	}
+	if !whole {
+		t.Fatal("nothing was acknowledged")
+	}
+	s := open(t, path, sqlitestore.Config{})
+	held, err := s.Reserve(t.Context(), loadReservation(id))
+	if err != nil || string(held.Response.Body) != string(loadResponse(id).Body) {
+		t.Fatalf("got %v (%v), want what was acknowledged", held.State, err)
+	}
+}
+
 // descriptors returns those that this process has of a file.
 func descriptors(path string) (fds []int, err error) {
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -9,3 +9,5 @@ import (
 
 // childRefuse needs a kernel that can be told to refuse.
 func childRefuse(string, io.Reader, io.Writer) error { return errors.ErrUnsupported }
+
+func childRefuseLog(string, io.Reader, io.Writer) error { return errors.ErrUnsupported }

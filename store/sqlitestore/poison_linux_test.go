@@ -63,7 +63,7 @@ func breakSync(t *testing.T, path string) (mend func()) {
 // is opened again.
 //
 // While /dev/null stands in its place the log cannot be read either, and a
-// connection that rebuilds the log's index meanwhile finds it empty. So the test
+// connection that rebuilds the log's index meanwhile may find it empty. So the test
 // says nothing of what can be read afterwards; TestFailedLogSyncLosesNothing does,
 // where the kernel refuses the sync and nothing else.
 func TestFailedSyncPoisons(t *testing.T) {

@@ -34,6 +34,9 @@ var (
 	ErrDamaged = errors.New("semel: the kept response is damaged")
 	// ErrFull: a bounded store has no room for another record.
 	ErrFull = errors.New("semel: the store is full")
+	// ErrTooLarge: the response, or the record that it belongs to, is larger than
+	// the store can keep. Nothing was written, and trying again is useless.
+	ErrTooLarge = errors.New("semel: the response is too large for the store")
 	// ErrTimeout: the store did not answer in time. The step may still happen.
 	ErrTimeout = errors.New("semel: the store did not answer in time")
 )

@@ -1,0 +1,67 @@
+package semel
+
+import (
+	"context"
+	"time"
+)
+
+// Inspector reads what a store's promise rests on, for the log at start and for
+// the operator (semel doctor).
+type Inspector interface {
+	// Inspect asks the server for its version, its clock, the schema and the
+	// settings that the promise depends on. It changes nothing, and ctx may be
+	// cancelled. It fails only when the server cannot be asked: what it finds
+	// wrong is a [Finding].
+	Inspect(ctx context.Context) (Inspection, error)
+}
+
+// Inspection is what an [Inspector] found.
+type Inspection struct {
+	// Server is product and version, such as "PostgreSQL 15.18".
+	Server string
+	// Clock is the time by the store's clock when it answered; zero when the
+	// store measures with the clock of this process.
+	Clock time.Time
+	// Findings are in the order in which an operator should read them.
+	Findings []Finding
+}
+
+// Finding is one fact about a store and what it means.
+type Finding struct {
+	// Name is the server's own name of a setting, such as "synchronous_commit",
+	// or a word such as "schema".
+	Name string
+	// Value is what was found. It never holds a secret.
+	Value string
+	// Level says what it means.
+	Level Level
+	// Advice says what to change, and why, in one sentence. Empty when Level is
+	// [Fine].
+	Advice string
+}
+
+// Level says what a [Finding] means for the promise.
+type Level uint8
+
+// The levels.
+const (
+	// Fine: as it should be.
+	Fine Level = iota
+	// Weak: the store works and promises less than it could.
+	Weak
+	// Broken: the store must not serve like this.
+	Broken
+)
+
+// String returns "fine", "weak" or "broken".
+func (l Level) String() string {
+	switch l {
+	case Fine:
+		return "fine"
+	case Weak:
+		return "weak"
+	case Broken:
+		return "broken"
+	}
+	return "invalid"
+}

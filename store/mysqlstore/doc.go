@@ -1,0 +1,2 @@
+// Package mysqlstore keeps records in MySQL or MariaDB.
+package mysqlstore

@@ -1,0 +1,2 @@
+// Package natsstore keeps records in NATS JetStream.
+package natsstore

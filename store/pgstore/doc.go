@@ -1,0 +1,2 @@
+// Package pgstore keeps records in PostgreSQL.
+package pgstore

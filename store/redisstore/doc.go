@@ -1,0 +1,2 @@
+// Package redisstore keeps records in Redis or Valkey.
+package redisstore

@@ -1,3 +1,5 @@
+//go:build unix
+
 package servertest
 
 import (
@@ -129,7 +131,7 @@ func (l *Link) accept() {
 }
 
 func (l *Link) serve(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if !l.pass() {
 		return
 	}

@@ -1,7 +1,10 @@
+//go:build unix
+
 package servertest
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -96,7 +99,7 @@ func (e *notFoundError) Error() string { return e.program + " is not installed: 
 // is a reason to skip.
 func missing(tb testing.TB, kind string, err error) {
 	tb.Helper()
-	if nf, ok := err.(*notFoundError); ok && os.Getenv("SEMEL_TEST_REQUIRE") != "all" {
+	if nf, ok := errors.AsType[*notFoundError](err); ok && os.Getenv("SEMEL_TEST_REQUIRE") != "all" {
 		tb.Skip(nf.Error())
 	}
 	tb.Fatalf("servertest: no %s: %v", kind, err)

@@ -1,3 +1,5 @@
+//go:build unix
+
 package servertest
 
 import (
@@ -99,7 +101,7 @@ func mysqlAnswers(addr string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	var greeting [5]byte // length, sequence, protocol version
 	if _, err := io.ReadFull(c, greeting[:]); err != nil {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package servertest
 
 import (
@@ -124,7 +126,7 @@ func postgresAnswers(addr string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	const version = 3 << 16
 	body := binary.BigEndian.AppendUint32(nil, version)

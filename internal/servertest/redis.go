@@ -1,3 +1,5 @@
+//go:build unix
+
 package servertest
 
 import (
@@ -97,7 +99,7 @@ func redisCommand(addr, command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.WriteString(c, command+"\r\n"); err != nil {
 		return "", err

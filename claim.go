@@ -142,12 +142,18 @@ func (c *Claim) settle(how uint32) error {
 // store did not take r within Config.CompleteTimeout: the effect has happened,
 // so r is still the true answer; unless it could not be sealed, the engine goes
 // on trying in the background for as long as MaxRun, and keeps the lease while
-// it can. ErrSettled: the claim was ended before.
+// it can. ErrTooLarge: the store never takes a response of this size, and the
+// claim is still open; complete it with a smaller one. ErrSettled: the claim was
+// ended before.
 func (c *Claim) Complete(ctx context.Context, r Response) error {
 	if err := c.settle(kept); err != nil {
 		return err
 	}
-	return c.engine.complete(ctx, c, r)
+	err := c.engine.complete(ctx, c, r)
+	if errors.Is(err, ErrTooLarge) {
+		c.standing.CompareAndSwap(kept, open)
+	}
+	return err
 }
 
 // CompleteIn completes through in, the caller's open transaction, so that the

@@ -30,7 +30,9 @@ type Result[T any] struct {
 // part of T. Do returns fn's error as it is; otherwise an error that wraps
 // [ErrInFlight], [ErrOutcomeUnknown] or [ErrConflict] when it refuses,
 // [ErrLost] when the value of fn must not be used, [ErrDamaged] when what was
-// kept is no value of T, or a [*StoreError].
+// kept is no value of T, or a [*StoreError]. One that wraps [ErrTooLarge] comes
+// with the value: fn has succeeded, the store cannot keep what it returned, and
+// the key is held.
 func Do[T any](ctx context.Context, e *Engine, call Call, fn func(context.Context) (T, error)) (Result[T], error) {
 	out, err := e.Begin(ctx, call)
 	if err != nil {
@@ -75,6 +77,8 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 		return Result[T]{Value: value, NotStored: true}, nil
 	case errors.Is(err, ErrLost), errors.Is(err, ErrSettled):
 		return lost[T](ctx, c, err)
+	case errors.Is(err, ErrTooLarge):
+		return Result[T]{Value: value}, err
 	}
 	return Result[T]{}, err
 }

@@ -56,8 +56,12 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		}
 		err = e.completeWithin(context.WithoutCancel(ctx), done)
 	}
-	if err == nil || errors.Is(err, ErrLost) {
+	switch {
+	case err == nil, errors.Is(err, ErrLost):
 		return err
+	case errors.Is(err, ErrTooLarge):
+		later = true // the caller will complete it with less
+		return &StoreError{StepComplete, err}
 	}
 	later = true
 	e.completeLater(context.WithoutCancel(ctx), c, done)
@@ -73,7 +77,7 @@ func (e *Engine) completeWithin(ctx context.Context, done Completion) error {
 		e.retry(e.quit.Done(), e.cfg.CompleteTimeout, func() bool {
 			err = e.store.Complete(ctx, done)
 			tries++
-			return err == nil || errors.Is(err, ErrLost) || tries == completeTries
+			return err == nil || errors.Is(err, ErrLost) || errors.Is(err, ErrTooLarge) || tries == completeTries
 		})
 		return struct{}{}, err
 	}, nil)

@@ -14,7 +14,8 @@ import (
 // carries values only; the engine never passes one that can be cancelled,
 // because a driver that abandons a write leaves its outcome unknown.
 // All methods are safe for concurrent use. Errors mean that the step failed and
-// may or may not have happened; they never mean a refusal, except [ErrLost].
+// may or may not have happened; they never mean a refusal, except [ErrLost], and
+// [ErrTooLarge] of a Complete, which has written nothing.
 type Store interface {
 	// Reserve takes the slot for r if it is absent, free, completed with its
 	// retention over, or, with r.TakeOver, lapsed with the same fingerprint;

@@ -39,5 +39,9 @@ func coreMutants() []Mutant {
 			"	d.UseNumber() // never through float64\n", "", "^TestDoKeepsBigNumbers$"),
 		mutant("a panic of the handler keeps the key in flight", "do.go",
 			"	defer c.Abandon(ctx)", "	_ = c.Abandon", "^TestDoHolds"),
+		mutant("a response that is too large is tried again", "settle.go",
+			"errors.Is(err, ErrLost) || errors.Is(err, ErrTooLarge) || tries", "errors.Is(err, ErrLost) || tries", "^TestResponseTooLarge$"),
+		mutant("a response that is too large ends its claim", "claim.go",
+			"		c.standing.CompareAndSwap(kept, open)\n	}\n	return err\n", "	}\n	return err\n", "^TestResponseTooLarge$"),
 	}
 }

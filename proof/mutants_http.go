@@ -58,6 +58,8 @@ func httpMutants() []Mutant {
 			`		h["Content-Type"] = nil //`, `		_ = 0 //`, "^TestContentTypeIsSniffedOnce$"),
 		mutant("an answer that is not stored is not marked", "finish.go",
 			`		c.s.header[HeaderStored] = []string{"false"}`, "", "^TestNotStored$"),
+		mutant("an answer that the store cannot keep is not sent", "finish.go",
+			"		err = c.completeWithout()\n", "", "^TestAnswerTooLargeForTheStore$"),
 		mutant("a stream that is not stored is not marked", "stream.go",
 			`		c.s.header[HeaderStored] = []string{"false"}`, "", "^TestStreamNotStored$"),
 		mutant("an offer of h2c passes unguarded", "middleware.go",

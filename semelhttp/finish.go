@@ -84,6 +84,10 @@ func (c *recorder) keep(ctx context.Context) {
 		Header: slices.Clone(blob),
 		Body:   slices.Clone(c.s.out),
 	})
+	if errors.Is(err, semel.ErrTooLarge) {
+		c.mw.log(ctx, "an answer is not kept, as the store has no room for one of its size: a retry gets 410", err)
+		err = c.completeWithout()
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, semel.ErrNotStored):

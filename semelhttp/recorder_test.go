@@ -572,3 +572,32 @@ func TestBodyCutShort(t *testing.T) {
 	}
 	r.wantRuns(0)
 }
+
+// narrow is a store that takes responses of up to 600 bytes.
+type narrow struct{ *memstore.Store }
+
+func (n narrow) Complete(ctx context.Context, c semel.Completion) error {
+	if len(c.Response.Header)+len(c.Response.Body) > 600 {
+		return semel.ErrTooLarge
+	}
+	return n.Store.Complete(ctx, c)
+}
+
+// An answer that the store cannot keep goes out whole, is never run for again,
+// and a retry is told so (I2).
+func TestAnswerTooLargeForTheStore(t *testing.T) {
+	long := strings.Repeat("x", 700)
+	r := newRigOn(t, narrow{memstore.New(memstore.Config{})}, semel.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, long)
+	}, nil)
+	a := r.post(secretKey, "x")
+	if a.status != 201 || a.body != long || a.header.Get("Semel-Stored") != "" {
+		t.Errorf("got %d with %d bytes and Semel-Stored %q, want the whole answer", a.status, len(a.body), a.header.Get("Semel-Stored"))
+	}
+	r.wantProblem(r.post(secretKey, "x"), 410, semelhttp.ProblemResponseNotKept)
+	r.wantRuns(1)
+	if !strings.Contains(r.log.String(), "a retry gets 410") {
+		t.Errorf("the log does not say that the answer is not kept:\n%s", r.log)
+	}
+}

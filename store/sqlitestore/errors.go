@@ -17,8 +17,6 @@ var (
 	ErrPoisoned = errors.New("sqlitestore: the store refuses to write until it is opened again")
 	// ErrReadOnly: the store was opened with [Config.ReadOnly].
 	ErrReadOnly = errors.New("sqlitestore: the store is open for reading only")
-	// ErrTooLarge: the response does not fit into a row.
-	ErrTooLarge = errors.New("sqlitestore: the response is too large")
 )
 
 // LockedError says that another process has the file open.

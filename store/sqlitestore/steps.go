@@ -59,14 +59,14 @@ func (s *Store) unchanged(slot semel.Slot, r semel.Reservation) (semel.Record, b
 const maxResponse = 512 << 20
 
 // Complete implements [semel.Completer]. A response of more than 512 MiB is
-// refused with [ErrTooLarge].
+// refused with [semel.ErrTooLarge].
 func (s *Store) Complete(_ context.Context, c semel.Completion) error {
 	if s.writer == nil {
 		return ErrReadOnly
 	}
 	size := len(c.Response.Header) + len(c.Response.Body)
 	if size > maxResponse {
-		return ErrTooLarge
+		return semel.ErrTooLarge
 	}
 	slot := c.Key.Slot()
 	var kept bool
@@ -142,7 +142,7 @@ func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
 		size = len(r.Response.Header) + len(r.Response.Body)
 	}
 	if size > maxResponse {
-		return ErrTooLarge
+		return semel.ErrTooLarge
 	}
 	slot := r.Key.Slot()
 	var refused error

@@ -102,7 +102,8 @@ var purgeCases = []testCase{
 	},
 }
 
-// purge calls Purge until nothing is left to do, and wants so many to be deleted.
+// purge calls Purge until nothing is left to do, and wants so many to be
+// deleted, or no more than so many when they go by themselves.
 func (k *kit) purge(limit, want int) {
 	k.Helper()
 	sum := 0
@@ -116,7 +117,7 @@ func (k *kit) purge(limit, want int) {
 			break
 		}
 	}
-	if sum != want {
+	if sum > want || sum < want && !k.expires {
 		k.Errorf("purge: got %d deleted, want %d", sum, want)
 	}
 }

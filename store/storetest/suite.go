@@ -40,6 +40,11 @@ type Suite struct {
 	// clock with package time. Default: real time; the waits of all cases
 	// together take about six seconds.
 	VirtualTime bool
+	// Expires says that the server removes by itself what is over, as Redis
+	// does. A case then takes the number of records that a purge should delete
+	// for an upper bound; that they are gone it checks all the same. Default:
+	// false, and Purge must delete and count every one.
+	Expires bool
 }
 
 // Run runs every case as a subtest of t.
@@ -47,12 +52,18 @@ func (s Suite) Run(t *testing.T) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
 			if s.VirtualTime {
-				synctest.Test(t, func(t *testing.T) { c.check(t, s.Open(t), virtualPace) })
+				synctest.Test(t, func(t *testing.T) { c.check(t, s.Open(t), s.pace(virtualPace)) })
 				return
 			}
-			c.check(t, s.Open(t), realPace)
+			c.check(t, s.Open(t), s.pace(realPace))
 		})
 	}
+}
+
+// pace is p for this suite's store.
+func (s Suite) pace(p pace) pace {
+	p.expires = s.Expires
+	return p
 }
 
 // testCase is one rule and the code that checks it.
@@ -75,8 +86,9 @@ func cases() []testCase {
 
 // pace is how long the cases wait.
 type pace struct {
-	short time.Duration // a lease or a retention that a case waits out
-	slack time.Duration // added to every wait, for coarse clocks
+	short   time.Duration // a lease or a retention that a case waits out
+	slack   time.Duration // added to every wait, for coarse clocks
+	expires bool          // what is over may be gone before anybody deletes it
 }
 
 var (

@@ -1,2 +1,52 @@
-// Package pgstore keeps records in PostgreSQL.
+// Package pgstore keeps records in PostgreSQL, 12 or newer.
+//
+// # Use
+//
+//	store, err := pgstore.New(pool, pgstore.Config{}) // a *pgxpool.Pool
+//	if err != nil {
+//		return err
+//	}
+//	if err := store.Migrate(ctx); err != nil {
+//		return err
+//	}
+//	engine, err := semel.New(store, semel.Config{})
+//
+// [Open] makes the pool too, from a URL.
+//
+// # Advice
+//
+// Leave synchronous_commit on, for this role at least, and name the primary: a
+// replica is refused. Run [semel.Engine.RunPurge] with a batch of 1,000, in as
+// many processes as you like; autovacuum makes the room of purged records usable
+// again. Set statement_timeout to 0 for the role where a synchronous standby is
+// configured. Give the pool as many connections as steps are to run at once: the
+// server shares one sync of its log among all that commit at the same time, so
+// throughput grows with them.
+//
+// pgbouncer works in every mode. In transaction mode prepared statements cannot
+// be relied on; the store sees that and lets the server parse each statement,
+// see [Config.ExecMode].
+//
+// A role that may use the schema and SELECT, INSERT, UPDATE and DELETE in the
+// table, and SELECT in its version table, is enough to serve. Who may do more
+// runs [Store.Migrate], or what [Store.Schema] returns.
+//
+// # Promise
+//
+// Grade B with the settings that PostgreSQL comes with: a step that returned nil
+// survives a kill of the server and, if its disk keeps what it has synced, a
+// power loss. Grade A with a synchronous standby, when that one takes over. Grade
+// C when fsync, full_page_writes or synchronous_commit is off: such a server is
+// not refused, but the log says so when the store begins to serve. See
+// [Store.Grade] and [Store.Inspect].
+//
+// A step is one statement, and all times are the server's. A reservation that is
+// refused, or answered with a kept response, writes nothing: no transaction id,
+// no byte of log. When the disk is full, steps fail with [semel.ErrFull]; when the
+// server is away, with the driver's error; both succeed again when it is back,
+// without a restart of this process.
+//
+// No step is ever canceled at the server by this process. While a commit waits
+// for a standby that does not answer, so does the step; the engine answers
+// [semel.ErrTimeout], and the step goes on.
 package pgstore

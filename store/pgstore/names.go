@@ -1,0 +1,96 @@
+package pgstore
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed sql/*.sql
+var statementFiles embed.FS
+
+// The longest names, in bytes. PostgreSQL cuts an identifier after 63 bytes
+// without a word, and names derived from the table's are 11 bytes longer.
+const (
+	maxSchemaName = 63
+	maxTableName  = 52
+)
+
+// names are the identifiers of one store, as its files spell them and as the
+// server knows them.
+type names struct {
+	schema, table string
+	replacer      *strings.Replacer
+}
+
+func newNames(schema, table string) (*names, error) {
+	if schema == "" {
+		schema = "public"
+	}
+	if table == "" {
+		table = "semel_slots"
+	}
+	for _, n := range []struct {
+		what, name string
+		limit      int
+	}{{"Config.Schema", schema, maxSchemaName}, {"Config.Table", table, maxTableName}} {
+		switch {
+		case len(n.name) > n.limit:
+			return nil, fmt.Errorf("%s has %d bytes, more than %d", n.what, len(n.name), n.limit)
+		case strings.ContainsRune(n.name, 0) || !utf8.ValidString(n.name):
+			return nil, errors.New(n.what + " is no identifier")
+		}
+	}
+	n := &names{schema: schema, table: table}
+	n.replacer = strings.NewReplacer(
+		`"slots"`, n.qualified(table),
+		`"migrations"`, n.qualified(n.migrations()),
+		`"slots_expires_at"`, pgx.Identifier{table + "_expires_at"}.Sanitize(),
+		`"slots_created_at"`, pgx.Identifier{table + "_created_at"}.Sanitize(),
+	)
+	return n, nil
+}
+
+func (n *names) migrations() string { return n.table + "_migrations" }
+
+func (n *names) qualified(name string) string {
+	return pgx.Identifier{n.schema, name}.Sanitize()
+}
+
+// statement returns the embedded file with this store's names in it.
+func (n *names) statement(file string) string {
+	text, err := statementFiles.ReadFile("sql/" + file + ".sql")
+	if err != nil {
+		panic(err) // the files are part of the program; a test reads them
+	}
+	return n.replacer.Replace(string(text))
+}
+
+// statements are the texts of all steps.
+type statements struct {
+	reserve, complete, release, renew, held string
+	resolve, purge, list, body              string
+	server, rights, version, ping           string
+}
+
+func (n *names) statements() statements {
+	return statements{
+		reserve:  n.statement("reserve"),
+		complete: n.statement("complete"),
+		release:  n.statement("release"),
+		renew:    n.statement("renew"),
+		held:     n.statement("held"),
+		resolve:  n.statement("resolve"),
+		purge:    n.statement("purge"),
+		list:     n.statement("list"),
+		body:     n.statement("body"),
+		server:   n.statement("server"),
+		rights:   n.statement("rights"),
+		version:  n.statement("version"),
+		ping:     n.statement("ping"),
+	}
+}

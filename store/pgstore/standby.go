@@ -1,0 +1,58 @@
+package pgstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A commit that waits for a synchronous standby can be told to stop waiting: by
+// an operator, by statement_timeout, by a shutdown. The server then says so in a
+// warning, and the step stands, visible to all and perhaps lost with the next
+// failover. The warning is seen on connections that Open made.
+
+// noticed is where a connection keeps that it saw the warning.
+const noticed = "semel.pgstore.noticed"
+
+// waitRoutine is the routine of the server that gives the warning up to now; its
+// text depends on the language.
+const waitRoutine = "SyncRepWaitForLSN"
+
+func onNotice(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == waitRoutine {
+		conn.CustomData()[noticed] = true
+	}
+}
+
+// confirmStatement writes to the log, so that its commit waits for the standby,
+// and by the order of the log for everything before it.
+const confirmStatement = "SELECT pg_logical_emit_message(true, 'semel', '')"
+
+// settled returns err, or ErrNotReplicated when the standby may lack the step
+// that ended with err. Until it is known to have everything, no step of this
+// store succeeds: the repetition of a step that stands would write nothing,
+// wait for nothing, and be acknowledged.
+func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) error {
+	if takeNotice(conn) {
+		s.behind.Store(true)
+	}
+	if !s.behind.Load() || conn.Conn().IsClosed() {
+		return err
+	}
+	if _, err := conn.Exec(ctx, confirmStatement, s.execMode()); err != nil {
+		return err
+	}
+	if takeNotice(conn) {
+		return ErrNotReplicated
+	}
+	s.behind.Store(false)
+	return err
+}
+
+func takeNotice(conn *pgxpool.Conn) bool {
+	data := conn.Conn().PgConn().CustomData()
+	_, seen := data[noticed]
+	delete(data, noticed)
+	return seen
+}

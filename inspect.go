@@ -2,6 +2,8 @@ package semel
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -64,4 +66,39 @@ func (l Level) String() string {
 		return "broken"
 	}
 	return "invalid"
+}
+
+// UnfitError is why a store must not serve: the broken findings of an
+// inspection. The Validate of a store on a server returns it.
+type UnfitError struct {
+	Findings []Finding
+}
+
+// Unfit returns an [*UnfitError] with those of findings that are [Broken], or
+// nil when there are none.
+func Unfit(findings []Finding) error {
+	var broken []Finding
+	for _, f := range findings {
+		if f.Level == Broken {
+			broken = append(broken, f)
+		}
+	}
+	if len(broken) == 0 {
+		return nil
+	}
+	return &UnfitError{broken}
+}
+
+// Error names each finding, what was found and what to change.
+func (e *UnfitError) Error() string {
+	var b strings.Builder
+	b.WriteString("the server is not fit")
+	for i, f := range e.Findings {
+		separator := ": "
+		if i > 0 {
+			separator = "; "
+		}
+		_, _ = fmt.Fprintf(&b, "%s%s is %s: %s", separator, f.Name, f.Value, f.Advice)
+	}
+	return b.String()
 }

@@ -5,7 +5,6 @@ package servertest
 import (
 	"net"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -44,7 +43,7 @@ func (p *pair) close() {
 }
 
 // NewLink opens a line to target, HOST:PORT, until the end of the test.
-func NewLink(tb testing.TB, target string) *Link {
+func NewLink(tb TB, target string) *Link {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

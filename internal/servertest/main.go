@@ -19,6 +19,20 @@ import (
 	"testing"
 )
 
+// TB is what a test or a benchmark gives to this package: a [testing.TB], or what
+// a program that measures has in its place. Fatal, Fatalf and Skip do not return.
+type TB interface {
+	Helper()
+	Logf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skip(args ...any)
+	Failed() bool
+	Cleanup(f func())
+}
+
+var _ TB = testing.TB(nil)
+
 // Main runs the tests of a package, ends the servers that they shared and
 // returns the exit code. It is for TestMain.
 func Main(m *testing.M) int {
@@ -48,7 +62,7 @@ type sharedServer struct {
 
 // share returns the server of a kind: the one that the environment variable
 // names, or one that is started when it is first asked for.
-func share(tb testing.TB, kind, variable string, external func(dsn string) (*Server, error), start func() (*Server, error)) *Server {
+func share(tb TB, kind, variable string, external func(dsn string) (*Server, error), start func() (*Server, error)) *Server {
 	tb.Helper()
 	shared.mu.Lock()
 	if shared.servers == nil {
@@ -74,7 +88,7 @@ func share(tb testing.TB, kind, variable string, external func(dsn string) (*Ser
 }
 
 // private starts a server for one test.
-func private(tb testing.TB, kind string, start func() (*Server, error)) *Server {
+func private(tb TB, kind string, start func() (*Server, error)) *Server {
 	tb.Helper()
 	s, err := start()
 	if err != nil {
@@ -97,7 +111,7 @@ func (e *notFoundError) Error() string { return e.program + " is not installed: 
 
 // missing ends a test that has no server. Only a program that is not installed
 // is a reason to skip.
-func missing(tb testing.TB, kind string, err error) {
+func missing(tb TB, kind string, err error) {
 	tb.Helper()
 	if nf, ok := errors.AsType[*notFoundError](err); ok && os.Getenv("SEMEL_TEST_REQUIRE") != "all" {
 		tb.Skip(nf.Error())
@@ -125,7 +139,7 @@ func find(programs ...string) (string, error) {
 // Name returns an identifier that no other test of any process has: lower-case
 // letters and digits, a letter first, 20 characters. It is fit for a schema, a
 // database, a key prefix and a stream.
-func Name(tb testing.TB) string {
+func Name(tb TB) string {
 	tb.Helper()
 	return "t" + strings.ToLower(rand.Text()[:19])
 }

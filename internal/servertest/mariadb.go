@@ -10,13 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // MariaDB returns the MariaDB server of this package's tests. The user of its
 // DSN may do everything.
-func MariaDB(tb testing.TB) *Server {
+func MariaDB(tb TB) *Server {
 	tb.Helper()
 	return share(tb, "mariadb", "SEMEL_TEST_MARIADB_DSN", externalMySQL, func() (*Server, error) { return startMariaDB(nil) })
 }
@@ -24,7 +23,7 @@ func MariaDB(tb testing.TB) *Server {
 // MySQL returns the MySQL server that SEMEL_TEST_MYSQL_DSN names, in the form of
 // go-sql-driver. Without it the test is skipped, also where everything is
 // required: no registry that continuous integration reaches has MySQL 8.
-func MySQL(tb testing.TB) *Server {
+func MySQL(tb TB) *Server {
 	tb.Helper()
 	dsn := os.Getenv("SEMEL_TEST_MYSQL_DSN")
 	if dsn == "" {
@@ -39,7 +38,7 @@ func MySQL(tb testing.TB) *Server {
 
 // NewMariaDB starts a MariaDB server for one test. Each of settings is
 // "name=value", as in its option file.
-func NewMariaDB(tb testing.TB, settings ...string) *Server {
+func NewMariaDB(tb TB, settings ...string) *Server {
 	tb.Helper()
 	return private(tb, "mariadb", func() (*Server, error) { return startMariaDB(settings) })
 }

@@ -8,13 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 )
 
 // NewPgBouncer starts a pgbouncer in transaction mode in front of a PostgreSQL
 // server that this package started. Each of settings is "name=value", as in its
 // ini file.
-func NewPgBouncer(tb testing.TB, behind *Server, settings ...string) *Server {
+func NewPgBouncer(tb TB, behind *Server, settings ...string) *Server {
 	tb.Helper()
 	return private(tb, "pgbouncer", func() (*Server, error) { return startPgBouncer(behind, settings) })
 }

@@ -11,13 +11,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // Postgres returns the PostgreSQL server of this package's tests. The user of
 // its DSN may do everything.
-func Postgres(tb testing.TB) *Server {
+func Postgres(tb TB) *Server {
 	tb.Helper()
 	return share(tb, "postgres", "SEMEL_TEST_POSTGRES_DSN", externalURL, func() (*Server, error) {
 		return startPostgres("postgres", initPostgres, nil)
@@ -26,7 +25,7 @@ func Postgres(tb testing.TB) *Server {
 
 // NewPostgres starts a PostgreSQL server for one test. Each of settings is
 // "name=value", as in postgresql.conf without quotes.
-func NewPostgres(tb testing.TB, settings ...string) *Server {
+func NewPostgres(tb TB, settings ...string) *Server {
 	tb.Helper()
 	return private(tb, "postgres", func() (*Server, error) {
 		return startPostgres("postgres", initPostgres, settings)
@@ -35,7 +34,7 @@ func NewPostgres(tb testing.TB, settings ...string) *Server {
 
 // NewPostgresStandby starts a standby that follows primary. It calls itself
 // "standby", for synchronous_standby_names.
-func NewPostgresStandby(tb testing.TB, primary *Server, settings ...string) *Server {
+func NewPostgresStandby(tb TB, primary *Server, settings ...string) *Server {
 	tb.Helper()
 	return private(tb, "postgres", func() (*Server, error) {
 		return startPostgres("standby", func(dir string) (string, error) {

@@ -12,13 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // Redis returns the Redis or Valkey server of this package's tests. It keeps
 // nothing on the disk.
-func Redis(tb testing.TB) *Server {
+func Redis(tb TB) *Server {
 	tb.Helper()
 	return share(tb, "redis", "SEMEL_TEST_REDIS_DSN", externalURL, func() (*Server, error) { return startRedis(nil) })
 }
@@ -26,14 +25,14 @@ func Redis(tb testing.TB) *Server {
 // NewRedis starts a Redis server for one test. Each of settings is "name=value",
 // as in redis.conf; a value may have several words. Without one it keeps nothing
 // on the disk.
-func NewRedis(tb testing.TB, settings ...string) *Server {
+func NewRedis(tb TB, settings ...string) *Server {
 	tb.Helper()
 	return private(tb, "redis", func() (*Server, error) { return startRedis(settings) })
 }
 
 // NewRedisCluster starts a cluster of masters without replicas that share all
 // slots evenly, and waits until every one of them serves.
-func NewRedisCluster(tb testing.TB, masters int, settings ...string) []*Server {
+func NewRedisCluster(tb TB, masters int, settings ...string) []*Server {
 	tb.Helper()
 	nodes := make([]*Server, masters)
 	bus := make([]int, masters)

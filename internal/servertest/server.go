@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -67,7 +66,7 @@ func (s *Server) Log() string {
 
 // Kill ends the server and all its processes at once, as kill -9 does, and
 // waits until they are gone.
-func (s *Server) Kill(tb testing.TB) {
+func (s *Server) Kill(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	if err := s.end(syscall.SIGKILL); err != nil {
@@ -76,7 +75,7 @@ func (s *Server) Kill(tb testing.TB) {
 }
 
 // Shutdown ends the server as its operator would, and waits.
-func (s *Server) Shutdown(tb testing.TB) {
+func (s *Server) Shutdown(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	if err := s.end(s.quit); err != nil {
@@ -86,7 +85,7 @@ func (s *Server) Shutdown(tb testing.TB) {
 
 // Stop halts all processes of the server, as if its machine had frozen: its
 // connections stay open and nothing answers.
-func (s *Server) Stop(tb testing.TB) {
+func (s *Server) Stop(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	pid := s.pid(tb)
@@ -100,7 +99,7 @@ func (s *Server) Stop(tb testing.TB) {
 }
 
 // Continue lets a stopped server go on.
-func (s *Server) Continue(tb testing.TB) {
+func (s *Server) Continue(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	pid := s.pid(tb)
@@ -111,7 +110,7 @@ func (s *Server) Continue(tb testing.TB) {
 
 // Start starts a server that was killed or shut down, with its data and on its
 // port, and waits until it serves.
-func (s *Server) Start(tb testing.TB) {
+func (s *Server) Start(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	if err := s.start(); err != nil {
@@ -120,20 +119,20 @@ func (s *Server) Start(tb testing.TB) {
 }
 
 // Restart kills the server and starts it again.
-func (s *Server) Restart(tb testing.TB) {
+func (s *Server) Restart(tb TB) {
 	tb.Helper()
 	s.Kill(tb)
 	s.Start(tb)
 }
 
-func (s *Server) own(tb testing.TB) {
+func (s *Server) own(tb TB) {
 	tb.Helper()
 	if s.External() {
 		tb.Fatalf("servertest: the %s of this test belongs to somebody else: start one with New", s.kind)
 	}
 }
 
-func (s *Server) pid(tb testing.TB) int {
+func (s *Server) pid(tb TB) int {
 	tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
 // kinds are the servers that a test may have for itself.
-var kinds = map[string]func(testing.TB, ...string) *servertest.Server{
+var kinds = map[string]func(servertest.TB, ...string) *servertest.Server{
 	"postgres": servertest.NewPostgres,
 	"mariadb":  servertest.NewMariaDB,
 	"redis":    servertest.NewRedis,
@@ -66,7 +66,7 @@ func TestStoppedServerHoldsStill(t *testing.T) {
 
 func TestSharedServers(t *testing.T) {
 	t.Parallel()
-	for kind, share := range map[string]func(testing.TB) *servertest.Server{
+	for kind, share := range map[string]func(servertest.TB) *servertest.Server{
 		"postgres": servertest.Postgres, "mariadb": servertest.MariaDB, "redis": servertest.Redis,
 	} {
 		t.Run(kind, func(t *testing.T) {

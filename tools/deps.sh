@@ -18,7 +18,7 @@ none() {
 }
 
 # Test harnesses may import testing; programs that measure are not shipped.
-harness='/(internal/servertest|semelcrash|store/storetest)$'
+harness='/(internal/servertest|semelcrash|store/natsstore/natstest|store/storetest)$'
 unshipped='/(bench|examples|proof)$'
 
 own=$(GOWORK=off go list -m)

@@ -1,0 +1,17 @@
+package natsstore
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/semel-go/semel"
+)
+
+// SetClock gives the store another clock of this process.
+func (s *Store) SetClock(now func() time.Time) { s.clock.now = now }
+
+// Conn is the store's connection.
+func (s *Store) Conn() *nats.Conn { return s.nc }
+
+// SubjectOf is the subject of a key's record.
+func (s *Store) SubjectOf(key semel.Key) string { return s.subject(key.Slot()) }

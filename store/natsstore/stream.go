@@ -1,0 +1,158 @@
+package natsstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/semel-go/semel"
+)
+
+// schemaVersion is the version of the stream's layout; schemaKey is where the
+// stream's metadata tell it.
+const (
+	schemaVersion = 1
+	schemaKey     = "semel.schema"
+)
+
+// wanted turns a stream's configuration into the one that the store needs. What
+// is not said here stays.
+func (s *Store) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
+	c.Subjects = []string{s.cfg.Subject + ".*"}
+	c.Discard = jetstream.DiscardNew
+	c.DiscardNewPerSubject = false
+	c.MaxMsgs, c.MaxAge, c.MaxMsgsPerSubject = -1, 0, 1
+	c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = true, 0
+	c.AllowDirect, c.MirrorDirect = false, false
+	c.NoAck, c.DenyPurge = false, true
+	if s.cfg.Replicas > 0 {
+		c.Replicas = s.cfg.Replicas
+	}
+	if s.cfg.MaxBytes > 0 {
+		c.MaxBytes = s.cfg.MaxBytes
+	}
+	metadata := maps.Clone(c.Metadata)
+	if metadata == nil {
+		metadata = make(map[string]string)
+	}
+	metadata[schemaKey] = strconv.Itoa(schemaVersion)
+	c.Metadata = metadata
+	return c
+}
+
+// Migrate makes the stream, or brings its configuration to what this version
+// needs, and validates it. Any number of processes may run it at once. It
+// fails when the stream holds messages and was not made by a Migrate, and with
+// [*SchemaError] when a newer version made it. It never deletes anything.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil {
+		return failed("migrate", err)
+	}
+	return s.Validate(ctx)
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	if err := s.connected(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 6*s.cfg.Timeout) // a cluster may elect leaders first
+	defer cancel()
+	for try := range maxTries {
+		pause(try)
+		stream, err := s.js.Stream(ctx, s.cfg.Stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = s.js.CreateStream(ctx, s.wanted(jetstream.StreamConfig{
+				Name: s.cfg.Stream, Description: "Semel: one message for each idempotency key",
+				Storage: jetstream.FileStorage, Replicas: 1, MaxBytes: -1,
+				FirstSeq: firstSeq(s.clock.now()),
+			}))
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+				continue // another process was faster
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		return s.upgrade(ctx, stream.CachedInfo())
+	}
+	return errContended
+}
+
+// firstSeq is where the sequences of a new stream begin, so that the fences of
+// a stream that was deleted and made anew go on: microseconds since 1970 grow
+// faster than a stream. This is the only use of this process's wall clock, and
+// no fence is compared with it.
+func firstSeq(now time.Time) uint64 { return uint64(max(1, now.UnixMicro())) }
+
+// upgrade changes what must be changed of a stream that is there.
+func (s *Store) upgrade(ctx context.Context, info *jetstream.StreamInfo) error {
+	have, err := s.version(info.Config.Metadata)
+	switch {
+	case err == nil:
+	case have > schemaVersion:
+		return err
+	case have == 0 && info.State.Msgs > 0:
+		return fmt.Errorf("the stream %s holds messages and was not made by semel", s.cfg.Stream)
+	}
+	want := s.wanted(info.Config)
+	if reflect.DeepEqual(want, info.Config) {
+		return nil
+	}
+	_, err = s.js.UpdateStream(ctx, want)
+	return err
+}
+
+// version returns the layout that a stream's metadata tell, 0 for none, and
+// fails unless it is this program's.
+func (s *Store) version(metadata map[string]string) (int, error) {
+	have, err := strconv.Atoi(metadata[schemaKey])
+	if err != nil || have < 0 {
+		have = 0
+	}
+	if have != schemaVersion {
+		return have, &SchemaError{What: "the stream " + s.cfg.Stream, Have: have, Want: schemaVersion}
+	}
+	return have, nil
+}
+
+func (s *Store) missing() *SchemaError {
+	return &SchemaError{What: "the stream " + s.cfg.Stream, Want: schemaVersion}
+}
+
+// Validate says why the store must not serve: the stream is missing, was made
+// by another version ([*SchemaError]), or has a configuration under which
+// records would be lost or read late; or the server is too old. It changes
+// nothing. The first step of a store does it too.
+func (s *Store) Validate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	_, err := s.validate(ctx)
+	return failed("validate", err)
+}
+
+func (s *Store) validate(ctx context.Context) (jetstream.Stream, error) {
+	stream, info, err := s.ask(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, s.missing()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.version(info.Config.Metadata); err != nil {
+		return nil, err
+	}
+	for _, f := range s.findings(info) {
+		if f.Level == semel.Broken {
+			return nil, fmt.Errorf("%s is %s: %s", f.Name, f.Value, f.Advice)
+		}
+	}
+	s.setGrade(info)
+	s.stream.Store(&stream)
+	return stream, nil
+}

@@ -1,2 +1,51 @@
-// Package mysqlstore keeps records in MySQL or MariaDB.
+// Package mysqlstore keeps records in a table of MySQL 8 or MariaDB 10.5 and
+// newer, for services that have such a server already.
+//
+// # Use
+//
+//	store, err := mysqlstore.Open(ctx, "mysql://semel:secret@db.example.org/payments", mysqlstore.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	if err := store.Migrate(ctx); err != nil { // or in a step of your deployment
+//		return err
+//	}
+//	engine, err := semel.New(store, semel.Config{})
+//
+// [New] takes a pool of the program instead.
+//
+// # Advice
+//
+// Connect to the server that takes writes, and to it alone: a proxy that sends
+// reads to a replica shows old rows. Keep innodb_flush_log_at_trx_commit and,
+// with a binary log, sync_binlog at 1. [Store.Inspect] says which settings
+// weaken the promise. Never add a unique index to the table.
+//
+// Steps are single statements that commit by themselves. A fresh key costs one
+// round trip, a replay two, a completion one. Give the pool about as many
+// connections as requests run at the same time, and not more than the server's
+// max_connections divided by the processes. Each connection prepares nine
+// statements; the server's max_prepared_stmt_count must have room for them.
+//
+// Run [semel.Engine.RunPurge]: nothing else gives space back. InnoDB uses it
+// again and does not shrink the file.
+//
+// # Promise
+//
+// The grade depends on the server, see [Store.Grade]. A server that syncs at
+// each commit is grade B: a step that returned nil survives a crash of server
+// and machine. With group replication, or with semi-synchronous replication
+// that waits (AFTER_SYNC, a time-out of a day or more), it is grade A: the step
+// is on another server too. Galera is refused unless [Config.AcceptGalera] says
+// otherwise, and then is grade C, as is every server that does not sync.
+//
+// When the disk is full, steps fail with [semel.ErrFull]. A server that is away
+// fails every step, and serves when it is back. Deadlocks are repeated inside
+// the step. Leases are measured by the server's clock, whatever the time zones
+// are; fences grow as long as that clock is not set back by more than a
+// retention.
+//
+// The tests run on MariaDB 10.11. MySQL runs the same statements; its tests run
+// where SEMEL_TEST_MYSQL_DSN names a server.
 package mysqlstore

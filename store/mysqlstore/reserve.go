@@ -1,0 +1,139 @@
+package mysqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/semel-go/semel"
+)
+
+// maxRounds bounds how often a reservation looks at a slot that others change
+// between its statements.
+const maxRounds = 100
+
+// Reserve implements [semel.Store]. A fresh key takes one round trip, everything
+// else two, and taking an existing slot three. The INSERT or the UPDATE that
+// takes the slot delivers the verdict; a reservation that writes nothing answers
+// from one read.
+//
+// MariaDB could do all of it in one trip, by INSERT ... ON DUPLICATE KEY UPDATE
+// ... RETURNING. Measured on MariaDB 10.11 with two cores and 8 callers, that
+// costs the pairs of fresh keys a fifth (0.78 to 0.84 of the raw statements,
+// where the plain INSERT has 1.00) and makes a replay lock its row; it gains
+// 7,600 replays a second instead of 5,300. Keys are fresh far more often than
+// replayed, and like this both servers run the same statements.
+func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	held, err := s.reserve(context.WithoutCancel(ctx), r)
+	if err != nil {
+		return semel.Record{}, explain("reserve", err)
+	}
+	return held, nil
+}
+
+func (s *Store) reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	q, err := s.ready(ctx)
+	if err != nil {
+		return semel.Record{}, err
+	}
+	slot := r.Key.Slot()
+	for range maxRounds {
+		fresh, ok, err := s.insert(ctx, q, slot, r)
+		if err != nil || ok {
+			return fresh, err
+		}
+		held, found, err := s.find(ctx, q, slot)
+		switch {
+		case err != nil:
+			return semel.Record{}, err
+		case !found: // purged since
+			continue
+		case !held.takeable(r):
+			return held.held(r), nil
+		}
+		taken, ok, err := s.take(ctx, q, slot, &held, r)
+		if err != nil || ok {
+			return taken, err
+		}
+	}
+	return semel.Record{}, errors.New("the slot changes too often")
+}
+
+// insert takes a slot that has no row, and reports whether it did.
+func (s *Store) insert(ctx context.Context, q querier, slot semel.Slot, r semel.Reservation) (semel.Record, bool, error) {
+	res, err := exec(ctx, q, s.sql.insert, slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
+		r.Fingerprint[:], r.Token[:], micros(r.Lease), []byte(r.Owner), micros(r.Retention))
+	switch {
+	case numberOf(err) == errDuplicate:
+		return semel.Record{}, false, nil
+	case err != nil:
+		return semel.Record{}, false, err
+	}
+	held, err := granted(res, r, 1, 0)
+	return held, err == nil, err
+}
+
+// take gives a slot that has a row to r, if the row is still the one that was
+// looked at, and reports whether it is.
+func (s *Store) take(ctx context.Context, q querier, slot semel.Slot, held *row, r semel.Reservation) (semel.Record, bool, error) {
+	attempts, lapses := held.record.Attempts+1, 0
+	switch {
+	case held.record.State == semel.StateReserved:
+		lapses = held.record.Lapses + 1
+	case held.expiresAt <= held.now: // the slot counts as empty
+		attempts = 1
+	}
+	res, err := exec(ctx, q, s.sql.take,
+		r.Fingerprint[:], r.Token[:], attempts, lapses, []byte(r.Owner), micros(r.Retention), micros(r.Lease),
+		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil)
+	if err != nil {
+		return semel.Record{}, false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return semel.Record{}, false, err
+	}
+	taken, err := granted(res, r, attempts, lapses)
+	return taken, err == nil, err
+}
+
+// granted is the record of a reservation that was just written. The fence came
+// with the answer; it is the time of the reservation, unless the server's clock
+// was set back.
+func granted(res sql.Result, r semel.Reservation, attempts, lapses int) (semel.Record, error) {
+	fence, err := res.LastInsertId()
+	if err == nil && fence <= 0 {
+		err = errors.New("the answer carries no fence: something between us and the server drops it")
+	}
+	if err != nil {
+		return semel.Record{}, err
+	}
+	return semel.Record{
+		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
+		Fence: fence, Attempts: attempts, Lapses: lapses, Owner: r.Owner,
+		CreatedAt: timeOf(fence), ExpiresAt: timeOf(fence + micros(r.Retention)),
+	}, nil
+}
+
+// find reads what slot holds, in a snapshot of its own.
+func (s *Store) find(ctx context.Context, q querier, slot semel.Slot) (w row, found bool, err error) {
+	var header, body []byte
+	err = again(func() error {
+		var f fields
+		found = false
+		w = row{}
+		dst := append(w.columns(&f), &header, &body, &w.now)
+		err := q.QueryRowContext(ctx, s.sql.find, slot[:]).Scan(dst...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found = true
+		return w.set(&f)
+	})
+	if w.record.State == semel.StateCompleted {
+		w.record.Response.Header, w.record.Response.Body = header, body
+	}
+	return w, found, err
+}

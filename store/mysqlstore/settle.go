@@ -1,0 +1,110 @@
+package mysqlstore
+
+import (
+	"context"
+
+	"github.com/semel-go/semel"
+)
+
+// spare is what a packet needs beside header and body.
+const spare = 8 << 10
+
+// Complete implements [semel.Completer]. A response that does not fit into the
+// server's max_allowed_packet is [semel.ErrTooLarge].
+func (s *Store) Complete(ctx context.Context, c semel.Completion) error {
+	ctx = context.WithoutCancel(ctx)
+	q, err := s.ready(ctx)
+	if err == nil {
+		err = s.complete(ctx, q, c)
+	}
+	return explain("complete", err)
+}
+
+// complete needs nothing but a querier, so that it may run in a transaction.
+func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) error {
+	if err := s.fits(c.Response); err != nil {
+		return err
+	}
+	slot := c.Key.Slot()
+	ok, err := execOne(ctx, q, s.sql.complete,
+		c.Response.Status, nonEmpty(c.Response.Header), nonEmpty(c.Response.Body), micros(c.Retention), slot[:], c.Token[:])
+	if err != nil || ok {
+		return err
+	}
+	// The token does not hold the slot any more. Whether that is because it
+	// has completed it cannot change between the two statements.
+	done, err := count(ctx, q, s.sql.completed, slot[:], c.Token[:])
+	return lostUnless(done, err)
+}
+
+// fits refuses what the server would refuse by closing the connection.
+func (s *Store) fits(r semel.Response) error {
+	if int64(len(r.Header))+int64(len(r.Body))+spare > s.packet.Load() {
+		return semel.ErrTooLarge
+	}
+	return nil
+}
+
+// nonEmpty makes an empty value null: the two are the same to the core.
+func nonEmpty(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func lostUnless(held bool, err error) error {
+	if err == nil && !held {
+		return semel.ErrLost
+	}
+	return err
+}
+
+// Release implements [semel.Store].
+func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) error {
+	ctx = context.WithoutCancel(ctx)
+	q, err := s.ready(ctx)
+	if err == nil {
+		slot := key.Slot()
+		var held bool
+		held, err = execOne(ctx, q, s.sql.release, slot[:], token[:])
+		err = lostUnless(held, err)
+	}
+	return explain("release", err)
+}
+
+// Resolve implements [semel.Resolver]. A kept response gets a new token: the
+// lapsed attempt did not make it, and must hear ErrLost if it comes back.
+func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
+	ctx = context.WithoutCancel(ctx)
+	q, err := s.ready(ctx)
+	if err == nil {
+		err = s.resolve(ctx, q, r)
+	}
+	return explain("resolve", err)
+}
+
+func (s *Store) resolve(ctx context.Context, q querier, r semel.Resolution) error {
+	slot := r.Key.Slot()
+	retention, margin := micros(r.Retention), max(0, micros(r.Margin))
+	var ok bool
+	var err error
+	if r.Response == nil {
+		ok, err = execOne(ctx, q, s.sql.resolveFree, retention, slot[:], r.Fence, margin)
+	} else {
+		if err := s.fits(*r.Response); err != nil {
+			return err
+		}
+		token := semel.NewToken()
+		ok, err = execOne(ctx, q, s.sql.resolveDone, token[:],
+			r.Response.Status, nonEmpty(r.Response.Header), nonEmpty(r.Response.Body), retention, slot[:], r.Fence, margin)
+	}
+	if err != nil || ok {
+		return err
+	}
+	reserved, err := count(ctx, q, s.sql.resolvable, slot[:], r.Fence)
+	if err == nil && reserved {
+		return semel.ErrInFlight
+	}
+	return lostUnless(reserved, err)
+}

@@ -1,0 +1,1 @@
+SELECT @@GLOBAL.read_only, (SELECT COUNT(*) FROM {versions})

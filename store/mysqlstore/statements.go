@@ -1,0 +1,115 @@
+package mysqlstore
+
+import (
+	"embed"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+//go:embed sql/*.sql
+var statementFiles embed.FS
+
+// now is the server's clock in microseconds since 1970. It is built on
+// UTC_TIMESTAMP because UNIX_TIMESTAMP(NOW()) goes through the time zone of the
+// session, where an hour of autumn happens twice. It is the same wherever it
+// stands in a statement, and as old as the statement: one that waited for a row
+// judges leases with the time before the wait, which errs to the safe side.
+const now = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
+
+// tableName is what a table may be called: nothing that needs quoting, and room
+// for the name of the table of versions below 64 characters.
+var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,54}$`)
+
+// statements are the texts of all steps, for one table.
+type statements struct {
+	table string
+
+	insert, find, take           string
+	complete, completed          string
+	release                      string
+	renew, renewHeld             string
+	resolveFree, resolveDone     string
+	resolvable                   string
+	purgeFind, purge             string
+	window, list, listSlot       string
+	ping, server, engine         string
+	members, settings, status    string
+	version, versions, versionUp string
+}
+
+func newStatements(table string) (*statements, error) {
+	if !tableName.MatchString(table) {
+		return nil, fmt.Errorf("Config.Table %q is not a letter and up to 54 letters, digits and underscores", table)
+	}
+	s := &statements{table: table}
+	list := s.text("list")
+	for _, f := range []struct {
+		to   *string
+		file string
+	}{
+		{&s.insert, "insert"},
+		{&s.find, "find"},
+		{&s.take, "take"},
+		{&s.complete, "complete"},
+		{&s.completed, "completed"},
+		{&s.release, "release"},
+		{&s.renew, "renew"},
+		{&s.renewHeld, "renew_held"},
+		{&s.resolveFree, "resolve_free"},
+		{&s.resolveDone, "resolve_complete"},
+		{&s.resolvable, "resolvable"},
+		{&s.purgeFind, "purge_find"},
+		{&s.purge, "purge"},
+		{&s.window, "window"},
+		{&s.ping, "ping"},
+		{&s.server, "server"},
+		{&s.engine, "engine"},
+		{&s.members, "members"},
+		{&s.settings, "settings"},
+		{&s.status, "status"},
+		{&s.version, "version"},
+		{&s.versions, "versions"},
+		{&s.versionUp, "version_raise"},
+	} {
+		*f.to = s.text(f.file)
+	}
+	s.list = strings.ReplaceAll(list, "{index}", "created_at")
+	s.listSlot = strings.ReplaceAll(list, "{index}", "PRIMARY")
+	return s, nil
+}
+
+// text returns an embedded file with this store's names in it.
+func (s *statements) text(file string) string {
+	b, err := statementFiles.ReadFile("sql/" + file + ".sql")
+	if err != nil {
+		panic(err) // the files are part of the program; a test reads them
+	}
+	return s.fill(string(b))
+}
+
+func (s *statements) fill(text string) string {
+	return strings.NewReplacer(
+		"{table}", "`"+s.table+"`",
+		"{versions}", "`"+s.table+"_schema`",
+		"{name}", s.table,
+		"{now}", now,
+	).Replace(strings.TrimSpace(text))
+}
+
+// steps are the statements that are prepared and kept: those that a request
+// runs. The others are rare, or have lists of changing length.
+func (s *statements) steps() []string {
+	return []string{
+		s.insert, s.find, s.take, s.complete, s.completed, s.release,
+		s.resolveFree, s.resolveDone, s.resolvable,
+	}
+}
+
+// lists fills in lists of n slots and of n pairs of slot and token.
+func lists(text string, n int) string {
+	return strings.NewReplacer(
+		"{ids}", strings.TrimSuffix(strings.Repeat("?,", n), ","),
+		"{pairs}", strings.TrimSuffix(strings.Repeat("(?,?),", n), ","),
+	).Replace(text)
+}

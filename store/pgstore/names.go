@@ -13,6 +13,11 @@ import (
 //go:embed sql/*.sql
 var statementFiles embed.FS
 
+const (
+	defaultSchema = "public"
+	defaultTable  = "semel_slots"
+)
+
 // The longest names, in bytes. PostgreSQL cuts an identifier after 63 bytes
 // without a word, and names derived from the table's are 11 bytes longer.
 const (
@@ -29,10 +34,10 @@ type names struct {
 
 func newNames(schema, table string) (*names, error) {
 	if schema == "" {
-		schema = "public"
+		schema = defaultSchema
 	}
 	if table == "" {
-		table = "semel_slots"
+		table = defaultTable
 	}
 	for _, n := range []struct {
 		what, name string

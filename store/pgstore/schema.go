@@ -32,11 +32,11 @@ type SchemaError struct {
 func (e *SchemaError) Error() string {
 	switch {
 	case e.Have == 0:
-		return fmt.Sprintf("pgstore: there is no schema for %s: %s", e.Table, e.advice())
+		return fmt.Sprintf("there is no schema for %s: %s", e.Table, e.advice())
 	case e.Have > e.Want:
-		return fmt.Sprintf("pgstore: %s has schema %d, and this program knows none after %d: %s", e.Table, e.Have, e.Want, e.advice())
+		return fmt.Sprintf("%s has schema %d, and this program knows none after %d: %s", e.Table, e.Have, e.Want, e.advice())
 	}
-	return fmt.Sprintf("pgstore: %s has schema %d, and this program needs %d: %s", e.Table, e.Have, e.Want, e.advice())
+	return fmt.Sprintf("%s has schema %d, and this program needs %d: %s", e.Table, e.Have, e.Want, e.advice())
 }
 
 func (e *SchemaError) advice() string {
@@ -89,21 +89,32 @@ func (n *names) recorded(m migration) string {
 	return fmt.Sprintf("%s\nINSERT INTO %s (version) VALUES (%d);\n", m.sql, n.qualified(n.migrations()), m.version)
 }
 
-// Schema returns the statements by which [Store.Migrate] makes the schema where
-// there is none, for reading, or for running by somebody who may.
-func (s *Store) Schema() string {
-	all, err := s.names.list()
+// Schema returns the statements by which [Store.Migrate] makes the schema of the
+// zero [Config], for reading, or for running by somebody who may.
+func Schema() string {
+	n, err := newNames("", "")
+	if err != nil {
+		return "" // these names are good
+	}
+	return n.script()
+}
+
+// Schema is [Schema] with the names of this store.
+func (s *Store) Schema() string { return s.names.script() }
+
+func (n *names) script() string {
+	all, err := n.list()
 	if err != nil {
 		return "" // the files are part of the program; a test reads them
 	}
 	var b strings.Builder
 	b.WriteString("BEGIN;\n\n")
-	if s.names.schema != "public" {
-		fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\n\n", pgx.Identifier{s.names.schema}.Sanitize())
+	if n.schema != defaultSchema {
+		fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\n\n", pgx.Identifier{n.schema}.Sanitize())
 	}
-	b.WriteString(s.names.statement("migrations"))
+	b.WriteString(n.statement("migrations"))
 	for _, m := range all {
-		b.WriteString("\n" + s.names.recorded(m))
+		b.WriteString("\n" + n.recorded(m))
 	}
 	b.WriteString("\nCOMMIT;\n")
 	return b.String()

@@ -117,12 +117,17 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// ready makes sure, once, that the server is fit.
+// ready makes sure, once, that the server is fit. Callers who come at the same
+// time each look for themselves: none waits for another one's connection.
 func (s *Store) ready(ctx context.Context) error {
 	if s.valid.Load() {
 		return nil
 	}
-	f, err := s.look(context.WithoutCancel(ctx))
+	return s.validate(context.WithoutCancel(ctx))
+}
+
+func (s *Store) validate(ctx context.Context) error {
+	f, err := s.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,15 +155,9 @@ func (s *Store) announce(ctx context.Context, f *facts) {
 
 // Validate reports why the store must not serve: the server cannot be asked, is
 // read-only ([ErrReadOnly]), lacks the schema or has another one
-// ([*SchemaError]), or withholds a right. It changes nothing. The first
-// [Store.Reserve] does the same, and once that has succeeded it is not done again.
-func (s *Store) Validate(ctx context.Context) error {
-	f, err := s.look(ctx)
-	if err == nil {
-		err = f.unfit()
-	}
-	return explain("validate", err)
-}
+// ([*SchemaError]), or withholds a right. It changes nothing, and ends when ctx
+// does. The first [Store.Reserve] does the same if nobody did before.
+func (s *Store) Validate(ctx context.Context) error { return explain("validate", s.validate(ctx)) }
 
 // Grade implements [semel.Grader]: what the last look at the server's settings
 // found, by Validate, Inspect or the first Reserve. Before that it is the worst

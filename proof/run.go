@@ -1,0 +1,142 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Load is what the workers of one run do.
+type Load struct {
+	// Seed chooses what each worker does. The store and the scheduler choose
+	// the order, so a seed makes a failure likely again, not certain.
+	Seed uint64
+	// Scope keeps runs on one store apart.
+	Scope string
+	// Workers call the store at once; Keys are fought over.
+	Workers, Keys int
+	// Steps and For end the run, whichever comes first.
+	Steps int
+	For   time.Duration
+	// Lease is short, so that attempts lapse and their owners come back late.
+	Lease time.Duration
+	// Margin is asked for by half of the reservations; the others ask for none.
+	Margin time.Duration
+	// Patience is how long a worker waits for an answer.
+	Patience time.Duration
+}
+
+// fill sets what was left out.
+func (l Load) fill() Load {
+	set := func(n *int, to int) {
+		if *n == 0 {
+			*n = to
+		}
+	}
+	set(&l.Workers, 16)
+	set(&l.Keys, 4)
+	set(&l.Steps, 1<<30)
+	if l.Lease == 0 {
+		l.Lease = 40 * time.Millisecond
+	}
+	if l.Margin == 0 {
+		l.Margin = l.Lease / 4
+	}
+	if l.Patience == 0 {
+		l.Patience = 5 * time.Second
+	}
+	if l.Scope == "" {
+		l.Scope = "proof"
+	}
+	return l
+}
+
+// Tally counts what happened in a run, to tell a hard one from a tame one.
+type Tally struct {
+	steps, unknown    atomic.Int64
+	grants, takeOvers atomic.Int64 // reservations got, and those of them from a lapsed attempt
+	zombies, replays  atomic.Int64 // owners who came back too late, and kept answers seen
+	resolved, purged  atomic.Int64 // by the operator, and by the purger
+}
+
+func (t *Tally) String() string {
+	return fmt.Sprintf("%d steps, %d answers lost; %d grants, %d take-overs, %d zombies refused, %d replays, %d resolved, %d purged",
+		t.steps.Load(), t.unknown.Load(), t.grants.Load(), t.takeOvers.Load(), t.zombies.Load(), t.replays.Load(),
+		t.resolved.Load(), t.purged.Load())
+}
+
+// Tame says what a run has not met that it should have, or is empty.
+func (t *Tally) Tame() string {
+	switch {
+	case t.takeOvers.Load() == 0:
+		return "no attempt was taken over"
+	case t.zombies.Load() == 0:
+		return "no owner came back too late"
+	case t.replays.Load() == 0:
+		return "nothing was replayed"
+	case t.resolved.Load() == 0:
+		return "nothing was resolved"
+	}
+	return ""
+}
+
+// Run is one load on one store.
+type Run struct {
+	Load    Load
+	History *History
+	Tally   Tally
+	keys    *keyring
+}
+
+// NewRun prepares a run. The zero fields of load get their defaults.
+func NewRun(load Load) *Run {
+	load = load.fill()
+	return &Run{Load: load, History: NewHistory(), keys: newKeyring(load)}
+}
+
+// Work lets the workers loose on store until the run is over or ctx ends.
+func (r *Run) Work(ctx context.Context, store Store) {
+	ctx, cancel := context.WithTimeout(ctx, r.Load.For)
+	defer cancel()
+	var left atomic.Int64
+	left.Store(int64(r.Load.Steps))
+	var workers, purger sync.WaitGroup
+	for i := range r.Load.Workers {
+		w := &worker{
+			tape: tape{store, r.History, i, r.Load.Patience}, load: r.Load, keys: r.keys, left: &left,
+			rng: rand.New(rand.NewPCG(r.Load.Seed, uint64(i))), tally: &r.Tally, //nolint:gosec // i is small
+		}
+		workers.Go(func() { w.run(ctx) })
+	}
+	purger.Go(func() { r.purge(ctx, store) })
+	workers.Wait()
+	cancel()
+	purger.Wait()
+}
+
+// purge runs beside the workers. Nothing but expired keys may go.
+func (r *Run) purge(ctx context.Context, store Store) {
+	for ctx.Err() == nil {
+		time.Sleep(r.Load.Lease)
+		n, err := within(r.Load.Patience, func() (int, error) { return store.Purge(context.WithoutCancel(ctx), 20) })
+		if err == nil {
+			r.Tally.purged.Add(int64(n))
+		}
+	}
+}
+
+// Audit asks once more for every key, when every fault is over: what was
+// acknowledged before a fault must be there after it (I10). It returns how many
+// answers it got; the others count as lost.
+func (r *Run) Audit(store Store) (heard int) {
+	t := tape{store, r.History, r.Load.Workers, r.Load.Patience}
+	for _, key := range r.keys.keys() {
+		if a := t.look(key); !a.Unknown {
+			heard++
+		}
+	}
+	return heard
+}

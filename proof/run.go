@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/semel-go/semel"
 )
 
 // Load is what the workers of one run do.
@@ -130,13 +132,18 @@ func (r *Run) purge(ctx context.Context, store Store) {
 
 // Audit asks once more for every key, when every fault is over: what was
 // acknowledged before a fault must be there after it (I10). It returns how many
-// answers it got; the others count as lost.
-func (r *Run) Audit(store Store) (heard int) {
+// keys it asked for and about how many it heard.
+func (r *Run) Audit(store Store) (heard, asked int) {
 	t := tape{store, r.History, r.Load.Workers, r.Load.Patience}
 	for _, key := range r.keys.keys() {
-		if a := t.look(key); !a.Unknown {
+		looked := t.look(key)
+		held := t.reserve(semel.Reservation{
+			Key: key, Fingerprint: requests[0], Token: semel.NewToken(), Lease: time.Hour, Retention: time.Hour, Owner: "audit",
+		})
+		asked++
+		if !looked.Unknown && !held.Unknown {
 			heard++
 		}
 	}
-	return heard
+	return heard, asked
 }

@@ -1,0 +1,55 @@
+//go:build unix
+
+package proof
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/mysqlstore"
+)
+
+// MariaDB starts a MariaDB that syncs every commit.
+func MariaDB(t *testing.T) *Rig {
+	t.Helper()
+	s := servertest.NewMariaDB(t, "innodb_flush_log_at_trx_commit=1")
+	link := servertest.NewLink(t, s.Addr())
+	store, err := mysqlstore.Open(t.Context(), through(link, s), mysqlstore.Config{})
+	return &Rig{
+		Name: "mysqlstore", Store: ready(t, store, err), Link: link, Server: serverOf[servertest.TB](t, s),
+		Sever: func() error { return kill(t.Context(), s.DSN()) },
+		Trips: Trips{Fresh: 1, InFlight: 1, Replay: 1, TakeOver: 1},
+	}
+}
+
+// kill ends every connection but its own.
+func kill(ctx context.Context, dsn string) (err error) {
+	db, err := sql.Open("mysql", dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	rows, err := db.QueryContext(ctx, "SELECT id FROM information_schema.processlist WHERE id <> connection_id() AND user = 'root'")
+	if err != nil {
+		return err
+	}
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		ids = append(ids, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended by itself
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+//go:build unix
+
+package proof
+
+import (
+	"testing"
+
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/natsstore"
+	"github.com/semel-go/semel/store/natsstore/natstest"
+)
+
+// NATS starts a NATS server, in a process of its own, that syncs every write.
+func NATS(t *testing.T) *Rig {
+	t.Helper()
+	s := natstest.Start(t, natstest.Options{SyncAlways: true})
+	link := servertest.NewLink(t, s.Addr())
+	store, err := natsstore.Open(t.Context(), "nats://"+link.Addr(), natsstore.Config{SyncAlways: true})
+	return &Rig{
+		Name: "natsstore", Store: ready(t, store, err), Link: link, Server: serverOf[testing.TB](t, s),
+		Trips: Trips{Fresh: 2, InFlight: 2, Replay: 2, TakeOver: 3},
+	}
+}

@@ -12,7 +12,7 @@ const tcpUserTimeout = 0x12
 func userTimeout(_, _ string, raw syscall.RawConn) error {
 	var set error
 	err := raw.Control(func(fd uintptr) {
-		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(ioTimeout.Milliseconds())) //nolint:gosec // a descriptor
+		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(ioTimeout.Milliseconds()))
 	})
 	return errors.Join(err, set)
 }

@@ -1,7 +1,9 @@
 package redisstore
 
 import (
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,24 +15,37 @@ const (
 	// maxSenders is how many pipelines of one lane are under way at a time: while
 	// the server runs the scripts of one, the next is written.
 	maxSenders = 2
+	// maxQueued is how long a batch waits for its turn before it is refused, so
+	// that a server that comes back finds no hour-old steps before its door.
+	maxQueued = 3 * time.Second
 )
 
 // lane leads to one server, or to one master of a cluster: a master that does
-// not answer holds up its own lane alone. Steps that wait at the same time
-// share a pipeline; nobody waits for company.
+// not answer holds up its own lane alone. Steps that wait at the same time share
+// a pipeline, and nobody waits for company.
+//
+// It has no goroutine of its own. Who begins a batch also sends it, when it is
+// its turn, for those who joined it meanwhile. So a caller who is alone pays
+// nothing for the others: a goroutine in between halved his throughput.
 type lane struct {
 	send func([]*step) // sends steps and sets what became of them
 
 	mu      sync.Mutex
-	batches []*batch
-	senders int
+	queue   []*batch // those that wait for their turn
+	senders int      // how many are being sent
 }
 
-// batch is what one pipeline will carry. Steps join it until it is taken.
+// batch is what one pipeline will carry. Steps join it until its turn comes.
 type batch struct {
 	steps []*step
 	bytes int
+	begun time.Time
+	turn  chan struct{} // closed when it may be sent
 	done  chan struct{} // closed when every step has its result
+}
+
+func newBatch() *batch {
+	return &batch{begun: time.Now(), turn: make(chan struct{}), done: make(chan struct{})}
 }
 
 // step is one script for one slot.
@@ -44,55 +59,80 @@ type step struct {
 	err     error
 }
 
-// add queues a step. While fewer than maxSenders goroutines send, the step gets
-// one at once. It ends when it finds the queue empty; the callers, who wait for
-// their batches, are its owners.
-func (l *lane) add(s *step) *batch {
-	b, alone := l.join(s)
-	if alone {
-		go l.work()
+// errNotSent is the result of a step that waited too long for its turn, or whose
+// sender panicked before the answer.
+var errNotSent = errors.New("the step was not sent: the server is too far behind")
+
+// do runs a step and returns when it is done.
+func (l *lane) do(s *step) {
+	s.err = errNotSent
+	l.mu.Lock()
+	if n := len(l.queue); n > 0 && l.queue[n-1].join(s) {
+		b := l.queue[n-1]
+		l.mu.Unlock()
+		<-b.done
+		return
 	}
-	return b
+	b := newBatch()
+	b.join(s)
+	l.admit(b)
+	l.mu.Unlock()
+	l.lead(b)
 }
 
-// join puts s into the youngest batch that has room. It reports whether the
-// caller must start a sender.
-func (l *lane) join(s *step) (b *batch, sender bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.batches); n > 0 {
-		b = l.batches[n-1]
-	}
-	if b == nil || len(b.steps) >= maxBatchSteps || b.bytes+s.bytes > maxBatchBytes {
-		b = &batch{done: make(chan struct{})}
-		l.batches = append(l.batches, b)
-		if sender = l.senders < maxSenders; sender {
-			l.senders++
+// doAll runs the steps of one caller. They wait for their turn as a batch does.
+func (l *lane) doAll(steps []*step) {
+	for len(steps) > 0 {
+		b := newBatch()
+		for len(steps) > 0 && b.join(steps[0]) {
+			steps[0].err = errNotSent
+			steps = steps[1:]
 		}
+		l.mu.Lock()
+		l.admit(b)
+		l.mu.Unlock()
+		l.lead(b)
+	}
+}
+
+// join adds a step while there is room. An empty batch has room for any.
+func (b *batch) join(s *step) bool {
+	if len(b.steps) >= maxBatchSteps || len(b.steps) > 0 && b.bytes+s.bytes > maxBatchBytes {
+		return false
 	}
 	b.steps = append(b.steps, s)
 	b.bytes += s.bytes
-	return b, sender
+	return true
 }
 
-// work sends what is queued until nothing is.
-func (l *lane) work() {
-	for b := l.take(); b != nil; b = l.take() {
+// admit gives b its turn, or a place in the queue. l.mu is held.
+func (l *lane) admit(b *batch) {
+	if l.senders < maxSenders {
+		l.senders++
+		close(b.turn)
+		return
+	}
+	l.queue = append(l.queue, b)
+}
+
+// lead sends b when it is its turn.
+func (l *lane) lead(b *batch) {
+	<-b.turn
+	defer l.end(b)
+	if time.Since(b.begun) < maxQueued {
 		l.send(b.steps)
-		close(b.done)
 	}
 }
 
-// take returns the oldest batch, or nil, and then the sender is gone.
-func (l *lane) take() *batch {
+// end passes the turn on.
+func (l *lane) end(b *batch) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.batches) == 0 {
+	if len(l.queue) == 0 {
 		l.senders--
-		return nil
+	} else {
+		close(l.queue[0].turn)
+		l.queue = l.queue[1:]
 	}
-	b := l.batches[0]
-	l.batches[0] = nil
-	l.batches = l.batches[1:]
-	return b
+	l.mu.Unlock()
+	close(b.done)
 }

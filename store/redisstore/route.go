@@ -36,7 +36,7 @@ const (
 func (r *router) do(ctx context.Context, s *step) error {
 	pause := firstPause
 	for try := 1; ; try++ {
-		<-r.lane(ctx, s.key).add(s).done
+		r.lane(ctx, s.key).do(s)
 		if try == maxTries || !transient(s.err) {
 			return s.err
 		}
@@ -48,14 +48,20 @@ func (r *router) do(ctx context.Context, s *step) error {
 	}
 }
 
-// doAll runs steps together. The error of each is in it.
+// doAll runs the steps of one caller, those of each lane after one another.
+// The error of each is in it.
 func (r *router) doAll(ctx context.Context, steps []*step) {
-	batches := make([]*batch, len(steps))
-	for i, s := range steps {
-		batches[i] = r.lane(ctx, s.key).add(s)
+	groups := make(map[*lane][]*step)
+	for _, s := range steps {
+		l := r.lane(ctx, s.key)
+		groups[l] = append(groups[l], s)
 	}
-	for i, s := range steps {
-		<-batches[i].done
+	var others sync.WaitGroup
+	for l, group := range groups {
+		others.Go(func() { l.doAll(group) })
+	}
+	others.Wait()
+	for _, s := range steps {
 		if transient(s.err) {
 			_ = r.do(ctx, s) // it is in s
 		}

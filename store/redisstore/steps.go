@@ -199,7 +199,7 @@ func (s *Store) run(ctx context.Context, p *step, slot semel.Slot) (*redis.Cmd, 
 }
 
 // touch tells a script to write also when it repeats itself.
-func (s *Store) touch() string { return flag(s.cfg.Replicas > 0 || s.cfg.SyncAOF) }
+func (s *Store) touch() string { return flag(s.cfg.waits()) }
 
 func flag(b bool) string {
 	if b {

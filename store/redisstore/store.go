@@ -44,6 +44,9 @@ type Config struct {
 	WaitTimeout time.Duration
 }
 
+// waits says whether a step waits for more than its answer.
+func (c Config) waits() bool { return c.Replicas > 0 || c.SyncAOF }
+
 const (
 	defaultPrefix = "semel:"
 	maxPrefix     = 128
@@ -95,7 +98,7 @@ func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 		return nil, errors.New("redisstore: Config.Prefix has more than 128 bytes, or braces")
 	case cfg.Replicas < 0 || cfg.Replicas > maxReplicas:
 		return nil, fmt.Errorf("redisstore: Config.Replicas is %d, want 0 to %d", cfg.Replicas, maxReplicas)
-	case cfg.WaitTimeout < 0 || readTimeout > 0 && cfg.WaitTimeout >= readTimeout:
+	case cfg.WaitTimeout < 0 || cfg.waits() && readTimeout > 0 && cfg.WaitTimeout >= readTimeout:
 		return nil, fmt.Errorf("redisstore: Config.WaitTimeout is %v, want more than zero and less than the client's ReadTimeout, %v",
 			cfg.WaitTimeout, readTimeout)
 	}

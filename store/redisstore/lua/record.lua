@@ -16,6 +16,8 @@ if held then
     return redis.error_reply('SEMEL the value is not a record')
   elseif string.byte(held, 4) ~= 1 then
     return redis.error_reply('SEMEL version ' .. string.byte(held, 4))
+  elseif string.byte(held, 5) > COMPLETED then
+    return redis.error_reply('SEMEL the record has no such state')
   end
   state, status, fence, lease, created, expires, attempts, lapses = struct.unpack('>BI4i8i8i8i8I4I4', held, 5)
   fingerprint, token = string.sub(held, 50, 81), string.sub(held, 82, 97)

@@ -1,0 +1,181 @@
+package redisstore_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/redisstore"
+)
+
+// keyOf is where the record of r is.
+func keyOf(prefix string, r semel.Reservation) string { return prefix + "{" + r.Key.Slot().String() + "}" }
+
+// I9: a reservation has no time to live, whatever the slot was before; a
+// completed or free one has what is left of its retention.
+func TestReservationHasNoTTL(t *testing.T) {
+	t.Parallel()
+	server := servertest.Redis(t)
+	prefix := servertest.Name(t)
+	s, c := open(t, server.DSN(), redisstore.Config{Prefix: prefix}), admin(t, server.Addr())
+	r := ask("a")
+	check := func(when string, forever bool) {
+		t.Helper()
+		ttl, err := c.PTTL(t.Context(), keyOf(prefix, r)).Result()
+		must(t, "pttl", err)
+		if forever != (ttl == -1) || !forever && (ttl <= 0 || ttl > r.Retention+time.Second) {
+			t.Errorf("%s: got TTL %v, want none: %v", when, ttl, forever)
+		}
+	}
+	grant(t, s, r)
+	check("reserved", true)
+	must(t, "release", s.Release(t.Context(), r.Key, r.Token))
+	check("free", false)
+	r = another(r)
+	grant(t, s, r)
+	check("reserved again", true)
+	_, err := s.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})
+	must(t, "renew", err)
+	check("renewed", true)
+	_, err = s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}})
+	must(t, "abandon", err)
+	check("lapsed", true)
+	r = another(r)
+	r.TakeOver = true
+	held := grant(t, s, r)
+	check("taken over", true)
+	_, err = s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}})
+	must(t, "abandon", err)
+	must(t, "resolve", s.Resolve(t.Context(), semel.Resolution{
+		Key: r.Key, Fence: held.Fence, Retention: r.Retention, Response: &semel.Response{Status: 200},
+	}))
+	check("resolved", false)
+	r = ask("b")
+	grant(t, s, r)
+	must(t, "complete", s.Complete(t.Context(), completion(r)))
+	check("completed", false)
+}
+
+// A slot is free again when its retention is over, also when somebody took the
+// time to live away.
+func TestExpiryWithoutTTL(t *testing.T) {
+	t.Parallel()
+	server := servertest.Redis(t)
+	prefix := servertest.Name(t)
+	s, c := open(t, server.DSN(), redisstore.Config{Prefix: prefix}), admin(t, server.Addr())
+	r := ask("a")
+	r.Retention = 300 * time.Millisecond
+	held := grant(t, s, r)
+	must(t, "complete", s.Complete(t.Context(), completion(r)))
+	if kept, err := c.Persist(t.Context(), keyOf(prefix, r)).Result(); err != nil || !kept {
+		t.Skip("the machine is too slow: the record was gone already")
+	}
+	until(t, "the retention is over", func() bool { return time.Now().After(held.ExpiresAt.Add(50 * time.Millisecond)) })
+	r = another(r)
+	if got := grant(t, s, r); got.Attempts != 1 || got.Fence <= held.Fence {
+		t.Errorf("got attempt %d under fence %d, want the first, under more than %d (I6)", got.Attempts, got.Fence, held.Fence)
+	}
+}
+
+// What is no record of ours is an error of every step that meets it, never a
+// reservation and never a replay, and it stays as it is (I12).
+func TestDamagedValues(t *testing.T) {
+	t.Parallel()
+	server := servertest.Redis(t)
+	c := admin(t, server.Addr())
+	type damage func(prefix string, r semel.Reservation, value string) error
+	set := func(change func(v []byte) []byte) damage {
+		return func(prefix string, r semel.Reservation, value string) error {
+			return c.Set(t.Context(), keyOf(prefix, r), change([]byte(value)), 0).Err()
+		}
+	}
+	for name, d := range map[string]struct {
+		damage damage
+		writes bool // also the steps that write see it
+		newer  bool
+	}{
+		"another type": {damage: func(prefix string, r semel.Reservation, _ string) error {
+			c.Del(t.Context(), keyOf(prefix, r))
+			return c.HSet(t.Context(), keyOf(prefix, r), "field", "value").Err()
+		}, writes: true},
+		"empty":     {damage: set(func([]byte) []byte { return nil }), writes: true},
+		"foreign":   {damage: set(func([]byte) []byte { return []byte(strings.Repeat("value ", 100)) }), writes: true},
+		"cut off":   {damage: set(func(v []byte) []byte { return v[:80] }), writes: true},
+		"newer":     {damage: set(func(v []byte) []byte { v[3]++; return v }), writes: true, newer: true},
+		"names":     {damage: set(func(v []byte) []byte { v[97] = 1; return v })},
+		"state":     {damage: set(func(v []byte) []byte { v[4] = 7; return v }), writes: true},
+		"another's": {damage: set(func(v []byte) []byte { v[109] ^= 1; return v })},
+		"response":  {damage: set(func(v []byte) []byte { v[len(v)-1] ^= 1; return v })},
+		"no tail":   {damage: set(func(v []byte) []byte { return v[:109+len("tenant-1")+len("a")+len("host/1")] })},
+		"status":    {damage: set(func(v []byte) []byte { v[8]++; return v })},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prefix := servertest.Name(t)
+			s := open(t, server.DSN(), redisstore.Config{Prefix: prefix})
+			r := ask("a")
+			held := grant(t, s, r)
+			must(t, "complete", s.Complete(t.Context(), completion(r)))
+			value, err := c.Get(t.Context(), keyOf(prefix, r)).Result()
+			must(t, "get", err)
+			must(t, "damage", d.damage(prefix, r, value))
+			before, err := c.Dump(t.Context(), keyOf(prefix, r)).Result()
+			must(t, "dump", err)
+
+			_, reserve := s.Reserve(t.Context(), another(r))
+			_, renew := s.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})
+			var list error
+			for _, err := range s.List(t.Context(), semel.Filter{Bodies: true}) {
+				list = err
+			}
+			errs := map[string]error{"reserve": reserve, "list": list}
+			if d.writes {
+				errs["complete"] = s.Complete(t.Context(), completion(r))
+				errs["release"] = s.Release(t.Context(), r.Key, r.Token)
+				errs["renew"] = renew
+				errs["resolve"] = s.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: held.Fence})
+			}
+			for step, err := range errs {
+				_, newer := errors.AsType[*redisstore.SchemaError](err)
+				if newer != d.newer || !newer && !errors.Is(err, semel.ErrDamaged) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
+					t.Errorf("%s: got error %v, want one that names the step and the damage", step, err)
+				}
+			}
+			if after, err := c.Dump(t.Context(), keyOf(prefix, r)).Result(); err != nil || after != before {
+				t.Errorf("the value was changed (error %v)", err)
+			}
+		})
+	}
+}
+
+// Foreign keys beside the records do not disturb a list.
+func TestListPassesForeignKeys(t *testing.T) {
+	t.Parallel()
+	server := servertest.Redis(t)
+	prefix := servertest.Name(t)
+	s, c := open(t, server.DSN(), redisstore.Config{Prefix: prefix}), admin(t, server.Addr())
+	longer := open(t, server.DSN(), redisstore.Config{Prefix: prefix + ":"})
+	r := ask("a")
+	grant(t, s, r)
+	grant(t, longer, r)
+	for _, key := range []string{"{}", "{abc}", "{" + strings.Repeat("z", 64) + "}", "{" + strings.Repeat("A", 64) + "}"} {
+		must(t, "set", c.Set(t.Context(), prefix+key, "foreign", time.Minute).Err())
+	}
+	n := 0
+	for rec, err := range s.List(t.Context(), semel.Filter{}) {
+		must(t, "list", err)
+		if n++; rec.Key != r.Key {
+			t.Error("got another record")
+		}
+	}
+	if n != 1 {
+		t.Errorf("got %d records, want 1", n)
+	}
+	for _, err := range s.List(t.Context(), semel.Filter{Slot: "no slot"}) {
+		if err == nil || !strings.Contains(err.Error(), "hexadecimal") {
+			t.Errorf("got error %v, want one about the slot", err)
+		}
+	}
+}

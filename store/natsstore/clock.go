@@ -39,7 +39,8 @@ func (c *clock) bounds() (earliest, latest int64, ok bool) {
 	now := c.now()
 	least, _ := between(s.received, now)
 	_, most := between(s.sent, now)
-	return after(s.server, least-least/drift), after(s.server, most+most/drift), most < sampleAge
+	earliest, latest = after(s.server, least-least/drift), after(s.server, most+most/drift)
+	return earliest, latest, most < sampleAge && earliest <= latest
 }
 
 // about is the leader's time for people. It is right within a round trip.

@@ -1,6 +1,7 @@
 package natsstore_test
 
 import (
+	"log/slog"
 	"os"
 	"testing"
 
@@ -26,6 +27,9 @@ func connect(t testing.TB, url string, cfg natsstore.Config) *natsstore.Store {
 	t.Helper()
 	if cfg.Stream == "" {
 		cfg.Stream = servertest.Name(t)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s, err := natsstore.Open(t.Context(), url, cfg)
 	if err != nil {

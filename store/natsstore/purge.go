@@ -62,27 +62,22 @@ func (s *Store) purgeSome(ctx context.Context, limit int) (int, error) {
 }
 
 // candidates returns the sequences of up to limit messages that may be over,
-// and where to look on. A message that the server keeps for ever is none, unless
+// and where to look on, 0 when it came to the end. A message that the server keeps for ever is none, unless
 // it is older than the longest life.
 func (s *Store) candidates(ctx context.Context, stream jetstream.Stream, from uint64, limit int, now int64) (due []uint64, next uint64, err error) {
 	looked := 0
-	err = s.scan(ctx, stream, scan{from: from, headers: true}, func(msg jetstream.Msg, m *jetstream.MsgMetadata) (bool, error) {
+	some := scan{store: s, stream: stream, headers: true, see: func(msg jetstream.Msg, m *jetstream.MsgMetadata) (bool, error) {
 		looked++
-		next = m.Sequence.Stream + 1
 		if mayBeOver(msg.Headers().Get(jetstream.MsgTTLHeader), m.Timestamp.UnixNano(), now) {
 			due = append(due, m.Sequence.Stream)
 		}
 		if len(due) == limit || looked == purgeLook {
+			next = m.Sequence.Stream + 1
 			return false, nil
 		}
-		if m.NumPending == 0 {
-			next = 0
-		}
 		return true, nil
-	})
-	if looked == 0 {
-		next = 0
-	}
+	}}
+	err = some.run(ctx, from)
 	return due, next, err
 }
 

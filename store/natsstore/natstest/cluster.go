@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // Cluster is a NATS cluster inside the test's process.
@@ -57,7 +58,30 @@ func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 		c.Start(tb, i)
 	}
 	c.WaitReady(tb)
+	c.probe(tb, n)
 	return c
+}
+
+// probe waits until a stream on all servers can be had: the leader places none
+// before it has heard of the others.
+func (c *Cluster) probe(tb testing.TB, n int) {
+	tb.Helper()
+	nc, err := nats.Connect(c.URL())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := nc.JetStream()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	Poll(tb, "the cluster places streams", func() error {
+		_, err := js.AddStream(&nats.StreamConfig{Name: "PROBE", Replicas: n})
+		return err
+	})
+	if err := js.DeleteStream("PROBE"); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // Start starts server i again, on the same ports and data. It does not wait for

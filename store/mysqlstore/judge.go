@@ -133,8 +133,10 @@ func (f *facts) judgeCopies(v *verdicts, cfg Config) {
 		v.add("semi_sync_wait_point", point, point != "AFTER_SYNC", semel.Weak,
 			"Set it to AFTER_SYNC: others see a step before a replica has it.")
 		v.add("semi_sync_timeout", f.any(semiSync("timeout")...), f.number(semiSync("timeout")...) < degradeMillis, semel.Weak,
-			fmt.Sprintf("Set it to %d or more (milliseconds), and the wait without a replica on: after it the server goes on alone.", degradeMillis))
-		status := f.any("rpl_semi_sync_source_status", "rpl_semi_sync_master_status")
+			fmt.Sprintf("Set it to %d or more (milliseconds): after it the server goes on alone.", degradeMillis))
+		v.add("semi_sync_wait_no_replica", f.any(waitAlone...), !f.on(waitAlone...), semel.Weak,
+			"Switch it on: without a replica the server goes on alone at once.")
+		status := f.any(semiSync("status")...)
 		v.add("semi_sync_status", status, status != "ON", semel.Weak, "Connect a semi-synchronous replica: steps are on this server only.")
 	}
 }
@@ -142,6 +144,9 @@ func (f *facts) judgeCopies(v *verdicts, cfg Config) {
 // degradeMillis is the shortest time-out with which a server counts as one that
 // waits for its replica: a day, in which somebody has looked.
 var degradeMillis = (24 * time.Hour).Milliseconds()
+
+// waitAlone names the setting that makes a server without a replica wait.
+var waitAlone = []string{"rpl_semi_sync_source_wait_no_replica", "rpl_semi_sync_master_wait_no_slave"}
 
 // semiSync returns the name of a setting on MySQL and on MariaDB.
 func semiSync(setting string) []string {
@@ -161,8 +166,7 @@ func (f *facts) copied() bool {
 	group := f.grouped() && f.consistent() && f.on("group_replication_single_primary_mode") && f.members >= 3
 	semi := f.on(semiSync("enabled")...) && f.any(semiSync("wait_point")...) == "AFTER_SYNC" &&
 		f.number(semiSync("timeout")...) >= degradeMillis &&
-		f.on("rpl_semi_sync_source_wait_no_replica", "rpl_semi_sync_master_wait_no_slave") &&
-		f.on("rpl_semi_sync_source_status", "rpl_semi_sync_master_status")
+		f.on(waitAlone...) && f.on(semiSync("status")...)
 	return group || semi
 }
 

@@ -39,7 +39,8 @@ func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) err
 
 // fits refuses what the server would refuse by closing the connection.
 func (s *Store) fits(r semel.Response) error {
-	if int64(len(r.Header))+int64(len(r.Body))+spare > s.packet.Load() {
+	limit := s.packet.Load()
+	if limit > 0 && int64(len(r.Header))+int64(len(r.Body))+spare > limit {
 		return semel.ErrTooLarge
 	}
 	return nil

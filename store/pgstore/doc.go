@@ -18,8 +18,7 @@
 // Leave synchronous_commit on, for this role at least, and name the primary: a
 // replica is refused. Run [semel.Engine.RunPurge] with a batch of 1,000, in as
 // many processes as you like; autovacuum makes the room of purged records usable
-// again. Set statement_timeout to 0 for the role where a synchronous standby is
-// configured. Give the pool as many connections as steps are to run at once: the
+// again. Give the pool as many connections as steps are to run at once: the
 // server shares one sync of its log among all that commit at the same time, so
 // throughput grows with them.
 //

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/pgstore"
 )
 
 // reservation is a first attempt on the key of that name.
@@ -146,4 +149,20 @@ func withDatabase(tb testing.TB, raw, name string) string {
 	}
 	u.Path = "/" + name
 	return u.String()
+}
+
+// newWith is a migrated store over a pool made with cfg.
+func newWith(tb testing.TB, cfg *pgxpool.Config) (*pgstore.Store, *pgxpool.Pool) {
+	tb.Helper()
+	pool, err := pgxpool.NewWithConfig(tb.Context(), cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(pool.Close)
+	s, err := pgstore.New(pool, pgstore.Config{Schema: servertest.Name(tb), Logger: quiet})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	migrate(tb, s)
+	return s, pool
 }

@@ -179,8 +179,7 @@ func (f *facts) findings() []semel.Finding {
 		"Set autovacuum and track_counts to on: the room of purged records is not used again without it.")
 	setting("default_transaction_isolation", f.set["default_transaction_isolation"] == "read committed", semel.Weak,
 		"Set it to read committed for this role: at higher levels steps that meet are refused, and the store repeats them.")
-	setting("statement_timeout", f.set["statement_timeout"] == "0" || f.set["synchronous_standby_names"] == "", semel.Weak,
-		"Set it to 0 for this role: when it ends the wait for the standby, the step stands and is not replicated.")
+	setting("statement_timeout", true, semel.Fine, "")
 	setting("lock_timeout", true, semel.Fine, "")
 	setting("idle_in_transaction_session_timeout", true, semel.Fine, "")
 	way := "none seen"

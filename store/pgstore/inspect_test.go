@@ -118,7 +118,6 @@ func TestGradesWithStandby(t *testing.T) {
 		{"synchronous_commit=remote_write", "synchronous_commit", "B", semel.Weak, "standby"},
 		{"synchronous_commit=local", "synchronous_commit", "B", semel.Weak, "standby"},
 		{"synchronous_commit=off", "synchronous_commit", "C", semel.Weak, "forgets"},
-		{"statement_timeout=5s", "statement_timeout", "A", semel.Weak, "not replicated"},
 	} {
 		s := opened(t, server.DSN()+"&"+c.option, pgstore.Config{Schema: schema})
 		_, value, _ := strings.Cut(c.option, "=")

@@ -8,7 +8,7 @@ import (
 )
 
 // A commit that waits for a synchronous standby can be told to stop waiting: by
-// an operator, by statement_timeout, by a shutdown. The server then says so in a
+// an operator, by a client that gives up, by a shutdown. The server then says so in a
 // warning, and the step stands, visible to all and perhaps lost with the next
 // failover. The warning is seen on connections that Open made.
 

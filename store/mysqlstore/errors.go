@@ -26,18 +26,15 @@ const (
 	errDiskFull         = 1021
 	errWriteFile        = 1026
 	errGetErrno         = 1030
-	errTooManyConns     = 1040
-	errAccessDenied     = 1045
 	errDuplicate        = 1062
 	errTableFull        = 1114
 	errTooBigRow        = 1118
-	errTableDenied      = 1142
 	errNoTable          = 1146
 	errPacketTooLarge   = 1153
 	errLockWaitTimeout  = 1205
 	errDeadlock         = 1213
 	errReadOnlyOption   = 1290
-	errDataTooLong      = 1406
+	errDataTooLong      = 1406 // for its column, such as an owner of over 1,024 bytes
 	errReprepare        = 1615
 	errNoSuchThing      = 1054 // an unknown column
 	errReadOnlyTx       = 1792
@@ -60,7 +57,16 @@ func numberOf(err error) uint16 {
 // changed under the statement, a rollback by the group.
 func happensNot(err error) bool {
 	switch numberOf(err) {
-	case errDeadlock, errLockWaitTimeout, errRecordChanged, errReprepare, errRolledBackCommit:
+	case errLockWaitTimeout:
+		return true
+	}
+	return isDeadlock(err)
+}
+
+// isDeadlock is happensNot but for a lock that took too long.
+func isDeadlock(err error) bool {
+	switch numberOf(err) {
+	case errDeadlock, errRecordChanged, errReprepare, errRolledBackCommit:
 		return true
 	}
 	return false
@@ -88,7 +94,7 @@ func isTooLarge(err error) bool {
 		return true
 	}
 	me, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && (me.Number == errPacketTooLarge || me.Number == errTooBigRow ||
+	return ok && (me.Number == errPacketTooLarge || me.Number == errTooBigRow || me.Number == errDataTooLong ||
 		strings.Contains(me.Message, "'max_allowed_packet'"))
 }
 

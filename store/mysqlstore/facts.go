@@ -28,6 +28,9 @@ type facts struct {
 
 // ask reads all facts. It changes nothing.
 func (s *Store) ask(ctx context.Context) (*facts, error) {
+	if s.isClosed() {
+		return nil, ErrClosed
+	}
 	f := &facts{settings: make(map[string]string)}
 	all, err := migrations()
 	if err != nil {
@@ -181,21 +184,15 @@ func (s *Store) validate(ctx context.Context) error {
 	grade := f.grade()
 	s.grade.Store(&grade)
 	s.packet.Store(f.number("max_allowed_packet"))
-	var weak []string
 	for _, finding := range f.judge(s.cfg) {
-		switch finding.Level {
-		case semel.Broken:
-			if finding.Name == schemaFinding {
-				return &SchemaError{Have: f.have, Want: f.want}
-			}
+		switch {
+		case finding.Level != semel.Broken:
+		case finding.Name == schemaFinding:
+			return &SchemaError{Have: f.have, Want: f.want}
+		default:
 			return &UnfitError{finding}
-		case semel.Weak:
-			weak = append(weak, finding.Name+"="+finding.Value)
-		case semel.Fine:
 		}
 	}
-	s.cfg.Logger.InfoContext(ctx, "mysqlstore: the server is fit",
-		"server", f.server(), "grade", grade.Letter, "survives", grade.Survives, "weak", strings.Join(weak, " "))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package mysqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -117,19 +118,7 @@ func TestConnectionsKilled(t *testing.T) {
 	stop := make(chan struct{})
 	kept := traffic(t, s, stop)
 	for killed := 0; killed < 200 || kept.count() < 100; {
-		rows, err := admin.Query("SELECT id FROM information_schema.processlist WHERE db = ?", name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ids []int64
-		for rows.Next() {
-			var id int64
-			if err := rows.Scan(&id); err != nil {
-				t.Fatal(err)
-			}
-			ids = append(ids, id)
-		}
-		_ = rows.Close()
+		ids := connections(t, admin, name)
 		for _, id := range ids {
 			if _, err := admin.Exec("KILL ?", id); err == nil {
 				killed++
@@ -139,6 +128,27 @@ func TestConnectionsKilled(t *testing.T) {
 	}
 	close(stop)
 	kept.check(t, s)
+}
+
+// connections returns the numbers of the connections to a database.
+func connections(t *testing.T, admin *sql.DB, database string) (ids []int64) {
+	t.Helper()
+	rows, err := admin.Query("SELECT id FROM information_schema.processlist WHERE db = ?", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }
 
 // keptResponses are what callers were told is kept.

@@ -17,7 +17,7 @@ import (
 // smallDisk mounts a file system of that many bytes and returns its directory.
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "semel-full-") // t.TempDir lies where the server's user may not go
+	dir, err := os.MkdirTemp("", "semel-full-") //nolint:usetesting // t.TempDir lies where the server's user may not go
 	if err != nil {
 		t.Fatal(err)
 	}

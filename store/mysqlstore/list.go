@@ -31,8 +31,8 @@ func (s *Store) list(ctx context.Context, f semel.Filter, yield func(semel.Recor
 	if err != nil {
 		return err
 	}
-	if _, err := s.ready(ctx); err != nil {
-		return err
+	if s.isClosed() {
+		return ErrClosed
 	}
 	for !q.over {
 		found, err := s.window(ctx, q)

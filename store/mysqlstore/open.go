@@ -32,7 +32,7 @@ const (
 // maxConns (the bound of the pool), socket, and those of the driver, such as
 // tls=true or timeout=5s. The time-outs are 5 s to connect and 30 s for an
 // answer where it says nothing. The sessions are READ COMMITTED, strict and
-// autocommit, and wait 5 s for a lock. No error contains the password.
+// autocommit, and wait 2 s for the lock of a row. No error contains the password.
 func Open(_ context.Context, url string, cfg Config) (*Store, error) {
 	s, err := open(url, cfg)
 	if err != nil {
@@ -70,7 +70,7 @@ func open(url string, cfg Config) (*Store, error) {
 // its own because the variable has different names.
 var setup = []string{
 	"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-	"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = 5, lock_wait_timeout = 5",
+	"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = 2, lock_wait_timeout = 5",
 }
 
 // connector makes sessions that are set up.

@@ -44,20 +44,21 @@ func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 	if limit <= 0 {
 		return 0, nil
 	}
-	n, err := s.purgeSome(context.WithoutCancel(ctx), limit)
-	return n, explain("purge", err)
+	n := 0
+	err := s.step(ctx, "purge", func(ctx context.Context, _ querier) (err error) {
+		n, err = s.purgeSome(ctx, limit)
+		return err
+	})
+	return n, err
 }
 
 func (s *Store) purgeSome(ctx context.Context, limit int) (int, error) {
-	if _, err := s.ready(ctx); err != nil {
-		return 0, err
-	}
-	for {
+	for range maxRounds {
 		slots, err := s.purgeable(ctx, limit)
 		if err != nil || len(slots) == 0 {
 			return 0, err
 		}
-		res, err := exec(ctx, s.db, lists(s.sql.purge, len(slots)), slots...)
+		res, err := s.db.ExecContext(ctx, lists(s.sql.purge, len(slots)), slots...)
 		if err != nil {
 			return 0, err
 		}
@@ -67,6 +68,7 @@ func (s *Store) purgeSome(ctx context.Context, limit int) (int, error) {
 		}
 		// Somebody took or purged all of them meanwhile. Look again.
 	}
+	return 0, errChanging
 }
 
 // purgeable returns up to limit slots, from the cursor on, or from the start

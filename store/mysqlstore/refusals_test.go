@@ -151,6 +151,44 @@ func TestTooLarge(t *testing.T) {
 	mustReplay(t, s, r, "less")
 }
 
+// An owner that does not fit is refused, not cut: nothing is written.
+func TestOwnerTooLong(t *testing.T) {
+	t.Parallel()
+	s := open(t, database(t, servertest.MariaDB(t), ""), mysqlstore.Config{})
+	r := reservation("k")
+	r.Owner = strings.Repeat("o", 1025)
+	if _, err := s.Reserve(t.Context(), r); !errors.Is(err, semel.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+	r.Owner = r.Owner[1:]
+	if held := mustReserve(t, s, r); held.Owner != r.Owner || held.Attempts != 1 {
+		t.Errorf("got attempt %d with an owner of %d bytes", held.Attempts, len(held.Owner))
+	}
+}
+
+// A closed store says so, and a pool that is the caller's stays open.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	dsn := database(t, servertest.MariaDB(t), "")
+	db := pool(t, dsn)
+	for _, s := range []*mysqlstore.Store{open(t, dsn, mysqlstore.Config{}), on(t, db, mysqlstore.Config{})} {
+		works(t, s)
+		for range 2 {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		for step, err := range steps(s) {
+			if !errors.Is(err, mysqlstore.ErrClosed) {
+				t.Errorf("%s: got %v, want ErrClosed", step, err)
+			}
+		}
+	}
+	if err := db.Ping(); err != nil {
+		t.Errorf("the caller's pool: %v", err)
+	}
+}
+
 // connectionOf returns the server's number of the only connection of a store.
 func connectionOf(t *testing.T, dsn string) (id int64) {
 	t.Helper()

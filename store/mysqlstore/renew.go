@@ -23,8 +23,9 @@ type holder struct {
 // when it finds fewer than it was asked for, one more tells which.
 //
 // A row that somebody else keeps locked holds up its statement for the server's
-// innodb_lock_wait_timeout (5 s with [Open]). Then the statement is split, so
-// that only the holder of that row is not renewed, which is an error.
+// innodb_lock_wait_timeout (2 s with [Open]). Then the statement is split by
+// ten, and again, so that only the holder of that row is not renewed, which is
+// an error.
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	if len(holders) == 0 {
 		return nil, nil
@@ -55,16 +56,21 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 	return lost, nil
 }
 
-// renew renews a part, and both halves of it apart when a row in it is locked.
-func (s *Store) renew(ctx context.Context, lease int64, part []holder) ([]semel.Token, error) {
-	lost, err := s.renewAll(ctx, lease, part)
+// renew renews a part, or tenths of it apart when a row in it is locked.
+func (s *Store) renew(ctx context.Context, lease int64, part []holder) (lost []semel.Token, err error) {
+	err = again(isDeadlock, func() (err error) {
+		lost, err = s.renewAll(ctx, lease, part)
+		return err
+	})
 	if numberOf(err) != errLockWaitTimeout || len(part) == 1 {
 		return lost, err
 	}
-	half := len(part) / 2
-	first, err1 := s.renew(ctx, lease, part[:half])
-	second, err2 := s.renew(ctx, lease, part[half:])
-	return append(first, second...), errors.Join(err1, err2)
+	var errs []error
+	for some := range slices.Chunk(part, (len(part)+9)/10) {
+		gone, err := s.renew(ctx, lease, some)
+		lost, errs = append(lost, gone...), append(errs, err)
+	}
+	return lost, errors.Join(errs...)
 }
 
 // renewAll renews a part by one statement. Only a part that is not whole is
@@ -84,7 +90,7 @@ func (s *Store) renewAll(ctx context.Context, lease int64, part []holder) (lost 
 	}
 	update, look := lists(s.sql.renew, len(part)), lists(s.sql.renewHeld, len(part))
 	for range maxRounds {
-		res, err := exec(ctx, s.db, update, args...)
+		res, err := s.db.ExecContext(ctx, update, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +104,7 @@ func (s *Store) renewAll(ctx context.Context, lease int64, part []holder) (lost 
 			return lost, err
 		}
 	}
-	return nil, errors.New("the slots change too often")
+	return nil, errChanging
 }
 
 // lost returns the tokens that do not hold their slot, and reports whether one

@@ -112,6 +112,9 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.isClosed() {
+		return ErrClosed
+	}
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err

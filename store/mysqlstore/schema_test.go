@@ -1,6 +1,8 @@
 package mysqlstore_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +40,7 @@ func TestMigrateTogether(t *testing.T) {
 func TestMigrateLocked(t *testing.T) {
 	t.Parallel()
 	dsn := database(t, servertest.MariaDB(t), "")
-	db := pool(t, dsn)
+	pool, db := pool(t, dsn), pool(t, dsn)
 	db.SetMaxOpenConns(1)
 	var got int
 	if err := db.QueryRow("SELECT GET_LOCK(CONCAT('semel ', MD5(CONCAT(DATABASE(), '.', 'semel_slots'))), 0)").Scan(&got); err != nil || got != 1 {
@@ -47,10 +49,20 @@ func TestMigrateLocked(t *testing.T) {
 	s := openOnly(t, dsn, mysqlstore.Config{})
 	done := make(chan error, 1)
 	go func() { done <- s.Migrate(t.Context()) }()
-	select {
-	case err := <-done:
-		t.Fatalf("got %v while another process migrates, want it to wait", err)
-	default:
+	waitFor(t, func() bool {
+		select {
+		case err := <-done:
+			t.Fatalf("got %v while another process migrates, want it to wait", err)
+		default:
+		}
+		var waits int
+		err := pool.QueryRow("SELECT COUNT(*) FROM information_schema.processlist WHERE db = ? AND state = 'User lock'", nameOf(dsn)).Scan(&waits)
+		return err == nil && waits == 1
+	})
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Migrate(canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the context", err)
 	}
 	_ = db.Close()
 	if err := <-done; err != nil {

@@ -12,15 +12,9 @@ const spare = 8 << 10
 // Complete implements [semel.Completer]. A response that does not fit into the
 // server's max_allowed_packet is [semel.ErrTooLarge].
 func (s *Store) Complete(ctx context.Context, c semel.Completion) error {
-	ctx = context.WithoutCancel(ctx)
-	q, err := s.ready(ctx)
-	if err == nil {
-		err = s.complete(ctx, q, c)
-	}
-	return explain("complete", err)
+	return s.step(ctx, "complete", func(ctx context.Context, q querier) error { return s.complete(ctx, q, c) })
 }
 
-// complete needs nothing but a querier, so that it may run in a transaction.
 func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) error {
 	if err := s.fits(c.Response); err != nil {
 		return err
@@ -33,7 +27,7 @@ func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) err
 	}
 	// The token does not hold the slot any more. Whether that is because it
 	// has completed it cannot change between the two statements.
-	done, err := count(ctx, q, s.sql.completed, slot[:], c.Token[:])
+	done, err := exists(ctx, q, s.sql.completed, slot[:], c.Token[:])
 	return lostUnless(done, err)
 }
 
@@ -63,26 +57,16 @@ func lostUnless(held bool, err error) error {
 
 // Release implements [semel.Store].
 func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) error {
-	ctx = context.WithoutCancel(ctx)
-	q, err := s.ready(ctx)
-	if err == nil {
-		slot := key.Slot()
-		var held bool
-		held, err = execOne(ctx, q, s.sql.release, slot[:], token[:])
-		err = lostUnless(held, err)
-	}
-	return explain("release", err)
+	slot := key.Slot()
+	return s.step(ctx, "release", func(ctx context.Context, q querier) error {
+		return lostUnless(execOne(ctx, q, s.sql.release, slot[:], token[:]))
+	})
 }
 
 // Resolve implements [semel.Resolver]. A kept response gets a new token: the
 // lapsed attempt did not make it, and must hear ErrLost if it comes back.
 func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
-	ctx = context.WithoutCancel(ctx)
-	q, err := s.ready(ctx)
-	if err == nil {
-		err = s.resolve(ctx, q, r)
-	}
-	return explain("resolve", err)
+	return s.step(ctx, "resolve", func(ctx context.Context, q querier) error { return s.resolve(ctx, q, r) })
 }
 
 func (s *Store) resolve(ctx context.Context, q querier, r semel.Resolution) error {
@@ -103,7 +87,7 @@ func (s *Store) resolve(ctx context.Context, q querier, r semel.Resolution) erro
 	if err != nil || ok {
 		return err
 	}
-	reserved, err := count(ctx, q, s.sql.resolvable, slot[:], r.Fence)
+	reserved, err := exists(ctx, q, s.sql.resolvable, slot[:], r.Fence)
 	if err == nil && reserved {
 		return semel.ErrInFlight
 	}

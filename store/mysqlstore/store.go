@@ -38,8 +38,8 @@ type Config struct {
 	// parameter maxConns of a URL wins over it. New ignores it: its pool is
 	// the caller's.
 	MaxConns int
-	// Logger is told once what the store survives and what weakens it. Default
-	// [slog.Default].
+	// Logger is told once what the store survives, as a warning when that is
+	// grade C. Default [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -117,6 +117,12 @@ func (s *Store) Close() error {
 	return explain("close", err)
 }
 
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // Grade implements [semel.Grader]: what the last [Store.Validate] or
 // [Store.Inspect] found, and C before the first one.
 func (s *Store) Grade() semel.Grade {
@@ -129,8 +135,8 @@ func (s *Store) Grade() semel.Grade {
 // Ping implements [semel.Pinger]: the server answers, takes writes, and has the
 // schema. It ends with ctx.
 func (s *Store) Ping(ctx context.Context) error {
-	if _, err := s.ready(ctx); err != nil {
-		return explain("ping", err)
+	if s.kept.Load() == nil { // nobody has looked yet
+		return explain("ping", s.validate(ctx))
 	}
 	var readOnly bool
 	var versions int

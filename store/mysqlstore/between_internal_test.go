@@ -1,0 +1,174 @@
+package mysqlstore
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/servertest"
+)
+
+// newTestStore is a migrated store on a table of its own, for what only happens
+// between two statements of a step.
+func newTestStore(t *testing.T) *Store {
+	t.Helper()
+	server := servertest.MariaDB(t)
+	name := servertest.Name(t)
+	s, err := Open(t.Context(), server.DSN()+"mysql", Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Exec("CREATE DATABASE " + name); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if s, err = Open(t.Context(), server.DSN()+name, Config{Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func ask(id string) semel.Reservation {
+	return semel.Reservation{
+		Key: semel.Key{Scope: "tenant-1", ID: id}, Fingerprint: semel.FingerprintOf([]byte("request")),
+		Token: semel.NewToken(), Lease: time.Microsecond, Retention: time.Hour,
+	}
+}
+
+// I1, I4: what happens to a slot between the look and the UPDATE that takes it
+// makes the UPDATE take nothing.
+func TestBetweenLookAndTake(t *testing.T) {
+	t.Parallel()
+	s := newTestStore(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, between := range map[string]func(ctx context.Context, r semel.Reservation) error{
+		"a renewal": func(ctx context.Context, r semel.Reservation) error {
+			_, err := s.Renew(ctx, time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})
+			return err
+		},
+		"a late completion": func(ctx context.Context, r semel.Reservation) error {
+			return s.Complete(ctx, semel.Completion{Key: r.Key, Token: r.Token, Retention: time.Hour})
+		},
+		"a release": func(ctx context.Context, r semel.Reservation) error { return s.Release(ctx, r.Key, r.Token) },
+		"another taker": func(ctx context.Context, r semel.Reservation) error {
+			r.Token, r.TakeOver = semel.NewToken(), true
+			_, err := s.Reserve(ctx, r)
+			return err
+		},
+		"another taker who has given up": func(ctx context.Context, r semel.Reservation) error {
+			r.Token, r.TakeOver = semel.NewToken(), true
+			_, err := s.Reserve(ctx, r)
+			must(err)
+			_, err = s.db.ExecContext(ctx, "UPDATE semel_slots SET lease_until = 1 WHERE id = ?", r.Key.ID)
+			return err
+		},
+	} {
+		ctx := t.Context()
+		r := ask(what)
+		_, err := s.Reserve(ctx, r)
+		must(err)
+		_, err = s.db.ExecContext(ctx, "UPDATE semel_slots SET lease_until = 1 WHERE id = ?", r.Key.ID)
+		must(err)
+		slot := r.Key.Slot()
+		held, found, err := s.find(ctx, s.kept.Load(), slot)
+		must(err)
+		taker := r
+		taker.Token, taker.TakeOver = semel.NewToken(), true
+		if !found || !held.takeable(taker) {
+			t.Fatalf("%s: the slot is not lapsed", what)
+		}
+		must(between(ctx, r))
+		if _, ok, err := s.take(ctx, s.kept.Load(), slot, &held, taker); err != nil || ok {
+			t.Errorf("%s: got the slot taken (%v), want nothing done", what, err)
+		}
+	}
+}
+
+// I9, I2: a slot that is reserved again between the look of a purge and its
+// DELETE is not deleted, whether its new retention is over or not.
+func TestBetweenLookAndPurge(t *testing.T) {
+	t.Parallel()
+	s := newTestStore(t)
+	for _, retention := range []time.Duration{time.Hour, time.Microsecond} {
+		r := ask("k" + retention.String())
+		r.Retention = time.Microsecond
+		if _, err := s.Reserve(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Release(t.Context(), r.Key, r.Token); err != nil {
+			t.Fatal(err)
+		}
+		var slots []any
+		for len(slots) == 0 { // the server's clock goes on
+			var err error
+			if slots, err = s.purgeable(t.Context(), 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Token, r.Retention = semel.NewToken(), retention
+		if _, err := s.Reserve(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // the short retention is over by then
+		if _, err := s.db.Exec(lists(s.sql.purge, len(slots)), slots...); err != nil {
+			t.Fatal(err)
+		}
+		if _, found, err := s.find(t.Context(), s.kept.Load(), r.Key.Slot()); err != nil || !found {
+			t.Errorf("a reservation was purged (%v)", err)
+		}
+		if retention == time.Hour { // a completed record that is kept
+			if err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token, Retention: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.db.Exec(lists(s.sql.purge, len(slots)), slots...); err != nil {
+				t.Fatal(err)
+			}
+			if _, found, err := s.find(t.Context(), s.kept.Load(), r.Key.Slot()); err != nil || !found {
+				t.Errorf("a kept response was purged (%v)", err)
+			}
+		}
+	}
+}
+
+// I4: a reservation that arrives between the two statements of a renewal that
+// ends leases is ended too.
+func TestLateReservationIsEnded(t *testing.T) {
+	t.Parallel()
+	s := newTestStore(t)
+	r := ask("k")
+	r.Lease = time.Hour
+	if _, err := s.Reserve(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	slot := r.Key.Slot()
+	part := []holder{{slot, r.Token}}
+	lost, late, err := s.lost(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, true)
+	if err != nil || !late || len(lost) > 0 {
+		t.Errorf("got %d lost, late %v (%v), want a lease that is still to be ended", len(lost), late, err)
+	}
+	if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil {
+		t.Fatal(err)
+	}
+	_, late, err = s.lost(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, true)
+	if err != nil || late {
+		t.Errorf("got late %v (%v) after the lease was ended", late, err)
+	}
+	// And ending it again, which changes nothing, loses nothing.
+	if lost, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil || len(lost) > 0 {
+		t.Errorf("got %d lost (%v), want none", len(lost), err)
+	}
+}

@@ -43,9 +43,11 @@ func DigestOf(r semel.Response) Digest {
 
 // Call is what was asked of one slot.
 type Call struct {
-	Kind     Kind
-	Key      semel.Key
-	At       int64 // nanoseconds since the history began, before the store was called
+	Kind Kind
+	Key  semel.Key
+	At   int64 // nanoseconds since the history began, before the store was called
+	// Slack is how exactly the store can tell the end of a lease.
+	Slack    time.Duration
 	Token    semel.Token
 	Print    semel.Fingerprint
 	TakeOver bool
@@ -126,8 +128,9 @@ type History struct {
 	wall  time.Time
 	mu    sync.Mutex
 	ops   []porcupine.Operation
-	end   int64         // when the history ended
-	set   time.Duration // by how much the machine's clock was set meanwhile
+	// took is how long the history is, set by how much the machine's clock was set
+	// meanwhile.
+	took, set time.Duration
 }
 
 // NewHistory begins one now.
@@ -147,29 +150,28 @@ func (h *History) Add(worker int, c Call, a Answer) {
 	h.ops = append(h.ops, op)
 }
 
-// End ends the history: a step whose answer was lost may have happened at any
-// time until now.
+// End ends the history.
 func (h *History) End() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.end = h.now()
-	h.set = time.Since(h.wall) - time.Duration(h.end)
+	h.took = time.Duration(h.now())
+	h.set = time.Since(h.wall) - h.took
 }
 
 // parts returns an ended history as one for each key.
 func (h *History) parts() ([][]porcupine.Operation, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.set.Abs() > tolerance/2+time.Duration(h.end/2000) {
+	if h.set.Abs() > time.Millisecond+h.took/2000 { // clocks are slewed by up to one in 2000
 		return nil, fmt.Errorf("the machine's clock was set by %v during the run: run it again", h.set)
 	}
 	parts := bySlot(h.ops)
 	for _, ops := range parts {
 		lost := 0
 		for i, op := range ops {
-			if c, a := op.Input.(Call), op.Output.(Answer); a.Unknown {
-				c.lost, a.At = lost, h.end
-				ops[i].Input, ops[i].Output, ops[i].Return = c, a, op.Call
+			if c := op.Input.(Call); op.Output.(Answer).Unknown {
+				c.lost = lost
+				ops[i].Input, ops[i].Return = c, op.Call
 				lost++
 			}
 		}

@@ -22,7 +22,7 @@ type hotKey struct {
 	key                     semel.Key
 	retention               time.Duration
 	steps, unknown, replays int
-	seen                    semel.Record // the last lapsed record, for the operator
+	seen                    semel.Record // for the operator: the last lapsed record, or one that runs
 }
 
 // keyring holds the few hot keys of a run. It is safe for concurrent use.
@@ -54,8 +54,8 @@ func (k *keyring) fresh() *hotKey {
 	return h
 }
 
-// pick returns the key that roll chooses, and what an operator last saw there.
-func (k *keyring) pick(roll int) (key semel.Key, retention time.Duration, lapsed semel.Record) {
+// pick returns the key that roll chooses, and what an operator saw there.
+func (k *keyring) pick(roll int) (key semel.Key, retention time.Duration, seen semel.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i := roll % len(k.hot)
@@ -81,7 +81,7 @@ func (k *keyring) note(key semel.Key, a Answer) {
 			h.unknown++
 		case a.Held.State == semel.StateCompleted:
 			h.replays++
-		case a.Held.Lapsed:
+		case a.Held.Lapsed, a.Held.State == semel.StateReserved && h.steps%8 == 0:
 			h.seen = a.Held
 		}
 	}

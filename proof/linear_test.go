@@ -74,7 +74,7 @@ func attack(t *testing.T, rig *Rig, name string, seed uint64, faults []Fault, ro
 	if t.Failed() {
 		return
 	}
-	run := NewRun(Load{Seed: seed, For: 5 * time.Minute, Scope: fmt.Sprintf("%s %d", name, seed)})
+	run := NewRun(Load{Seed: seed, For: 5 * time.Minute, Lease: rig.Lease, Slack: rig.Slack, Scope: fmt.Sprintf("%s %d", name, seed)})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -93,6 +93,8 @@ func report(t *testing.T, store, faults string, run *Run, serving Store) {
 	t.Helper()
 	heard, asked := run.Audit(serving)
 	run.History.End()
+	if pp, err := run.History.parts(); err == nil {
+	}
 	file := fmt.Sprintf("semel-proof-%s-%d", store, run.Load.Seed)
 	v, err := run.Check(os.TempDir(), file)
 	t.Logf("%s, %s, seed %d: %v; %d of %d keys audited; %v", store, faults, run.Load.Seed, &run.Tally, heard, asked, v)

@@ -7,10 +7,6 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// tolerance is how far the store's clock and ours may drift apart within one
-// lease, and how coarse the store's clock may be.
-const tolerance = 2 * time.Millisecond
-
 // phase is what the model believes a slot to be in. A slot whose retention is
 // over is still free or completed here: whether it was purged cannot be seen.
 type phase uint8
@@ -29,18 +25,14 @@ func (p phase) String() string { return [...]string{"absent", "free", "reserved"
 type span struct{ lo, hi int64 }
 
 func spanOf(c Call, a Answer, d time.Duration) span {
-	return span{c.At + int64(d), a.At + int64(d)}
+	return span{c.At + int64(d-c.Slack), a.At + int64(d+c.Slack)}
 }
 
 // may reports whether the span, and margin, may have been over when a was given.
-func (s span) may(margin time.Duration, a Answer) bool {
-	return a.At >= s.lo+int64(margin)-int64(tolerance)
-}
+func (s span) may(margin time.Duration, a Answer) bool { return a.At >= s.lo+int64(margin) }
 
 // must reports whether it was over for certain when c was made.
-func (s span) must(margin time.Duration, c Call) bool {
-	return c.At >= s.hi+int64(margin)+int64(tolerance)
-}
+func (s span) must(margin time.Duration, c Call) bool { return c.At >= s.hi+int64(margin) }
 
 // slot is the sequential object that every store must look like. It is comparable.
 type slot struct {
@@ -52,10 +44,8 @@ type slot struct {
 	foreign bool
 	// fence is exact, or with open set smaller than the true one: the grant's
 	// answer was lost.
-	fence int64
-	open  bool
-	// created is zero while open.
-	created          int64
+	fence            int64
+	open             bool
 	attempts, lapses int
 	response         Digest
 	lease, expiry    span

@@ -7,7 +7,7 @@ import (
 )
 
 // grants lists the states in which c may take the slot, but for what only the
-// answer tells: the fence and the time of creation.
+// answer tells: the fence.
 func (s slot) grants(c Call, a Answer) []slot {
 	fresh := slot{
 		phase: reserved, print: c.Print, token: c.Token, fence: s.fence, open: true, attempts: 1,
@@ -31,6 +31,9 @@ func (s slot) grants(c Call, a Answer) []slot {
 		may, _ := s.lapsed(c, a)
 		if may && c.TakeOver && s.print == c.Print && !s.held(c.Token) {
 			again.lapses = s.lapses + 1
+			if !s.ended { // it was granted when the lease before was over
+				again.lease.lo = max(again.lease.lo, s.lease.lo+int64(c.Margin+c.Lease))
+			}
 			return []slot{again}
 		}
 	}
@@ -71,7 +74,7 @@ func (s slot) reserve(c Call, a Answer) []slot {
 }
 
 // observe narrows s by the record of a, or returns nothing when s and the
-// record are not the same.
+// record are not the same. The times of a record are for people.
 func (s slot) observe(c Call, a Answer) []slot {
 	r := a.Held
 	may, must := s.lapsed(c, a)
@@ -82,10 +85,8 @@ func (s slot) observe(c Call, a Answer) []slot {
 		return nil
 	case s.open && r.Fence <= s.fence, !s.open && r.Fence != s.fence:
 		return nil
-	case s.created != 0 && r.CreatedAt.UnixMicro() != s.created:
-		return nil
 	}
-	s.fence, s.open, s.created = r.Fence, false, r.CreatedAt.UnixMicro()
+	s.fence, s.open = r.Fence, false
 	if s.phase == free {
 		return []slot{s}
 	}

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -27,32 +28,23 @@ type Load struct {
 	Lease time.Duration
 	// Margin is asked for by half of the reservations; the others ask for none.
 	Margin time.Duration
+	// Slack is how exactly the store can tell the end of a lease: the grain of
+	// its clock, and how far its clock and ours drift apart within a lease.
+	Slack time.Duration
 	// Patience is how long a worker waits for an answer.
 	Patience time.Duration
 }
 
 // fill sets what was left out.
 func (l Load) fill() Load {
-	set := func(n *int, to int) {
-		if *n == 0 {
-			*n = to
-		}
-	}
-	set(&l.Workers, 16)
-	set(&l.Keys, 4)
-	set(&l.Steps, 1<<30)
-	if l.Lease == 0 {
-		l.Lease = 40 * time.Millisecond
-	}
-	if l.Margin == 0 {
-		l.Margin = l.Lease / 4
-	}
-	if l.Patience == 0 {
-		l.Patience = 5 * time.Second
-	}
-	if l.Scope == "" {
-		l.Scope = "proof"
-	}
+	l.Workers = cmp.Or(l.Workers, 16)
+	l.Keys = cmp.Or(l.Keys, 4)
+	l.Steps = cmp.Or(l.Steps, 1<<30)
+	l.Lease = cmp.Or(l.Lease, 40*time.Millisecond)
+	l.Margin = cmp.Or(l.Margin, l.Lease/4)
+	l.Slack = cmp.Or(l.Slack, 2*time.Millisecond)
+	l.Patience = cmp.Or(l.Patience, 5*time.Second)
+	l.Scope = cmp.Or(l.Scope, "proof")
 	return l
 }
 
@@ -108,7 +100,7 @@ func (r *Run) Work(ctx context.Context, store Store) {
 	var workers, purger sync.WaitGroup
 	for i := range r.Load.Workers {
 		w := &worker{
-			tape: tape{store, r.History, i, r.Load.Patience}, load: r.Load, keys: r.keys, left: &left,
+			tape: tape{store, r.History, i, r.Load.Patience, r.Load.Slack}, load: r.Load, keys: r.keys, left: &left,
 			rng: rand.New(rand.NewPCG(r.Load.Seed, uint64(i))), tally: &r.Tally, //nolint:gosec // i is small
 		}
 		workers.Go(func() { w.run(ctx) })
@@ -134,7 +126,7 @@ func (r *Run) purge(ctx context.Context, store Store) {
 // acknowledged before a fault must be there after it (I10). It returns how many
 // keys it asked for and about how many it heard.
 func (r *Run) Audit(store Store) (heard, asked int) {
-	t := tape{store, r.History, r.Load.Workers, r.Load.Patience}
+	t := tape{store, r.History, r.Load.Workers, r.Load.Patience, r.Load.Slack}
 	for _, key := range r.keys.keys() {
 		looked := t.look(key)
 		held := t.reserve(semel.Reservation{

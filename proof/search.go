@@ -31,10 +31,10 @@ const maxLost = 64
 // fallen between them. A lost step is recorded at the instant of its call, from
 // which on it may happen; porcupine alone would try all places in all orders.
 func modelOf(history []porcupine.Operation) porcupine.Model {
-	var lost []porcupine.Operation
+	var lost []Call
 	for _, op := range history {
 		if op.Output.(Answer).Unknown {
-			lost = append(lost, op)
+			lost = append(lost, op.Input.(Call))
 		}
 	}
 	return porcupine.Model{
@@ -42,14 +42,18 @@ func modelOf(history []porcupine.Operation) porcupine.Model {
 		Step: func(state, input, output any) (bool, any) {
 			var next []world
 			c, a := input.(Call), output.(Answer)
-			for _, w := range unfold(state.([]world), lost) {
-				if a.Unknown {
+			if a.Unknown {
+				for _, w := range state.([]world) {
 					w.pending |= 1 << c.lost
 					next = add(next, w)
-					continue
 				}
-				for _, s := range step(w.slot, c, a) {
-					next = add(next, world{s, w.pending})
+				return true, next
+			}
+			for _, w := range state.([]world) {
+				for _, v := range unfold(w, lost, c, a) {
+					for _, s := range step(v.slot, c, a) {
+						next = add(next, world{s, v.pending})
+					}
 				}
 			}
 			return len(next) > 0, next
@@ -75,21 +79,67 @@ func modelOf(history []porcupine.Operation) porcupine.Model {
 	}
 }
 
-// unfold adds every world that pending steps can lead to. A step that happens
-// without an effect needs no world of its own: one that never happens is the same.
-func unfold(worlds []world, lost []porcupine.Operation) []world {
-	all := slices.Clone(worlds)
+// unfold returns w and what lost steps can have made of it before c was answered
+// by a, as far as that can explain the answer.
+//
+// A step that happens without an effect needs no world of its own: one that
+// happens later is the same. And where w itself explains an answer that changes
+// nothing, every lost step may as well happen after it.
+func unfold(w world, lost []Call, c Call, a Answer) []world {
+	all := []world{w}
+	if changes := a.Refusal == nil && c.Kind != Look && (c.Kind != Reserve || a.mine(c)); !changes && len(step(w.slot, c, a)) > 0 {
+		return all
+	}
 	for i := 0; i < len(all); i++ {
 		for left := all[i].pending; left != 0; left &= left - 1 {
 			n := bits.TrailingZeros64(left)
-			for _, s := range step(all[i].slot, lost[n].Input.(Call), lost[n].Output.(Answer)) {
-				if s != all[i].slot {
-					all = add(all, world{s, all[i].pending &^ (1 << n)})
+			if repeats(lost, n, all[i].pending) {
+				continue
+			}
+			for _, s := range step(all[i].slot, lost[n], Answer{Unknown: true, At: a.At}) {
+				v := world{s, all[i].pending &^ (1 << n)}
+				if s != all[i].slot && !v.hopeless(lost, c, a) {
+					all = add(all, v)
 				}
 			}
 		}
 	}
 	return all
+}
+
+// hopeless reports whether neither w nor what lost steps can still make of it
+// explains a. It may miss some.
+func (w world) hopeless(lost []Call, c Call, a Answer) bool {
+	switch c.Kind {
+	case Reserve, Look: // attempts are counted, until the retention is over
+		return !a.None && w.attempts > a.Held.Attempts && w.expiry.lo > a.At
+	case Complete, Release, Renew: // the token must come back
+		if a.Refusal != nil || w.token == c.Token {
+			return false
+		}
+		for left := w.pending; left != 0; left &= left - 1 {
+			if l := lost[bits.TrailingZeros64(left)]; l.Kind == Reserve && l.Token == c.Token {
+				return false
+			}
+		}
+		return true
+	case Resolve: // fences only grow
+		return a.Refusal == nil && w.open && w.fence >= c.Fence
+	}
+	return false
+}
+
+// repeats reports whether an earlier pending step is the same as n: then that
+// one happens first.
+func repeats(lost []Call, n int, pending uint64) bool {
+	for left := pending & (1<<n - 1); left != 0; left &= left - 1 {
+		m := lost[bits.TrailingZeros64(left)]
+		m.At, m.lost = lost[n].At, n
+		if m == lost[n] {
+			return true
+		}
+	}
+	return false
 }
 
 // add appends w unless it is covered already.

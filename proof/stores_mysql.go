@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/semel-go/semel/internal/servertest"
@@ -18,7 +19,11 @@ func MariaDB(t *testing.T) *Rig {
 	t.Helper()
 	s := servertest.NewMariaDB(t, "innodb_flush_log_at_trx_commit=1")
 	link := servertest.NewLink(t, s.Addr())
-	store, err := mysqlstore.Open(t.Context(), through(link, s), mysqlstore.Config{})
+	if err := execute(t.Context(), s.DSN(), "CREATE DATABASE proof"); err != nil {
+		t.Fatal(err)
+	}
+	address, _, _ := strings.Cut(through(link, s), "?")
+	store, err := mysqlstore.Open(t.Context(), address+"proof", mysqlstore.Config{})
 	return &Rig{
 		Name: "mysqlstore", Store: ready(t, store, err), Link: link, Server: serverOf[servertest.TB](t, s),
 		Sever: func() error { return kill(t.Context(), s.DSN()) },
@@ -52,4 +57,13 @@ func kill(ctx context.Context, dsn string) (err error) {
 		_, _ = db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // it may have ended by itself
 	}
 	return nil
+}
+
+func execute(ctx context.Context, dsn, statement string) error {
+	db, err := sql.Open("mysql", dsn)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, statement)
+	return errors.Join(err, db.Close())
 }

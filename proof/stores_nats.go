@@ -4,6 +4,7 @@ package proof
 
 import (
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/natsstore"
@@ -15,9 +16,10 @@ func NATS(t *testing.T) *Rig {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{SyncAlways: true})
 	link := servertest.NewLink(t, s.Addr())
-	store, err := natsstore.Open(t.Context(), "nats://"+link.Addr(), natsstore.Config{SyncAlways: true})
+	store, err := natsstore.Open(t.Context(), "nats://"+link.Addr(), natsstore.Config{SyncAlways: true, Timeout: time.Second})
 	return &Rig{
 		Name: "natsstore", Store: ready(t, store, err), Link: link, Server: serverOf[testing.TB](t, s),
+		Lease: 80 * time.Millisecond, Slack: 20 * time.Millisecond, // it reckons the server's time from earlier answers
 		Trips: Trips{Fresh: 2, InFlight: 2, Replay: 2, TakeOver: 3},
 	}
 }

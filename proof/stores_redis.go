@@ -17,7 +17,7 @@ func Redis(t *testing.T) *Rig {
 	t.Helper()
 	s := servertest.NewRedis(t, "appendonly=yes", "appendfsync=always", "maxmemory-policy=noeviction")
 	link := servertest.NewLink(t, s.Addr())
-	store, err := redisstore.Open(t.Context(), through(link, s), redisstore.Config{})
+	store, err := redisstore.Open(t.Context(), through(link, s)+"?max_retries=-1", redisstore.Config{})
 	return &Rig{
 		Name: "redisstore", Store: ready(t, store, err), Link: link, Server: serverOf[servertest.TB](t, s),
 		Sever: func() error { return clientKill(s.Addr()) },

@@ -36,25 +36,25 @@ type claim struct {
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil && w.left.Add(-1) >= 0 {
 		time.Sleep(time.Duration(w.rng.Int64N(int64(w.load.Lease / 8))))
-		if !w.settleDue() {
-			w.act()
+		if !w.settleDue(ctx) {
+			w.act(ctx)
 		}
 		w.wait(ctx)
 	}
 }
 
 // act makes one step that is not about a claim at hand.
-func (w *worker) act() {
-	key, retention, lapsed := w.keys.pick(w.rng.IntN(1 << 20))
+func (w *worker) act(ctx context.Context) {
+	key, retention, seen := w.keys.pick(w.rng.IntN(1 << 20))
 	switch roll := w.rng.IntN(100); {
 	case roll < 70:
-		w.claim(w.ask(key, retention))
+		w.claim(ctx, w.ask(key, retention))
 	case roll < 82:
 		w.haunt()
 	case roll < 92:
 		w.heard(key, w.look(key))
-	case lapsed.Fence != 0:
-		w.operate(lapsed, retention)
+	case seen.Fence != 0:
+		w.operate(seen, retention)
 	}
 }
 
@@ -77,14 +77,14 @@ func (w *worker) ask(key semel.Key, retention time.Duration) semel.Reservation {
 
 // claim reserves, repeats the reservation when its answer is lost, and decides
 // what becomes of it. A repetition is a step of its own.
-func (w *worker) claim(r semel.Reservation) {
+func (w *worker) claim(ctx context.Context, r semel.Reservation) {
 	a := w.heard(r.Key, w.reserve(r))
 	for try := 0; a.Unknown && try < 2; try++ {
 		w.stale = append(w.stale, r) // it may be ours without our knowing
 		if w.rng.IntN(3) == 0 {
 			return
 		}
-		time.Sleep(w.load.Lease / 8)
+		w.wait(ctx)
 		a = w.heard(r.Key, w.reserve(r))
 	}
 	if !a.mine(Call{Token: r.Token}) {
@@ -114,7 +114,7 @@ func (w *worker) claim(r semel.Reservation) {
 }
 
 // settleDue ends, or renews, one claim whose time has come.
-func (w *worker) settleDue() bool {
+func (w *worker) settleDue(ctx context.Context) bool {
 	for i, c := range w.held {
 		if time.Now().Before(c.due) {
 			continue
@@ -128,14 +128,14 @@ func (w *worker) settleDue() bool {
 			}
 			return true
 		}
-		w.settle(c.Reservation)
+		w.settle(ctx, c.Reservation)
 		return true
 	}
 	return false
 }
 
 // settle completes, or now and then releases, and repeats what was lost.
-func (w *worker) settle(r semel.Reservation) {
+func (w *worker) settle(ctx context.Context, r semel.Reservation) {
 	w.stale = append(w.stale, r)
 	end := w.complete
 	if w.rng.IntN(4) == 0 {
@@ -147,7 +147,7 @@ func (w *worker) settle(r semel.Reservation) {
 		w.tally.zombies.Add(1)
 	}
 	for try := 0; a.Unknown && try < 2; try++ {
-		time.Sleep(w.load.Lease / 8)
+		w.wait(ctx)
 		a = w.heard(r.Key, end(r, with))
 	}
 }
@@ -172,7 +172,7 @@ func (w *worker) haunt() {
 	}
 }
 
-// operate resolves what was seen as lapsed.
+// operate resolves what was seen: mostly lapsed, sometimes running.
 func (w *worker) operate(seen semel.Record, retention time.Duration) {
 	r := semel.Resolution{Key: seen.Key, Fence: seen.Fence, Retention: retention}
 	if w.rng.IntN(2) == 0 {

@@ -133,10 +133,10 @@ func checkURL(raw string) (*url.URL, error) {
 
 // withoutSecrets is what is wrong with a URL, without the URL and its secrets.
 func withoutSecrets(u *url.URL, err error) error {
-	if pe, ok := errors.AsType[*pgconn.ParseConfigError](err); ok && pe.Unwrap() != nil {
-		err = pe.Unwrap()
-	}
 	text := err.Error()
+	if i := strings.LastIndex(text, "`: "); i >= 0 { // the URL is before it
+		text = text[i+len("`: "):]
+	}
 	secrets := []string{u.String()}
 	if password, ok := u.User.Password(); ok {
 		secrets = append(secrets, password)

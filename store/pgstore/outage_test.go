@@ -108,6 +108,7 @@ func pairs(t *testing.T, s *pgstore.Store, stop <-chan struct{}) (done []semel.R
 
 // insist repeats a step as the engine does, until it succeeds.
 func insist(t *testing.T, failures *atomic.Int64, step func() error) bool {
+	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		err := step()
 		if err == nil {

@@ -93,8 +93,6 @@ func report(t *testing.T, store, faults string, run *Run, serving Store) {
 	t.Helper()
 	heard, asked := run.Audit(serving)
 	run.History.End()
-	if pp, err := run.History.parts(); err == nil {
-	}
 	file := fmt.Sprintf("semel-proof-%s-%d", store, run.Load.Seed)
 	v, err := run.Check(os.TempDir(), file)
 	t.Logf("%s, %s, seed %d: %v; %d of %d keys audited; %v", store, faults, run.Load.Seed, &run.Tally, heard, asked, v)

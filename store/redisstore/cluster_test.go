@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,10 +44,10 @@ func moveUnderLoad(t *testing.T, masters []*servertest.Server, s semel.Store) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	done := make(chan *ledger)
-	go func() { done <- load(ctx, t, s, 8, noError) }()
+	go func() { done <- loadKeys(ctx, t, s, 8, noError, hotKey) }()
 	mover := newMover(t, masters)
-	for start := 0; start < 16384; start += 16384 / 8 {
-		for slot := start; slot < start+6; slot++ {
+	for slot := range 16384 {
+		if hot(slot) {
 			mover.move(slot)
 		}
 	}
@@ -57,6 +58,36 @@ func moveUnderLoad(t *testing.T, masters []*servertest.Server, s semel.Store) {
 		t.Error("no key moved: the test shows nothing")
 	}
 	l.check(t, s)
+}
+
+// hot chooses the slots that move: 64 of them, of every master.
+func hot(slot int) bool { return slot%1024 < 4 }
+
+// hotKey is the nth key of a worker, in a hot slot.
+func hotKey(worker, n int) semel.Reservation {
+	for i := 0; ; i++ {
+		r := ask(fmt.Sprint(worker, "/", n, "/", i))
+		if hot(clusterSlot(r.Key.Slot().String())) {
+			return r
+		}
+	}
+}
+
+// clusterSlot is the slot of a cluster that a key belongs to: CRC-16/XMODEM of
+// what its braces hold.
+func clusterSlot(tag string) int {
+	crc := uint16(0)
+	for _, c := range []byte(tag) {
+		crc ^= uint16(c) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return int(crc % 16384)
 }
 
 // mover moves slots between masters, as redis-cli --cluster reshard does.
@@ -83,12 +114,15 @@ func newMover(t *testing.T, masters []*servertest.Server) *mover {
 // owner is the index of the master of a slot.
 func (m *mover) owner(slot int) int {
 	m.t.Helper()
-	slots, err := m.clients[0].ClusterSlots(m.t.Context()).Result()
-	must(m.t, "cluster slots", err)
-	for _, s := range slots {
-		if s.Start <= slot && slot <= s.End {
-			for i, id := range m.ids {
-				if id == s.Nodes[0].ID {
+	shards, err := m.clients[0].ClusterShards(m.t.Context()).Result()
+	must(m.t, "cluster shards", err)
+	for _, shard := range shards {
+		for _, r := range shard.Slots {
+			if int64(slot) < r.Start || r.End < int64(slot) {
+				continue
+			}
+			for _, n := range shard.Nodes {
+				if i := slices.Index(m.ids, n.ID); i >= 0 {
 					return i
 				}
 			}
@@ -148,9 +182,7 @@ func TestMasterStandsStill(t *testing.T) {
 	serves(t, s)
 	mover := newMover(t, nodes)
 	of := func(r semel.Reservation) int {
-		slot, err := mover.clients[0].ClusterKeySlot(t.Context(), "{"+r.Key.Slot().String()+"}").Result()
-		must(t, "keyslot", err)
-		return mover.owner(int(slot))
+		return mover.owner(clusterSlot(r.Key.Slot().String()))
 	}
 	var still, others []semel.Reservation
 	for i := range 60 {

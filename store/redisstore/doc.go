@@ -1,2 +1,55 @@
-// Package redisstore keeps records in Redis or Valkey.
+// Package redisstore keeps records in Redis 6.2 or newer, or in Valkey, on one
+// server or in a cluster.
+//
+// # Use
+//
+//	store, err := redisstore.Open(ctx, "redis://127.0.0.1:6379/0", redisstore.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	engine, err := semel.New(store, semel.Config{})
+//
+// [New] does the same with a client that is there already. Nothing has to be
+// installed on the server: each record carries the version of its layout, and
+// each step is a script (EVALSHA, or EVAL where it is not known yet).
+//
+// # Advice
+//
+// Choose it where Redis is at hand and a lost record costs little, or with
+// appendonly yes and appendfsync always. Two settings of the server matter:
+//
+//   - maxmemory-policy must be noeviction; the store refuses to serve with any
+//     other, because an evicted record is a lost one. Set maxmemory too: then a
+//     full server refuses reservations ([semel.ErrFull]) instead of being killed.
+//   - appendfsync says what a power loss takes. [Store.Inspect] tells both.
+//
+// One key holds one record, PREFIX{SLOT}, and every script has one key, so a
+// cluster needs no care. Keep other programs' keys elsewhere, or under another
+// prefix: what is no record is never overwritten ([DamagedError]). The user
+// needs EVALSHA, EVAL, GET, SET, TIME and PING on the prefix; SCAN for List,
+// INFO and CONFIG GET for Validate to be sure.
+//
+// Steps that wait at the same time share a pipeline, one or two at a time to
+// each server; nobody waits for company. The context of a step does not reach
+// the client's hooks, as a pipeline has many callers.
+//
+// The client repeats a pipeline whose connection broke (MaxRetries), which is
+// safe: the same token may repeat any step. Purge has nothing to do, as Redis
+// deletes by itself what is over. A lapsed reservation has no time to live and
+// stays until somebody resolves it.
+//
+// # Promise
+//
+// Grade B on one server with appendfsync always and nobody who fails it over:
+// a step that returned nil survives a kill of either side at any point and, if
+// the disk keeps what it has synced, a power loss. Everything else is grade C:
+// a restart without the log, and a failover to a replica (also in a cluster,
+// and behind sentinels) may forget acknowledged records, and a retry then runs
+// again. [Config.Replicas] makes that rarer, not impossible: Redis may promote a
+// replica that has not confirmed.
+//
+// Leases are measured by the server's clock. Fences grow with every reservation
+// of a slot; when its record is over and gone, they go on from the clock, so
+// that only a clock that is set back by more than the retention repeats one.
 package redisstore

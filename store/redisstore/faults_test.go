@@ -30,12 +30,20 @@ type ledger struct {
 // the engine does. allowed says which errors may come.
 func load(ctx context.Context, t *testing.T, s semel.Store, workers int, allowed func(error) bool) *ledger {
 	t.Helper()
+	return loadKeys(ctx, t, s, workers, allowed, func(w, n int) semel.Reservation { return ask(fmt.Sprint(w, "/", n)) })
+}
+
+// loadKeys is load with keys of the caller's choice: the nth of a worker.
+func loadKeys(ctx context.Context, t *testing.T, s semel.Store, workers int, allowed func(error) bool,
+	key func(worker, n int) semel.Reservation,
+) *ledger {
+	t.Helper()
 	l := &ledger{owners: make(map[semel.Key]semel.Token), fences: make(map[semel.Key]int64)}
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				l.pair(ctx, s, ask(fmt.Sprint(w, "/", n)), allowed)
+				l.pair(ctx, s, key(w, n), allowed)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -69,10 +70,10 @@ type parts struct {
 var errURL = errors.New("the URL is not redis://HOST:PORT/DB, redis+cluster://HOST,HOST or redis+sentinel://HOST,HOST/NAME")
 
 func parseURL(text string) (p parts, err error) {
-	scheme, rest, _ := strings.Cut(text, "://")
+	scheme, rest, ok := strings.Cut(text, "://")
 	scheme, p.kind, _ = strings.Cut(strings.ToLower(scheme), "+")
 	p.tls = scheme == "rediss"
-	if scheme != "redis" && scheme != "rediss" || p.kind != "" && p.kind != "cluster" && p.kind != "sentinel" {
+	if !ok || scheme != "redis" && scheme != "rediss" || p.kind != "" && p.kind != "cluster" && p.kind != "sentinel" {
 		return p, errURL
 	}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -85,19 +86,32 @@ func parseURL(text string) (p parts, err error) {
 	hosts, path, _ := strings.Cut(rest, "/")
 	p.path = strings.TrimSuffix(path, "/")
 	p.hosts = strings.Split(hosts, ",")
+	port := "6379"
+	if p.kind == "sentinel" {
+		port = "26379"
+	}
 	for i, h := range p.hosts {
-		if h == "" && len(p.hosts) > 1 {
+		if p.hosts[i], ok = address(h, port); !ok || h == "" && len(p.hosts) > 1 {
 			return p, errURL
-		}
-		u := url.URL{Host: h}
-		if u.Port() == "" {
-			p.hosts[i] = strings.TrimSuffix(h, ":") + ":" + map[bool]string{true: "26379", false: "6379"}[p.kind == "sentinel"]
 		}
 	}
 	if p.kind == "" && len(p.hosts) > 1 || p.kind == "cluster" && p.path != "" || p.kind == "sentinel" && p.path == "" {
 		return p, errURL
 	}
 	return p, nil
+}
+
+// address completes a host with or without a port.
+func address(h, defaultPort string) (string, bool) {
+	host, port, err := net.SplitHostPort(h)
+	if err != nil {
+		host, port, err = net.SplitHostPort(h + ":" + defaultPort)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	n, badPort := strconv.ParseUint(port, 10, 16)
+	return net.JoinHostPort(host, port), err == nil && badPort == nil && n > 0
 }
 
 // config takes the store's own parameters out of the query.

@@ -12,7 +12,9 @@ import (
 )
 
 // keyOf is where the record of r is.
-func keyOf(prefix string, r semel.Reservation) string { return prefix + "{" + r.Key.Slot().String() + "}" }
+func keyOf(prefix string, r semel.Reservation) string {
+	return prefix + "{" + r.Key.Slot().String() + "}"
+}
 
 // I9: a reservation has no time to live, whatever the slot was before; a
 // completed or free one has what is left of its retention.

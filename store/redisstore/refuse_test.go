@@ -44,7 +44,7 @@ func TestReplica(t *testing.T) {
 	late, early := open(t, server.DSN(), redisstore.Config{}), open(t, server.DSN(), redisstore.Config{})
 	serves(t, early)
 	r := ask("a")
-	must(t, "replicaof", c.SlaveOf(t.Context(), host, port).Err())
+	must(t, "replicaof", c.ReplicaOf(t.Context(), host, port).Err())
 	unfit(t, late, "role")
 	if _, err := early.Reserve(t.Context(), r); !errors.Is(err, redisstore.ErrReadOnly) || !strings.HasPrefix(err.Error(), "redisstore: reserve: ") {
 		t.Errorf("reserve: got error %v, want ErrReadOnly", err)
@@ -52,7 +52,7 @@ func TestReplica(t *testing.T) {
 	if err := early.Ping(t.Context()); !errors.Is(err, redisstore.ErrReadOnly) {
 		t.Errorf("ping: got error %v, want ErrReadOnly", err)
 	}
-	must(t, "replicaof", c.SlaveOf(t.Context(), "NO", "ONE").Err())
+	must(t, "replicaof", c.ReplicaOf(t.Context(), "NO", "ONE").Err())
 	serves(t, early)
 	serves(t, late)
 	must(t, "ping", early.Ping(t.Context()))

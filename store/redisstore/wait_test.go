@@ -18,7 +18,7 @@ func follow(t *testing.T, server, master *servertest.Server) {
 	host, port, err := net.SplitHostPort(master.Addr())
 	must(t, "address", err)
 	c := admin(t, server.Addr())
-	must(t, "replicaof", c.SlaveOf(t.Context(), host, port).Err())
+	must(t, "replicaof", c.ReplicaOf(t.Context(), host, port).Err())
 	until(t, "the replica follows", func() bool {
 		text, err := c.Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(text, "master_link_status:up")

@@ -1,0 +1,86 @@
+package redisstore
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// written is a record as the scripts write it.
+func written(r semel.Reservation, response *semel.Response) string {
+	head := []byte("0SML\x01\x01\x00\x00\x00\x00")
+	if response != nil {
+		head[5] = byte(semel.StateCompleted)
+		head[8], head[9] = byte(response.Status>>8), byte(response.Status)
+	}
+	for i := range 4 {
+		head = append(head, 0, 6, 1, 2, 3, 4, 5, byte(i))
+	}
+	head = append(head, 0, 0, 0, 2, 0, 0, 0, 1)
+	head = append(head, nameOf(r)...)
+	if response != nil {
+		head = append(head, responseOf(r.Key.Slot(), *response)...)
+	}
+	return string(head)
+}
+
+func benchRecord() (semel.Reservation, semel.Response) {
+	return semel.Reservation{
+		Key: semel.Key{Scope: "scope", ID: "id"}, Fingerprint: semel.Fingerprint{1, 31: 2}, Token: semel.Token{3, 15: 4}, Owner: "host/1",
+	}, semel.Response{Status: 503, Header: []byte("header"), Body: []byte("body")}
+}
+
+// What is written is read.
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	r, response := benchRecord()
+	at := int64(0x0006010203040500)
+	want := semel.Record{
+		Key: r.Key, State: semel.StateCompleted, Fingerprint: r.Fingerprint, Token: r.Token, Fence: at, Attempts: 2, Lapses: 1,
+		Owner: r.Owner, CreatedAt: time.UnixMicro(at + 2), ExpiresAt: time.UnixMicro(at + 3), Response: response,
+	}
+	got, err := decode(r.Key.Slot(), written(r, &response), true)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, error %v, want %+v", got, err, want)
+	}
+}
+
+// I3: no reply makes the decoder panic, and no byte that is changed is read as
+// another response.
+func FuzzDecode(f *testing.F) {
+	r, response := benchRecord()
+	slot := r.Key.Slot()
+	f.Add(written(r, &response), true)
+	f.Add(written(r, &response), false)
+	f.Add(written(r, nil), true)
+	f.Add("", true)
+	f.Fuzz(func(t *testing.T, reply string, whole bool) {
+		rec, err := decode(slot, reply, whole)
+		if err != nil {
+			return
+		}
+		if rec.Key != r.Key || rec.State > semel.StateCompleted {
+			t.Errorf("got a record of another key, or none: state %d", rec.State)
+		}
+		if whole && rec.State == semel.StateCompleted {
+			again := responseOf(slot, rec.Response)
+			if len(reply) < len(again) || reply[len(reply)-len(again):] != string(again) {
+				t.Error("got a response that is not the one in the reply")
+			}
+		}
+	})
+}
+
+// Durations are rounded up: a lease that is asked for never becomes none.
+func TestMicros(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]int64{
+		-1: 0, 0: 0, 1: 1, time.Microsecond: 1, time.Microsecond + 1: 2, time.Hour: 3_600_000_000, 1<<63 - 1: 9_223_372_036_854_776,
+	} {
+		if got := micros(d); got != want {
+			t.Errorf("%v: got %d, want %d", d, got, want)
+		}
+	}
+}

@@ -54,6 +54,9 @@ func parseAddress(text string) (*address, error) {
 }
 
 func (a *address) setUser(text string) error {
+	if strings.Contains(text, "@") {
+		return errors.New("natsstore: the address has more than one @: user and password stand once, before all hosts, and an @ in them is %40")
+	}
 	name, password, both := strings.Cut(text, ":")
 	name, err := url.PathUnescape(name)
 	if err == nil {
@@ -71,12 +74,15 @@ func (a *address) setUser(text string) error {
 
 func (a *address) setHosts(list string) error {
 	for host := range strings.SplitSeq(list, ",") {
-		if strings.Contains(host, "@") || host == "" {
+		if host == "" {
 			return errors.New("natsstore: the address lacks a host")
+		}
+		if strings.LastIndexByte(host, ':') <= strings.LastIndexByte(host, ']') { // no port
+			host += ":4222"
 		}
 		name, port, err := net.SplitHostPort(host)
 		if err != nil {
-			name, port = strings.Trim(host, "[]"), "4222"
+			return errors.New("natsstore: a host of the address is not HOST or HOST:PORT")
 		}
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || name == "" || strings.ContainsAny(name, " /\\@%[]") {
 			return errors.New("natsstore: a host of the address is not HOST or HOST:PORT")

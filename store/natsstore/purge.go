@@ -38,27 +38,26 @@ func (s *Store) purgeSome(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for {
-		from := s.purge.Load()
-		due, next, err := s.candidates(ctx, stream, from, limit, now)
+	from := s.purge.Load()
+	due, next, err := s.candidates(ctx, stream, from, limit, now)
+	if err == nil && len(due) == 0 && next == 0 && from > 0 { // nothing from there to the end
+		due, next, err = s.candidates(ctx, stream, 0, limit, now)
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.purge.Store(next)
+	n := 0
+	for _, seq := range due {
+		gone, err := s.purgeOne(ctx, stream, seq, now)
 		if err != nil {
-			return 0, err
+			return n, err
 		}
-		s.purge.Store(next)
-		n := 0
-		for _, seq := range due {
-			gone, err := s.purgeOne(ctx, stream, seq, now)
-			if err != nil {
-				return n, err
-			}
-			if gone {
-				n++
-			}
-		}
-		if n > 0 || from == 0 && len(due) == 0 {
-			return n, nil
+		if gone {
+			n++
 		}
 	}
+	return n, nil
 }
 
 // candidates returns the sequences of up to limit messages that may be over,

@@ -1,0 +1,166 @@
+package natsstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+func fullRow() row {
+	return row{
+		key: semel.Key{Scope: "tenant-1", ID: "order-7"}, state: semel.StateCompleted,
+		fingerprint: semel.Fingerprint{1, 31: 2}, token: semel.Token{3, 15: 4}, owner: "host/1",
+		fence: 1_790_000_000_000_000, attempts: 3, lapses: 1,
+		created: 1_790_000_000_000_000_000, age: time.Second, expires: 1_790_000_000_000_000_001, keep: noKeep,
+		response: semel.Response{Status: 201, Header: []byte("header"), Body: []byte("body")},
+	}
+}
+
+// I3: what is written is read again, in every field.
+func TestCodec(t *testing.T) {
+	t.Parallel()
+	full := fullRow()
+	reserved := newRow(&semel.Reservation{
+		Key: full.key, Fingerprint: full.fingerprint, Token: full.token, Lease: math.MaxInt64, Retention: math.MaxInt64,
+	})
+	freed := full
+	freed.free()
+	freed.response = semel.Response{}
+	for name, want := range map[string]row{"full": full, "reserved": reserved, "freed": freed} {
+		got, err := decode(want.encode())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		want.response.Header = append([]byte{}, want.response.Header...)
+		want.response.Body = append([]byte{}, want.response.Body...)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+// I3: a value with any one bit changed, or cut anywhere, is not read.
+func TestCodecDamage(t *testing.T) {
+	t.Parallel()
+	full := fullRow()
+	good := full.encode()
+	for i := range good {
+		for bit := range 8 {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << bit
+			if _, err := decode(bad); err == nil {
+				t.Fatalf("bit %d of byte %d is not missed", bit, i)
+			}
+		}
+		if _, err := decode(good[:i]); err == nil {
+			t.Fatalf("a value of %d bytes out of %d is read", i, len(good))
+		}
+	}
+	if _, err := decode(append(good, 0)); err == nil {
+		t.Error("a byte too many is not seen")
+	}
+}
+
+// A row that no step could have written is not read, whatever its checksum.
+func TestCodecShape(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*row){
+		"state":                   func(w *row) { w.state = 3 },
+		"no scope":                func(w *row) { w.key.Scope = "" },
+		"no fence":                func(w *row) { w.fence = 0 },
+		"a negative fence":        func(w *row) { w.fence = -1 },
+		"no attempts":             func(w *row) { w.attempts = 0 },
+		"more lapses":             func(w *row) { w.lapses = 3 },
+		"a reservation's answer":  func(w *row) { w.state = semel.StateReserved },
+		"a reservation's token":   func(w *row) { w.state, w.token, w.response = semel.StateReserved, semel.Token{}, semel.Response{} },
+		"a negative lease":        func(w *row) { w.lease = -1 },
+		"an age below zero":       func(w *row) { w.age = -1 },
+		"a status out of 32 bits": func(w *row) { w.response.Status = 1 << 40 },
+	} {
+		w := fullRow()
+		spoil(&w)
+		if _, err := decode(w.encode()); !errors.Is(err, errShape) {
+			t.Errorf("%s: got error %v, want errShape", name, err)
+		}
+	}
+}
+
+// Whatever is read can be written and read again. The checksum is made here:
+// otherwise no input would get past it.
+func FuzzDecode(f *testing.F) {
+	full := fullRow()
+	value := full.encode()
+	f.Add(value[:len(value)-4])
+	f.Add(value[:40])
+	f.Fuzz(func(t *testing.T, fields []byte) {
+		if _, err := decode(fields); err == nil {
+			return // the fields are a value with its checksum
+		}
+		w, err := decode(binary.BigEndian.AppendUint32(bytes.Clone(fields), crc32.Checksum(fields, castagnoli)))
+		if err != nil {
+			return
+		}
+		again, err := decode(w.encode())
+		if err != nil || !reflect.DeepEqual(again, w) {
+			t.Errorf("got %+v, error %v, want %+v", again, err, w)
+		}
+		if got := w.stamped(1, time.Unix(1_790_000_000, 0)); got.expires < 0 || got.leaseEnd < 0 {
+			t.Errorf("got %+v of %+v", got, w)
+		}
+	})
+}
+
+// I2: an expiry never moves to an earlier time, and is not prolonged by more
+// than a step takes, however a row is carried on: as durations by the process
+// that wrote it, or as instants by one that read it.
+func TestRowTimes(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_790_000_000, 0)
+	r := semel.Reservation{Key: semel.Key{Scope: "s", ID: "i"}, Token: semel.Token{1}, Lease: time.Minute, Retention: time.Hour}
+	first := newRow(&r)
+	read := first.stamped(7, start)
+	if read.fence != 7 || read.leaseEnd != start.Add(time.Minute).UnixNano() || read.expires != start.Add(time.Hour).UnixNano() || read.created != start.UnixNano() {
+		t.Fatalf("got %+v", read)
+	}
+	later := start.Add(10 * time.Minute)
+	for name, w := range map[string]row{"durations": first.later(10 * time.Minute), "instants": read.row} {
+		w.complete(semel.Response{Status: 200})
+		if got := w.stamped(9, later); got.created != read.created || got.expires != read.expires {
+			t.Errorf("%s: got made at %d, expires %d, want %d, %d", name, got.created, got.expires, read.created, read.expires)
+		}
+	}
+	forever := newRow(&semel.Reservation{Retention: math.MaxInt64, Lease: math.MaxInt64})
+	if got := forever.stamped(1, start); got.expires != math.MaxInt64 || got.leaseEnd != math.MaxInt64 || got.due(math.MaxInt64) != math.MaxInt64 {
+		t.Errorf("got %+v, want no wrapped instant", got)
+	}
+}
+
+// I1: bounds on the server's time hold whatever this process's clock does
+// between, and are not built upon when they are old.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := clock{now: func() time.Time { return now }}
+	if _, _, ok := c.bounds(); ok {
+		t.Error("bounds on an unknown clock")
+	}
+	server := int64(5_000_000_000_000)
+	c.learn(sample{server: server, sent: now, received: now.Add(10 * time.Millisecond)})
+	now = now.Add(time.Second)
+	earliest, latest, ok := c.bounds()
+	if !ok || earliest > server+int64(990*time.Millisecond) || earliest < server+int64(980*time.Millisecond) ||
+		latest < server+int64(time.Second) || latest > server+int64(1010*time.Millisecond) {
+		t.Errorf("got %d to %d after %d, %v", earliest-server, latest-server, server, ok)
+	}
+	now = now.Add(sampleAge)
+	if _, _, ok := c.bounds(); ok {
+		t.Error("an old answer is built upon")
+	}
+}

@@ -1,0 +1,341 @@
+package natsstore_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/natsstore"
+	"github.com/semel-go/semel/store/natsstore/natstest"
+)
+
+// raw returns the message of a key as the stream has it.
+func raw(t testing.TB, s *natsstore.Store, stream string, key semel.Key) *jetstream.RawStreamMsg {
+	t.Helper()
+	st, err := client(t, s).Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := st.GetLastMsgForSubject(t.Context(), s.SubjectOf(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg
+}
+
+// publish writes a message past the store.
+func publish(t testing.TB, s *natsstore.Store, key semel.Key, value []byte, ttl string) {
+	t.Helper()
+	msg := &nats.Msg{Subject: s.SubjectOf(key), Data: value, Header: nats.Header{}}
+	if ttl != "" {
+		msg.Header.Set(jetstream.MsgTTLHeader, ttl)
+	}
+	if _, err := client(t, s).PublishMsg(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func reserve(t testing.TB, s *natsstore.Store, r semel.Reservation) semel.Record {
+	t.Helper()
+	held, err := s.Reserve(t.Context(), r)
+	if err != nil || held.Token != r.Token {
+		t.Fatalf("got a %v slot held by %v, error %v, want it for %v", held.State, held.Token, err, r.Token)
+	}
+	return held
+}
+
+func complete(t testing.TB, s *natsstore.Store, r semel.Reservation, with semel.Response) {
+	t.Helper()
+	c := semel.Completion{Key: r.Key, Token: r.Token, Response: with, Retention: r.Retention}
+	if err := s.Complete(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// I9: the server is never told to delete a reservation, renewed or not. What
+// was completed or released has a life that ends after its retention, in whole
+// seconds, and a completion does not lose it.
+func TestTTL(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	cfg := natsstore.Config{Stream: "TTL"}
+	s, other := open(t, server.URL(), cfg), open(t, server.URL(), cfg)
+	life := func(what string, key semel.Key, least time.Duration) {
+		t.Helper()
+		text := raw(t, s, cfg.Stream, key).Header.Get(jetstream.MsgTTLHeader)
+		seconds, err := strconv.Atoi(text)
+		got := time.Duration(seconds) * time.Second
+		if err != nil || got < least || got > least+10*time.Minute {
+			t.Errorf("%s: got a life of %q, want %v and a little more", what, text, least)
+		}
+	}
+	unlimited := func(what string, key semel.Key) {
+		t.Helper()
+		if ttl := raw(t, s, cfg.Stream, key).Header.Get(jetstream.MsgTTLHeader); ttl != "" {
+			t.Errorf("%s: got a life of %q, want none (I9)", what, ttl)
+		}
+	}
+	for i, settler := range []*natsstore.Store{s, other} { // with a hint and without
+		r := request(fmt.Sprint("completed ", i))
+		r.Retention = 90*time.Minute + time.Nanosecond
+		reserve(t, s, r)
+		unlimited("a reservation", r.Key)
+		if lost, err := settler.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil || len(lost) > 0 {
+			t.Fatal(lost, err)
+		}
+		unlimited("a renewed reservation", r.Key)
+		complete(t, settler, r, answerOf("a"))
+		life("completed", r.Key, 90*time.Minute)
+
+		r = request(fmt.Sprint("released ", i))
+		reserve(t, s, r)
+		if err := settler.Release(t.Context(), r.Key, r.Token); err != nil {
+			t.Fatal(err)
+		}
+		life("released", r.Key, 24*time.Hour-time.Minute)
+	}
+	r := request("for ever")
+	r.Retention = 200 * 365 * 24 * time.Hour
+	reserve(t, s, r)
+	complete(t, s, r, answerOf("a"))
+	unlimited("kept for centuries", r.Key)
+}
+
+// I6, I9: a slot whose message the server has deleted by its life is absent, with
+// and without a marker in its place, under a larger fence than before.
+func TestServerDeletes(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	for name, marker := range map[string]time.Duration{"plain": 0, "marker": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream := "DELETES-" + name
+			model := open(t, server.URL(), natsstore.Config{Stream: "MODEL-" + name})
+			js := client(t, model)
+			c := configOf(t, js, "MODEL-"+name)
+			c.Name, c.Subjects = stream, []string{stream + ".*"}
+			if marker > 0 {
+				c.SubjectDeleteMarkerTTL, c.AllowRollup, c.DenyPurge = marker, true, false
+			}
+			if _, err := js.CreateStream(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			s := connect(t, server.URL(), natsstore.Config{Stream: stream})
+			r := request("a")
+			before := reserve(t, s, r)
+			complete(t, s, r, answerOf("a"))
+			publish(t, s, r.Key, raw(t, s, stream, r.Key).Data, "1") // the same record, with a short life
+			st, err := js.Stream(t.Context(), stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			natstest.Poll(t, "the server deletes it", func() error {
+				msg, err := st.GetLastMsgForSubject(t.Context(), s.SubjectOf(r.Key))
+				switch {
+				case errors.Is(err, jetstream.ErrMsgNotFound) && marker == 0:
+					return nil
+				case err == nil && marker > 0 && msg.Header.Get(jetstream.MarkerReasonHeader) != "":
+					return nil
+				case err == nil:
+					err = errors.New("it is there")
+				}
+				return err
+			})
+			for rec, err := range s.List(t.Context(), semel.Filter{}) {
+				t.Errorf("got a %v record, error %v, want none", rec.State, err)
+			}
+			if err := s.Release(t.Context(), r.Key, r.Token); !errors.Is(err, semel.ErrLost) {
+				t.Errorf("release: got error %v, want ErrLost", err)
+			}
+			next := request("a")
+			held := reserve(t, s, next)
+			if held.Attempts != 1 || held.Fence <= before.Fence {
+				t.Errorf("got attempt %d under fence %d, want the first above %d (I6)", held.Attempts, held.Fence, before.Fence)
+			}
+			complete(t, s, next, answerOf("b"))
+		})
+	}
+}
+
+// A value that no step wrote is an error of every step and never an absent slot.
+func TestDamageIsNoAbsence(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	s := open(t, server.URL(), natsstore.Config{Stream: "DAMAGE"})
+	r := request("the-key")
+	reserve(t, s, r)
+	complete(t, s, r, answerOf("a"))
+	good := raw(t, s, "DAMAGE", r.Key).Data
+	flipped := append([]byte(nil), good...)
+	flipped[len(flipped)/2] ^= 1
+	newer := append([]byte(nil), good...)
+	newer[3]++
+	for what, value := range map[string][]byte{
+		"empty": nil, "foreign": []byte("hello"), "cut": good[:len(good)-9], "flipped": flipped, "newer": newer,
+	} {
+		publish(t, s, r.Key, value, "")
+		other := request("the-key")
+		_, reserved := s.Reserve(t.Context(), other)
+		errs := map[string]error{
+			"reserve":  reserved,
+			"complete": s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}),
+			"release":  s.Release(t.Context(), r.Key, r.Token),
+			"resolve":  s.Resolve(t.Context(), semel.Resolution{Key: r.Key}),
+		}
+		for _, err := range s.List(t.Context(), semel.Filter{}) {
+			errs["list"] = err
+		}
+		for step, err := range errs {
+			var damage *natsstore.DamagedError
+			var schema *natsstore.SchemaError
+			if what != "newer" && (!errors.As(err, &damage) || damage.Slot != r.Key.Slot()) {
+				t.Errorf("%s, %s: got error %v, want a DamagedError", what, step, err)
+			}
+			if what == "newer" && (!errors.As(err, &schema) || schema.Have != 2) {
+				t.Errorf("%s, %s: got error %v, want a SchemaError", what, step, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "the-key") {
+				t.Errorf("%s, %s: the error has the key: %v", what, step, err)
+			}
+		}
+	}
+	elsewhere := request("elsewhere")
+	publish(t, s, elsewhere.Key, good, "")
+	var damage *natsstore.DamagedError
+	if _, err := s.Reserve(t.Context(), elsewhere); !errors.As(err, &damage) {
+		t.Errorf("the record of another slot: got error %v, want a DamagedError (I13)", err)
+	}
+}
+
+// I4: a response that does not fit into a message is refused before it is sent,
+// with the limit, and the attempt may still complete with another.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{MaxPayload: 1 << 20})
+	s := open(t, server.URL(), natsstore.Config{Stream: "LARGE"})
+	r := request("a")
+	held := reserve(t, s, r)
+	for range 2 {
+		err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token, Response: semel.Response{Status: 200, Body: make([]byte, 1<<20)}})
+		if !errors.Is(err, semel.ErrTooLarge) || !strings.Contains(err.Error(), "1048576") {
+			t.Errorf("got error %v, want ErrTooLarge and the limit", err)
+		}
+	}
+	if !s.Conn().IsConnected() {
+		t.Error("the server closed the connection: the message was sent")
+	}
+	other := request("a")
+	if got, err := s.Reserve(t.Context(), other); err != nil || got.Token != r.Token || got.Fence != held.Fence || got.State != semel.StateReserved {
+		t.Errorf("got a %v slot of %v, error %v, want it as it was", got.State, got.Token, err)
+	}
+	complete(t, s, r, semel.Response{Status: 200, Body: make([]byte, 1<<20-1024)})
+	if _, err := s.Reserve(t.Context(), semel.Reservation{Key: semel.Key{Scope: "s", ID: "i"}, Token: semel.NewToken(), Lease: time.Hour, Owner: strings.Repeat("x", 1<<20)}); !errors.Is(err, semel.ErrTooLarge) {
+		t.Errorf("reserve: got error %v, want ErrTooLarge", err)
+	}
+}
+
+// I9, I2: a full stream refuses new keys with ErrFull and drops nothing; what it
+// has is replayed, and a purge makes room.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	s := open(t, server.URL(), natsstore.Config{Stream: "FULL", MaxBytes: 64 << 10})
+	var all []semel.Reservation
+	var err error
+	for len(all) < 1000 {
+		r := request(fmt.Sprint(len(all)))
+		if _, err = s.Reserve(t.Context(), r); err != nil {
+			break
+		}
+		if err = s.Release(t.Context(), r.Key, r.Token); err != nil {
+			break
+		}
+		all = append(all, r)
+	}
+	if !errors.Is(err, semel.ErrFull) {
+		t.Fatalf("got error %v after %d keys, want ErrFull", err, len(all))
+	}
+	n := 0
+	for _, err := range s.List(t.Context(), semel.Filter{States: []semel.State{semel.StateFree}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n < len(all) {
+		t.Errorf("got %d records of %d", n, len(all))
+	}
+}
+
+// I9: a purge under load deletes nothing that somebody holds, also not what was
+// reserved between its look and its deletion.
+func TestPurgeUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	cfg := natsstore.Config{Stream: "PURGE"}
+	s := open(t, server.URL(), cfg)
+	purger := connect(t, server.URL(), cfg)
+	stop := make(chan struct{})
+	var purging, working sync.WaitGroup
+	purged := 0
+	purging.Go(func() {
+		for {
+			n, err := purger.Purge(t.Context(), 50)
+			if err != nil {
+				t.Errorf("purge: %v", err)
+				return
+			}
+			purged += n
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for worker := range 8 {
+		working.Go(func() {
+			for n := range 90 { // each slot is over as soon as it is settled
+				r := request(fmt.Sprint(worker, "/", n%3)) // taken again and again
+				if n%3 == 2 {
+					r = request(fmt.Sprint(worker, "/left/", n))
+				}
+				r.Retention = 0
+				held, err := s.Reserve(t.Context(), r)
+				if err != nil || held.Token != r.Token {
+					t.Errorf("got it held by %v, error %v, want %v", held.Token, err, r.Token)
+					return
+				}
+				again, err := s.Reserve(t.Context(), r)
+				if err != nil || again.Fence != held.Fence {
+					t.Errorf("got fence %d, error %v, want the reservation with fence %d (I9)", again.Fence, err, held.Fence)
+					return
+				}
+				if err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}); err != nil {
+					t.Errorf("complete: %v (I9)", err)
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+	close(stop)
+	purging.Wait()
+	for n := 1; n > 0; purged += n {
+		var err error
+		if n, err = purger.Purge(t.Context(), 50); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for rec := range s.List(t.Context(), semel.Filter{}) {
+		t.Errorf("got a %v record left", rec.State)
+	}
+	t.Logf("%d purged", purged)
+}

@@ -21,12 +21,15 @@ import (
 )
 
 // childEnv makes this program a server for another run of itself. It has the
-// form "subject NAME" or "proxy URL".
+// form "subject NAME", "proxy URL" or "nats SYNC DIR".
 const childEnv = "SEMEL_BENCH_CHILD"
 
 // runChild serves until in ends, which it does when the parent is gone. Its only
 // line of output is the address.
 func runChild(name string, in io.Reader, out io.Writer) error {
+	if what, ok := strings.CutPrefix(name, "nats "); ok {
+		return runNATS(what, in, out)
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

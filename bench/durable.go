@@ -79,15 +79,32 @@ func pair(ctx context.Context, s pairer, key semel.Key, retention time.Duration)
 	return s.Complete(ctx, semel.Completion{Key: key, Token: r.Token, Response: kept, Retention: retention})
 }
 
+// replay reserves a completed key, as a retry does.
+func replay(ctx context.Context, s pairer, key semel.Key) error {
+	held, err := s.Reserve(ctx, reservation(key, semel.DefaultRetention))
+	if err == nil && (held.State != semel.StateCompleted || len(held.Response.Body) != len(kept.Body)) {
+		err = fmt.Errorf("a completed key is %s with a body of %d bytes", held.State, len(held.Response.Body))
+	}
+	return err
+}
+
 // pairs is what a window of load found.
 type pairs struct {
 	perSecond float64
 	p50, p99  float64 // of a pair, in milliseconds
+	count     int
 }
 
 // loadPairs has so many callers make pairs, one after the other each, for about
 // the window.
 func loadPairs(ctx context.Context, s pairer, keys *keyMaker, callers int, window time.Duration) (pairs, error) {
+	more := func(since time.Duration) bool { return since < window }
+	return repeat(ctx, callers, more, func() error { return pair(ctx, s, keys.next(), semel.DefaultRetention) })
+}
+
+// repeat has so many callers call one again and again, as long as more says so
+// of the time since the start.
+func repeat(ctx context.Context, callers int, more func(since time.Duration) bool, one func() error) (pairs, error) {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -99,8 +116,8 @@ func loadPairs(ctx context.Context, s pairer, keys *keyMaker, callers int, windo
 		wg.Go(func() {
 			var took []float64
 			var err error
-			for at := start; err == nil && at.Sub(start) < window; {
-				err = pair(ctx, s, keys.next(), semel.DefaultRetention)
+			for at := start; err == nil && more(at.Sub(start)); {
+				err = one()
 				now := time.Now()
 				took = append(took, now.Sub(at).Seconds()*1000)
 				at = now
@@ -119,7 +136,7 @@ func loadPairs(ctx context.Context, s pairer, keys *keyMaker, callers int, windo
 		first = ctx.Err()
 	}
 	slices.Sort(all)
-	return pairs{float64(len(all)) / elapsed, quantile(all, 0.5), quantile(all, 0.99)}, first
+	return pairs{float64(len(all)) / elapsed, quantile(all, 0.5), quantile(all, 0.99), len(all)}, first
 }
 
 // fill makes n pairs as fast as many callers can.

@@ -4,7 +4,8 @@
 //	go run ./bench -out docs
 //
 // It needs the whole checkout, as it also builds the sidecar, and Linux for the
-// facts under /proc.
+// facts under /proc. What needs a server that is not installed is left out, and
+// the report says so; make servers installs them all.
 package main
 
 import (
@@ -34,7 +35,9 @@ func main() {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(exitCode(os.Stderr, runChild(name, os.Stdin, os.Stdout)))
 	}
-	os.Exit(exitCode(os.Stderr, run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	closeServers()
+	os.Exit(exitCode(os.Stderr, err))
 }
 
 func exitCode(stderr io.Writer, err error) int {
@@ -55,7 +58,7 @@ type group struct {
 }
 
 func groups() []group {
-	return []group{
+	return append([]group{
 		{"servehttp", serveHTTPGroup},
 		{"loopback", loopbackGroup},
 		{"sidecar", sidecarGroup},
@@ -63,7 +66,7 @@ func groups() []group {
 		{"million", millionGroup},
 		{"memory", memoryGroup},
 		{"renewal", renewalGroup},
-	}
+	}, serverGroups()...)
 }
 
 // env is what a group is given.
@@ -90,6 +93,11 @@ type size struct {
 	records  int           // in the memory store
 	attempts int           // in flight at once
 	lease    time.Duration // of those
+
+	serving  time.Duration // of load on a store on a server
+	backlog  int           // expired records on a server
+	leases   int           // in flight at once on a server
+	leaseFor time.Duration // of those
 }
 
 var (
@@ -98,12 +106,14 @@ var (
 		window: time.Second, callers: []int{1, 2, 4, 8, 16, 32, 64},
 		small: 10_000, large: 1_000_000, purging: 3 * time.Second,
 		records: 200_000, attempts: 10_000, lease: 30 * time.Second,
+		serving: 2 * time.Second, backlog: 500_000, leases: 10_000, leaseFor: 30 * time.Second,
 	}
 	quickSize = size{
 		direct: 2_000, loopback: 1_000, sidecar: 500, warmup: 64, starts: 1, idle: 100 * time.Millisecond,
 		window: 50 * time.Millisecond, callers: []int{1, 8, 64},
 		small: 200, large: 2_000, purging: 100 * time.Millisecond,
 		records: 5_000, attempts: 500, lease: time.Second,
+		serving: 50 * time.Millisecond, backlog: 2_000, leases: 100, leaseFor: 3 * time.Second,
 	}
 )
 

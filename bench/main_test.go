@@ -16,7 +16,9 @@ func TestMain(m *testing.M) {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		os.Exit(exitCode(os.Stderr, runChild(name, os.Stdin, os.Stdout)))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	closeServers()
+	os.Exit(code)
 }
 
 // TestQuickRunWritesEveryRow runs every group with tiny counts. The figures say
@@ -28,7 +30,7 @@ func TestQuickRunWritesEveryRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range r.sections {
-		if len(s.goals) == 0 || len(s.tables) == 0 {
+		if !s.missing && (len(s.goals) == 0 || len(s.tables) == 0) {
 			t.Errorf("%s: got %d goals and %d tables, want some", s.title, len(s.goals), len(s.tables))
 		}
 		for _, tab := range s.tables {
@@ -45,7 +47,7 @@ func TestQuickRunWritesEveryRow(t *testing.T) {
 
 // mayBeZero names the columns of counts. Everything else is a time, a rate or a
 // ratio, and takes or does something.
-var mayBeZero = map[string]bool{"allocations": true, "bytes": true}
+var mayBeZero = map[string]bool{"allocations": true, "bytes": true, "Semel, WAL bytes a replay": true}
 
 func checkTable(t *testing.T, title string, tab table) {
 	t.Helper()

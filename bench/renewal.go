@@ -16,18 +16,26 @@ import (
 
 // renewalGroup measures what it costs to keep many attempts alive.
 func renewalGroup(ctx context.Context, e *env) (section, error) {
-	t := table{columns: []string{"CPU, % of one core", "calls of Renew a tick, at most", "ms of CPU to renew all once"}}
+	t := table{columns: renewalColumns}
 	var goals []goal
-	for _, kind := range []string{"memory", "SQLite"} {
-		e.progress("%d attempts on the %s store, for %s", e.size.attempts, kind, e.size.lease*4/3)
-		got, err := measureRenewal(ctx, e, kind)
+	sqlite, err := sqlitestore.Open(filepath.Join(e.dir, "renewal.db"), sqlitestore.Config{})
+	if err != nil {
+		return section{}, err
+	}
+	for _, s := range []struct {
+		kind  string
+		store semel.Store
+	}{{"memory", memstore.New(memstore.Config{})}, {"SQLite", sqlite}} {
+		e.progress("%d attempts on the %s store, for %s", e.size.attempts, s.kind, e.size.lease*4/3)
+		got, err := measureRenewal(ctx, s.store, e.size.attempts, e.size.lease)
 		if err != nil {
-			return section{}, fmt.Errorf("%s: %w", kind, err)
+			return section{}, errors.Join(fmt.Errorf("%s: %w", s.kind, err), sqlite.Close())
 		}
-		t.rows = append(t.rows, row{kind + " store", []cell{{got.share.scale(100), 2}, {got.calls, 0}, {got.all, 1}}})
-		goals = append(goals,
-			atMost(fmt.Sprintf("renewing %d attempts, %s store: ≤ 1 %% of one core", e.size.attempts, kind), got.share.scale(100), 1, 2),
-			atMost(fmt.Sprintf("renewing %d attempts, %s store: ≤ 10 calls a tick", e.size.attempts, kind), got.calls, 10, 0))
+		t.rows = append(t.rows, got.row(s.kind+" store"))
+		goals = append(goals, got.goals(s.kind+" store", e.size.attempts)...)
+	}
+	if err := sqlite.Close(); err != nil {
+		return section{}, err
 	}
 	return section{
 		title:  "Leases of attempts in flight",
@@ -46,39 +54,46 @@ type renewal struct {
 	share sample // CPU, of one core
 	all   sample // CPU to renew everything once, in milliseconds
 	calls sample // of the store in the busiest tick
+	took  sample // wall time of a call, in milliseconds
 }
 
-func measureRenewal(ctx context.Context, e *env, kind string) (got renewal, err error) {
-	var inner semel.Store = memstore.New(memstore.Config{})
-	if kind == "SQLite" {
-		s, err := sqlitestore.Open(filepath.Join(e.dir, "renewal.db"), sqlitestore.Config{})
-		if err != nil {
-			return got, err
-		}
-		defer func() { err = errors.Join(err, s.Close()) }()
-		inner = s
+var renewalColumns = []string{
+	"CPU, % of one core", "calls of Renew a tick, at most", "ms of CPU to renew all once", "ms a call",
+}
+
+func (r renewal) row(name string) row {
+	return row{name, []cell{{r.share.scale(100), 2}, {r.calls, 0}, {r.all, 1}, {r.took, 2}}}
+}
+
+func (r renewal) goals(name string, attempts int) []goal {
+	return []goal{
+		atMost(fmt.Sprintf("renewing %d attempts, %s: ≤ 1 %% of one core", attempts, name), r.share.scale(100), 1, 2),
+		atMost(fmt.Sprintf("renewing %d attempts, %s: ≤ 10 calls a tick", attempts, name), r.calls, 10, 0),
 	}
+}
+
+func measureRenewal(ctx context.Context, inner semel.Store, attempts int, lease time.Duration) (got renewal, err error) {
 	store, err := newRenewCounter(inner)
 	if err != nil {
 		return got, err
 	}
-	engine, err := semel.New(store, semel.Config{Lease: e.size.lease, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := semel.New(store, semel.Config{Lease: lease, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return got, err
 	}
 	defer func() { err = errors.Join(err, engine.Close(ctx)) }()
 	start := time.Now()
-	claims, err := beginMany(ctx, engine, e.size.attempts)
+	claims, err := beginMany(ctx, engine, attempts)
 	if err != nil {
 		return got, err
 	}
 	// The first renewals come a third of a lease after the start.
-	if err := sleepUntil(ctx, start.Add(e.size.lease/3)); err != nil {
+	if err := sleepUntil(ctx, start.Add(lease/3)); err != nil {
 		return got, err
 	}
 	store.take()
 	before, began := ownTime(), time.Now()
-	if err := sleepUntil(ctx, began.Add(e.size.lease)); err != nil {
+	if err := sleepUntil(ctx, began.Add(lease)); err != nil {
 		return got, err
 	}
 	took, cpu := time.Since(began).Seconds(), (ownTime() - before).Seconds()
@@ -87,7 +102,8 @@ func measureRenewal(ctx context.Context, e *env, kind string) (got renewal, err 
 	return renewal{
 		share: sample{cpu / took},
 		all:   sample{1000 * cpu * float64(len(claims)) / float64(renewed)},
-		calls: sample{float64(calls.busiest(e.size.lease / 12))},
+		calls: sample{float64(calls.busiest(lease / 12))},
+		took:  sample{calls.took()},
 	}, err
 }
 
@@ -131,6 +147,7 @@ type renewCalls []renewCall
 
 type renewCall struct {
 	at      time.Time
+	took    time.Duration
 	holders int
 	lost    int
 }
@@ -152,7 +169,7 @@ func (c *renewCounter) Renew(ctx context.Context, lease time.Duration, holders [
 	lost, err := c.renewer.Renew(ctx, lease, holders)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls = append(c.calls, renewCall{at, len(holders), len(lost)})
+	c.calls = append(c.calls, renewCall{at, time.Since(at), len(holders), len(lost)})
 	return lost, err
 }
 
@@ -188,4 +205,13 @@ func (c renewCalls) busiest(gap time.Duration) int {
 		most = max(most, run)
 	}
 	return most
+}
+
+// took returns the median of the calls' times in milliseconds.
+func (c renewCalls) took() float64 {
+	var all sample
+	for _, call := range c {
+		all = append(all, call.took.Seconds()*1000)
+	}
+	return all.median()
 }

@@ -16,6 +16,7 @@ type section struct {
 	tables  []table
 	goals   []goal
 	curves  []curve // for the plot; only one group has them
+	missing bool    // a server is not installed: there is nothing but the method
 	took    time.Duration
 	foreign float64 // share of all cores that other processes took meanwhile
 }

@@ -37,6 +37,13 @@ var _ TB = testing.TB(nil)
 // returns the exit code. It is for TestMain.
 func Main(m *testing.M) int {
 	code := m.Run()
+	Close()
+	return code
+}
+
+// Close ends the servers that are shared and removes the folders of all. A
+// program that is no test calls it before it ends.
+func Close() {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	for _, s := range shared.servers {
@@ -45,7 +52,6 @@ func Main(m *testing.M) int {
 		}
 	}
 	removeFolders()
-	return code
 }
 
 // shared are the servers of this process, by kind.

@@ -1,2 +1,47 @@
-// Package natsstore keeps records in NATS JetStream.
+// Package natsstore keeps records in NATS JetStream: one message for each slot,
+// in one stream, on one server or on a cluster.
+//
+// # Use
+//
+//	store, err := natsstore.Open(ctx, "nats://semel:secret@h1:4222,h2:4222/SEMEL?replicas=3&sync_always=true", natsstore.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	if err := store.Migrate(ctx); err != nil { // or leave the stream to whoever administers it
+//		return err
+//	}
+//	engine, err := semel.New(store, semel.Config{})
+//
+// # Advice
+//
+// Give the stream three replicas and every server sync_interval: always, and say
+// so with [Config.SyncAlways], because a client cannot ask. By default a server
+// syncs its disk every two minutes. Always has no group commit: it is an fsync
+// for each message. NATS 2.11 is the oldest server that will do.
+//
+// Set max_payload to 2MB: a record is one message, and by default a message has
+// one mebibyte, less than the response that an engine may keep.
+//
+// The server deletes records by itself, one minute after their retention;
+// [semel.Engine.RunPurge] is not needed. Nothing deletes a reservation.
+// [Store.List] reads the whole stream, bodies included: it is for operators.
+//
+// The stream must stay as [Store.Migrate] made it. In particular a client that
+// reads it with direct gets may read from a replica that lags, and a purge of
+// the stream, which it denies, would forget every reservation.
+//
+// # Promise
+//
+// Grade B with [Config.SyncAlways], else C. A step that returned nil is kept by
+// the server or, with replicas, by a majority of them: it survives kills and,
+// with replicas, the loss of a minority. Only with sync_interval: always does it
+// survive a power loss of all.
+//
+// Every write names the message that it replaces, and the server refuses it when
+// the slot has another one by then. So a fresh reservation and a settlement are
+// one round trip each, a replay and a refusal two. Fences are the stream's
+// sequence numbers. Leases are measured by the clock of the stream's leader; no
+// clock of a client decides anything. A step whose answer does not come within
+// [Config.Timeout] has failed for the caller and may have happened.
 package natsstore

@@ -339,3 +339,34 @@ func TestPurgeUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d purged", purged)
 }
+
+// I2, I9: a purge believes the record and not the life that the server was told:
+// it spares a reservation, and what still counts, under any header.
+func TestPurgeReadsTheRecord(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	s := open(t, server.URL(), natsstore.Config{Stream: "READS"})
+	held, kept, over := request("held"), request("kept"), request("over")
+	held.Retention, over.Retention = 0, 0
+	for _, r := range []semel.Reservation{held, kept, over} {
+		reserve(t, s, r)
+	}
+	complete(t, s, kept, answerOf("kept"))
+	complete(t, s, over, answerOf("over"))
+	for _, r := range []semel.Reservation{held, kept, over} {
+		publish(t, s, r.Key, raw(t, s, "READS", r.Key).Data, "61")
+	}
+	if n, err := s.Purge(t.Context(), 10); n != 1 || err != nil {
+		t.Errorf("got %d purged, error %v, want only what is over", n, err)
+	}
+	var left []string
+	for rec, err := range s.List(t.Context(), semel.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, rec.Key.ID)
+	}
+	if len(left) != 2 || strings.Contains(fmt.Sprint(left), "over") {
+		t.Errorf("got %v left, want held and kept", left)
+	}
+}

@@ -46,11 +46,11 @@ type Call struct {
 	Kind Kind
 	Key  semel.Key
 	At   int64 // nanoseconds since the history began, before the store was called
-	// Slack is how exactly the store can tell the end of a lease.
-	Slack    time.Duration
-	Token    semel.Token
-	Print    semel.Fingerprint
-	TakeOver bool
+	// Slack and Grace as in [Load].
+	Slack, Grace time.Duration
+	Token        semel.Token
+	Print        semel.Fingerprint
+	TakeOver     bool
 	// Lease, Margin and Retention as in [semel.Reservation].
 	Lease, Margin, Retention time.Duration
 	// Fence is what an operator looked at; Free that he says nothing happened.

@@ -74,7 +74,10 @@ func attack(t *testing.T, rig *Rig, name string, seed uint64, faults []Fault, ro
 	if t.Failed() {
 		return
 	}
-	run := NewRun(Load{Seed: seed, For: 5 * time.Minute, Lease: rig.Lease, Slack: rig.Slack, Scope: fmt.Sprintf("%s %d", name, seed)})
+	run := NewRun(Load{
+		Seed: seed, For: 5 * time.Minute, Lease: rig.Lease, Slack: rig.Slack, Grace: rig.Grace,
+		Scope: fmt.Sprintf("%s %d", name, seed),
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

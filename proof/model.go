@@ -28,6 +28,13 @@ func spanOf(c Call, a Answer, d time.Duration) span {
 	return span{c.At + int64(d-c.Slack), a.At + int64(d+c.Slack)}
 }
 
+// kept is the span in which a retention that begins with c ends.
+func kept(c Call, a Answer) span {
+	s := spanOf(c, a, c.Retention)
+	s.hi += int64(c.Grace)
+	return s
+}
+
 // may reports whether the span, and margin, may have been over when a was given.
 func (s span) may(margin time.Duration, a Answer) bool { return a.At >= s.lo+int64(margin) }
 
@@ -78,8 +85,8 @@ func (s slot) held(token semel.Token) bool {
 	return s.phase == reserved && s.token == token && !s.foreign
 }
 
-// kept reports whether token completed the slot.
-func (s slot) kept(token semel.Token) bool {
+// keptBy reports whether token completed the slot.
+func (s slot) keptBy(token semel.Token) bool {
 	return s.phase == completed && s.token == token && !s.foreign
 }
 

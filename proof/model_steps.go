@@ -11,7 +11,7 @@ import (
 func (s slot) grants(c Call, a Answer) []slot {
 	fresh := slot{
 		phase: reserved, print: c.Print, token: c.Token, fence: s.fence, open: true, attempts: 1,
-		lease: spanOf(c, a, c.Lease), expiry: spanOf(c, a, c.Retention),
+		lease: spanOf(c, a, c.Lease), expiry: kept(c, a),
 	}
 	again := fresh
 	again.attempts = s.attempts + 1
@@ -101,7 +101,7 @@ func (s slot) observe(c Call, a Answer) []slot {
 }
 
 func (s slot) complete(c Call, a Answer) []slot {
-	if s.kept(c.Token) { // the first response stands (I2, I11)
+	if s.keptBy(c.Token) { // the first response stands (I2, I11)
 		if a.Unknown || a.Refusal == nil || s.expiry.may(0, a) {
 			return []slot{s}
 		}
@@ -110,7 +110,7 @@ func (s slot) complete(c Call, a Answer) []slot {
 	done := s
 	done.phase, done.response = completed, c.Response
 	if may, must := s.lapsed(Call{At: c.At}, a); may { // the retention counts anew
-		late := spanOf(c, a, c.Retention)
+		late := kept(c, a)
 		if must {
 			done.expiry.lo = max(done.expiry.lo, late.lo)
 		}
@@ -144,7 +144,7 @@ func (s slot) resolve(c Call, a Answer) []slot {
 	may, must := s.lapsed(c, a)
 	if may && (a.Unknown || a.Refusal == nil) {
 		done := asked
-		done.expiry, done.phase, done.foreign, done.response = spanOf(c, a, c.Retention), completed, true, c.Response
+		done.expiry, done.phase, done.foreign, done.response = kept(c, a), completed, true, c.Response
 		if c.Free {
 			done.phase, done.foreign, done.token, done.lapses = free, false, semel.Token{}, 0
 		}

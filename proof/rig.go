@@ -24,8 +24,8 @@ type Rig struct {
 	// Sever makes the server end the connections of its clients; nil if it
 	// cannot be asked to.
 	Sever func() error
-	// Lease and Slack of the load that it gets; see [Load].
-	Lease, Slack time.Duration
+	// Lease, Slack and Grace of the load that it gets; see [Load].
+	Lease, Slack, Grace time.Duration
 	// Trips is how many questions a reservation may ask the server when nobody
 	// else wants the slot (L2).
 	Trips Trips

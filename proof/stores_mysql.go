@@ -27,7 +27,7 @@ func MariaDB(t *testing.T) *Rig {
 	return &Rig{
 		Name: "mysqlstore", Store: ready(t, store, err), Link: link, Server: serverOf[servertest.TB](t, s),
 		Sever: func() error { return kill(t.Context(), s.DSN()) },
-		Trips: Trips{Fresh: 1, InFlight: 1, Replay: 1, TakeOver: 1},
+		Trips: Trips{Fresh: 1, InFlight: 2, Replay: 2, TakeOver: 3},
 	}
 }
 

@@ -26,7 +26,8 @@ type tape struct {
 	// patience is how long a step is waited for. After it the answer counts as
 	// lost, and the step goes on.
 	patience time.Duration
-	slack    time.Duration
+	// slack and grace as in [Load].
+	slack, grace time.Duration
 }
 
 var errImpatient = errors.New("proof: the store did not answer in time")
@@ -55,7 +56,7 @@ func within[T any](patience time.Duration, step func() (T, error)) (T, error) {
 
 // record runs a step and writes it down.
 func (t *tape) record(c Call, step func() (Answer, error)) Answer {
-	c.At, c.Slack = t.history.now(), t.slack
+	c.At, c.Slack, c.Grace = t.history.now(), t.slack, t.grace
 	a, err := within(t.patience, step)
 	a.At = t.history.now()
 	switch {

@@ -52,7 +52,8 @@ type Record struct {
 	Token Token
 	// Fence grows strictly with every reservation of the slot, across release
 	// and purge (invariant I6). It is the larger of the last fence plus one and
-	// the store's clock in microseconds since 1970.
+	// the store's clock in microseconds since 1970, or a number of the store's
+	// own that grows by itself.
 	Fence int64
 	// Attempts counts the reservations since the slot was last empty; 1 for the
 	// first. A slot whose retention is over counts as empty.

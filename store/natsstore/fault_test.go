@@ -2,6 +2,7 @@ package natsstore_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -140,7 +141,12 @@ func TestWrongPassword(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(time.Second) // several refusals, after which the client by default gives up
+	natstest.Poll(t, "the client was refused several times, after which by default it gives up", func() error {
+		if n := strings.Count(server.Log(), "authentication error"); n < 4 {
+			return fmt.Errorf("%d refusals", n)
+		}
+		return nil
+	})
 	if err := s.Ping(t.Context()); err == nil || errors.Is(err, natsstore.ErrClosed) {
 		t.Errorf("got error %v, want a refusal that may end", err)
 	}

@@ -20,8 +20,8 @@ import (
 //
 // It fails when the address or cfg is invalid, or a file cannot be read. A
 // server that does not answer, or refuses the password, is no error: the steps
-// fail until it does. Open waits for the first answer as long as ctx allows,
-// 2 s at most for each host. Close the store.
+// fail until it does. Open waits for the first answer, at most 2 s for each
+// host; it does nothing when ctx has ended. Close the store.
 func Open(ctx context.Context, address string, cfg Config) (*Store, error) {
 	a, err := parseAddress(address)
 	if err != nil {
@@ -32,11 +32,9 @@ func Open(ctx context.Context, address string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	options := a.options()
-	wait := 2 * time.Second
-	if deadline, ok := ctx.Deadline(); ok {
-		wait = max(time.Millisecond, min(wait, time.Until(deadline)))
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("natsstore: open: %w", err)
 	}
-	options = append(options, nats.Timeout(wait))
 	nc, err := nats.Connect(a.servers(), append(options, connection(cfg)...)...)
 	if err != nil {
 		return nil, fmt.Errorf("natsstore: open: %w", err)
@@ -60,6 +58,7 @@ func Open(ctx context.Context, address string, cfg Config) (*Store, error) {
 func connection(cfg Config) []nats.Option {
 	return []nats.Option{
 		nats.Name("semel"),
+		nats.Timeout(2 * time.Second),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),

@@ -241,36 +241,50 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// I9, I2: a full stream refuses new keys with ErrFull and drops nothing; what it
+// I2, I9: a full stream refuses new keys with ErrFull and drops nothing; what it
 // has is replayed, and a purge makes room.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	s := open(t, server.URL(), natsstore.Config{Stream: "FULL", MaxBytes: 64 << 10})
-	var all []semel.Reservation
+	kept := request("kept")
+	reserve(t, s, kept)
+	complete(t, s, kept, answerOf("kept"))
+	n := 1
+	fill := func() error {
+		r := request(fmt.Sprint(n))
+		r.Retention = 0
+		if _, err := s.Reserve(t.Context(), r); err != nil {
+			return err
+		}
+		n++
+		return s.Release(t.Context(), r.Key, r.Token)
+	}
 	var err error
-	for len(all) < 1000 {
-		r := request(fmt.Sprint(len(all)))
-		if _, err = s.Reserve(t.Context(), r); err != nil {
-			break
-		}
-		if err = s.Release(t.Context(), r.Key, r.Token); err != nil {
-			break
-		}
-		all = append(all, r)
+	for err == nil && n < 1000 {
+		err = fill()
 	}
 	if !errors.Is(err, semel.ErrFull) {
-		t.Fatalf("got error %v after %d keys, want ErrFull", err, len(all))
+		t.Fatalf("got error %v after %d keys, want ErrFull", err, n)
 	}
-	n := 0
-	for _, err := range s.List(t.Context(), semel.Filter{States: []semel.State{semel.StateFree}}) {
+	listed := 0
+	for _, err := range s.List(t.Context(), semel.Filter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n++
+		listed++
 	}
-	if n < len(all) {
-		t.Errorf("got %d records of %d", n, len(all))
+	if listed != n {
+		t.Errorf("got %d records of %d", listed, n)
+	}
+	if held, err := s.Reserve(t.Context(), request("kept")); err != nil || held.State != semel.StateCompleted || held.Token != kept.Token {
+		t.Errorf("got a %v slot, error %v, want a replay", held.State, err)
+	}
+	if purged, err := s.Purge(t.Context(), 100); purged == 0 || err != nil {
+		t.Errorf("got %d purged, error %v, want room", purged, err)
+	}
+	if err := fill(); err != nil {
+		t.Errorf("after a purge: %v (L4)", err)
 	}
 }
 

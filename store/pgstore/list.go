@@ -104,6 +104,15 @@ func newQuery(f semel.Filter) (*query, error) {
 	return q, nil
 }
 
+// planEach is how to send a statement whose plan depends on its arguments: one
+// slot is found in another index than all of them.
+func (s *Store) planEach() pgx.QueryExecMode {
+	if mode := s.execMode(); mode != pgx.QueryExecModeCacheStatement {
+		return mode
+	}
+	return pgx.QueryExecModeExec
+}
+
 // page reads the records behind the place.
 func (s *Store) page(ctx context.Context, q *query) (found []semel.Record, err error) {
 	limit := listPage
@@ -111,7 +120,7 @@ func (s *Store) page(ctx context.Context, q *query) (found []semel.Record, err e
 		limit = min(limit, q.left)
 	}
 	margin := micros(q.filter.Margin)
-	rows, err := s.pool.Query(ctx, s.sql.list, s.execMode(), q.created, q.slot[:], q.low[:], q.high[:], q.states,
+	rows, err := s.pool.Query(ctx, s.sql.list, s.planEach(), q.created, q.slot[:], q.low[:], q.high[:], q.states,
 		q.filter.Lapsed, margin, []byte(q.filter.Scope), []byte(q.filter.ID), int32(limit))
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -204,4 +205,36 @@ func reservationOf(t *testing.T, s *pgstore.Store, id string) semel.Reservation 
 	}
 	r.Token = held.Token
 	return r
+}
+
+// L1: a lease that was given up is over for everybody, whatever the margin.
+func TestGivenUpWhateverTheMargin(t *testing.T) {
+	t.Parallel()
+	s := fresh(t, servertest.Postgres(t).DSN())
+	const centuries = math.MaxInt64 // of nanoseconds: three, and the clock has counted half of one
+	r, _ := lapse(t, s, "a")
+	asker := again(r)
+	asker.Margin = centuries
+	if held, err := s.Reserve(t.Context(), asker); err != nil || !held.Lapsed {
+		t.Errorf("got lapsed %v (%v), want it so", held.Lapsed, err)
+	}
+	listed := 0
+	for _, err := range s.List(t.Context(), semel.Filter{Lapsed: true, Margin: centuries}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed++
+	}
+	if listed != 1 {
+		t.Errorf("got %d lapsed records listed, want 1", listed)
+	}
+	next := taker(r)
+	next.Margin = centuries
+	held := mustReserve(t, s, next)
+	if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: next.Key, Token: next.Token}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: held.Fence, Margin: centuries}); err != nil {
+		t.Errorf("resolve: %v", err)
+	}
 }

@@ -45,7 +45,7 @@ func (s *Store) step(ctx context.Context, name string, f func(ctx context.Contex
 			return explain(name, err)
 		}
 		if unknownStatement(err) {
-			s.mode.Store(int32(pgx.QueryExecModeCacheDescribe))
+			s.mode.Store(int32(s.wholeMode))
 		}
 		pause(try)
 	}
@@ -90,7 +90,7 @@ func (s *Store) wayTo(conn *pgxpool.Conn, pid uint32) (pooled bool) {
 	}
 	mode := pgx.QueryExecModeCacheStatement
 	if pooled {
-		mode = pgx.QueryExecModeCacheDescribe
+		mode = s.wholeMode
 	}
 	s.mode.Store(int32(mode))
 	return pooled

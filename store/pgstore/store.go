@@ -57,6 +57,7 @@ type Store struct {
 
 	mode      atomic.Int32 // a pgx.QueryExecMode
 	fixedMode bool
+	wholeMode pgx.QueryExecMode // where prepared statements are not to be relied on
 	valid     atomic.Bool
 	grade     atomic.Pointer[semel.Grade]
 	purged    atomic.Int64 // where the next purge begins
@@ -99,7 +100,10 @@ func newStore(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	if mode == 0 && conn.StatementCacheCapacity == 0 {
 		mode = pgx.QueryExecModeExec
 	}
-	s.fixedMode = mode != 0
+	s.fixedMode, s.wholeMode = mode != 0, pgx.QueryExecModeCacheDescribe
+	if conn.DescriptionCacheCapacity == 0 {
+		s.wholeMode = pgx.QueryExecModeExec
+	}
 	if mode == 0 {
 		mode = pgx.QueryExecModeExec // until the way to the server is known
 	}

@@ -5,10 +5,22 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/natsstore/natstest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"semel": main})
+	testscript.Main(withServers{m}, map[string]func(){"semel": main})
+}
+
+// withServers are the tests of this package with the servers that they start.
+type withServers struct{ tests *testing.M }
+
+// Run implements [testscript.TestingM].
+func (w withServers) Run() int {
+	defer servertest.Close()
+	return natstest.Main(w.tests)
 }
 
 // The scripts run the command as a process of its own, with real files, ports

@@ -61,7 +61,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: stores.Serve, Logger: log})
+	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: stores.Serve, NoMigrate: !cfg.Migrate, Logger: log})
 	if err != nil {
 		return openFault(cfg, err)
 	}
@@ -75,7 +75,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	if err != nil {
 		return wrong("", "%w", err)
 	}
-	server, err := proxy.New(engine, cfg.Scope.Func(), proxyConfig(cfg, metrics, log))
+	server, err := proxy.New(engine, cfg.Scope.Func(), proxyConfig(cfg, opened, metrics, log))
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "proxy: "))
 	}
@@ -93,7 +93,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	return nil
 }
 
-func proxyConfig(cfg config.Config, metrics *proxy.Metrics, log *slog.Logger) proxy.Config {
+func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metrics, log *slog.Logger) proxy.Config {
 	p := proxy.Config{
 		Upstream: cfg.Upstream, UpstreamHost: cfg.UpstreamHost, UpstreamTimeout: cfg.UpstreamTimeout, UpstreamIdle: cfg.UpstreamIdle,
 		TrustForwarded: cfg.TrustForwarded,
@@ -102,6 +102,7 @@ func proxyConfig(cfg config.Config, metrics *proxy.Metrics, log *slog.Logger) pr
 			Preset: cfg.Preset, Headers: cfg.KeyHeaders, Optional: cfg.Optional, Methods: cfg.Methods,
 			MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse,
 		},
+		Purging: semel.Purging{Batch: opened.PurgeBatch},
 		Metrics: metrics, Logger: log, Version: readBuild().String(),
 		Ready: func(listen, admin net.Addr) {
 			attrs := []any{"listen", listen.String(), "upstream", cfg.Upstream.String(), "scope", cfg.Scope.String(), "preset", cfg.Preset.String()}

@@ -37,6 +37,8 @@ type operator struct {
 	store  semel.Store
 	lister semel.Lister
 	engine *semel.Engine // makes references, nothing else
+
+	purgeBatch int // 0 for the default
 }
 
 // operate opens the store that cmd names, for the time of f.
@@ -62,7 +64,9 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return outside("", "%w", err)
 	}
-	return f(cmd.Context(), &operator{app: a, cfg: cfg, store: opened.Store, lister: lister, engine: engine})
+	return f(cmd.Context(), &operator{
+		app: a, cfg: cfg, store: opened.Store, lister: lister, engine: engine, purgeBatch: opened.PurgeBatch,
+	})
 }
 
 // each calls f with every record that filter chooses, until it returns false.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -29,10 +30,10 @@ on. It may be stopped at any time.`,
 		Args: nothing(),
 	}
 	var p purging
-	cmd.Flags().IntVar(&p.batch, "batch", 50, "delete `N` records in one step; a step holds up every writer of a file")
+	cmd.Flags().IntVar(&p.batch, "batch", 0, "delete `N` records in one step (default 50 in a file, whose writers wait meanwhile, and 1000 on a server)")
 	addAsking(cmd, &p.yes, &p.dryRun)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if p.batch < 1 || p.batch > 10_000 {
+		if cmd.Flags().Changed("batch") && (p.batch < 1 || p.batch > 10_000) {
 			return wrong("", "--batch: want 1 to 10000, not %d", p.batch)
 		}
 		use := stores.Change
@@ -68,7 +69,7 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 	if err := o.confirm(ctx, fmt.Sprintf("%d records will be deleted. Go on?", over), p.yes); err != nil {
 		return err
 	}
-	n, err := o.purgeAll(ctx, purger, p.batch, over)
+	n, err := o.purgeAll(ctx, purger, cmp.Or(p.batch, o.purgeBatch, defaultBatch), over)
 	o.out.printf("purged: %d records\n", n)
 	return err
 }
@@ -87,6 +88,9 @@ func (o *operator) countOver(ctx context.Context) (int, error) {
 	})
 	return n, err
 }
+
+// defaultBatch is that of [semel.Purging].
+const defaultBatch = 50
 
 // share is the part of the time that steps take, as in [semel.Purging].
 const share = 5

@@ -22,6 +22,7 @@ type Config struct {
 	Listen          string
 	Admin           string // "" when the admin listener is off
 	Store           string
+	Migrate         bool
 	Scope           Scope
 	Preset          semelhttp.Preset
 	Lapsed          semel.Policy

@@ -29,6 +29,7 @@ func TestPrecedence(t *testing.T) {
 		"listen":           {"127.0.0.1:1", "127.0.0.1:2", ":3"},
 		"admin":            {"127.0.0.1:4", "off", "[::1]:5"},
 		"store":            {"sqlite:a", "sqlite:b", "memory:"},
+		"migrate":          {"false", "true", "0"},
 		"scope":            {"header:A", "remote", "global"},
 		"preset":           {"stripe", "success-only", "freeze-all"},
 		"lapsed":           {"rerun", "hold", "rerun"},

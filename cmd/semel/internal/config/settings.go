@@ -68,8 +68,12 @@ func wiring() []Setting {
 			set:   one(parseAdmin, func(c *Config) *string { return &c.Admin }),
 		},
 		{
-			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, or memory which survives nothing",
+			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, a server (postgres://, mysql://, redis://, nats://), or memory which survives nothing",
 			set: one(parseText, func(c *Config) *string { return &c.Store }),
+		},
+		{
+			Name: "migrate", Bool: true, Default: "true", Usage: "make or upgrade the store's schema at the start",
+			set: one(parseBool, func(c *Config) *bool { return &c.Migrate }),
 		},
 	}
 }

@@ -76,14 +76,20 @@ func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
 	ctx, end := context.WithCancel(t.Context())
 	c.end, c.handler, c.metrics = end, server.Handler(), s.Metrics
 	go func() { c.done <- server.Run(ctx) }()
+	var at addrs
 	select {
-	case a := <-ready:
-		c.url = "http://" + a.listen.String()
-		if a.admin != nil {
-			c.admin = "http://" + a.admin.String()
+	case at = <-ready:
+	case err := <-c.done: // perhaps after it was ready
+		select {
+		case at = <-ready:
+			c.done <- err
+		default:
+			t.Fatal(err)
 		}
-	case err := <-c.done:
-		t.Fatal(err)
+	}
+	c.url = "http://" + at.listen.String()
+	if at.admin != nil {
+		c.admin = "http://" + at.admin.String()
 	}
 	c.client = newClient(t)
 	t.Cleanup(func() {

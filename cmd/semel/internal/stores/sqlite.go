@@ -27,9 +27,10 @@ func checkSQLite(path string) string {
 
 func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) {
 	store, err := sqlitestore.Open(path, sqlitestore.Config{ //nolint:contextcheck // opening a file cannot be cancelled
-		ReadOnly: opt.Use == Look,
-		Shared:   opt.Use == Change,
-		Logger:   opt.Logger,
+		ReadOnly:  opt.Use == Look || opt.Use == Examine,
+		Shared:    opt.Use == Change,
+		NoMigrate: opt.NoMigrate,
+		Logger:    opt.Logger,
 	})
 	if err != nil {
 		if opt.Use == Serve && errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +38,7 @@ func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) 
 		}
 		return nil, err
 	}
-	if opt.Use != Look {
+	if opt.Use == Serve || opt.Use == Change {
 		if err := checkWritable(ctx, store); err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w: %w", path, errNotWritable, err), store.Close())
 		}
@@ -64,44 +65,3 @@ func (e noDirectoryError) Unwrap() error { return e.error }
 
 // errNotWritable says that a file can be read and not written.
 var errNotWritable = errors.New("the file cannot be written")
-
-// Hint returns what an operator can do about an error of [Open] or of a step,
-// or "" when there is nothing to add.
-func Hint(err error) string {
-	var locked *sqlitestore.LockedError
-	var schema *sqlitestore.SchemaError
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, new(*URLError)):
-		return "a store is named " + strings.Join(Usages(), " or ")
-	case errors.As(err, &locked) && locked.PID != 0:
-		return fmt.Sprintf("stop process %d, or give this one another file with --store", locked.PID)
-	case errors.As(err, &locked):
-		return "stop the other process, or give this one another file with --store"
-	case errors.As(err, &schema) && schema.Have > schema.Want:
-		return "a newer version of semel wrote this file: use that version"
-	case errors.As(err, &schema):
-		return "an older version of semel wrote this file: semel proxy upgrades it when it starts"
-	case errors.As(err, new(noDirectoryError)):
-		return "create the directory, or name a file in another one with --store"
-	case errors.Is(err, fs.ErrNotExist):
-		return "semel proxy makes the file, in a directory that exists; name the same --store here as there"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNotWritable), isReadOnly(err):
-		return "the file, its directory and the files beside it (-wal, -shm, -lock) must belong to this user"
-	case errors.Is(err, semel.ErrFull):
-		return "make room on the disk; nothing that was acknowledged is lost"
-	case errors.Is(err, sqlitestore.ErrPoisoned):
-		return "look at the disk, then restart: the store writes nothing more until it is opened again"
-	}
-	return ""
-}
-
-// isReadOnly finds SQLITE_READONLY in its extended forms too, see
-// https://www.sqlite.org/rescode.html. A reader gets it when the files beside
-// the database are missing and its directory may not be written.
-func isReadOnly(err error) bool {
-	const readOnly, primary = 8, 0xff
-	var coded interface{ Code() int }
-	return errors.As(err, &coded) && coded.Code()&primary == readOnly
-}

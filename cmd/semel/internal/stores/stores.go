@@ -24,12 +24,16 @@ const (
 	Look
 	// Change: an operator writes, beside a process that serves. Nothing is made.
 	Change
+	// Examine: like Look, but a server is not asked first whether it is fit.
+	Examine
 )
 
 // Options is what [Open] may be told.
 type Options struct {
 	// Use is required.
 	Use Use
+	// NoMigrate leaves the schema of a store that is to serve as it is.
+	NoMigrate bool
 	// Logger is told what a store has to say. Default [slog.Default].
 	Logger *slog.Logger
 }
@@ -41,6 +45,9 @@ type Opened struct {
 	Close func() error
 	// Kind is the first word of the URL.
 	Kind string
+	// PurgeBatch is how many records a step of a purge should delete; 0 for the
+	// default of [semel.Purging].
+	PurgeBatch int
 }
 
 // URLError says that a text names no store that the command can open.
@@ -61,22 +68,44 @@ type kind struct {
 	open func(ctx context.Context, rest string, opt Options) (*Opened, error)
 	// schema is what an empty store is made of; "" when there is nothing.
 	schema func() string
+	// migrate makes or upgrades what rest names, validate says whether it can
+	// be used; nil when there is nothing to do.
+	migrate, validate func(ctx context.Context, rest string, opt Options) error
+	// params: the URL may have parameters.
+	params bool
 }
 
 func kinds() []kind {
-	return []kind{
+	return append([]kind{
 		{name: "memory", usage: "memory", check: checkMemory, open: openMemory, schema: func() string { return "" }},
-		{name: "sqlite", usage: "sqlite:PATH", check: checkSQLite, open: openSQLite, schema: sqlitestore.Schema},
-	}
+		{
+			name: "sqlite", usage: "sqlite:PATH", check: checkSQLite, open: openSQLite, schema: sqlitestore.Schema,
+			migrate:  func(ctx context.Context, rest string, _ Options) error { return sqlitestore.Migrate(ctx, rest) },
+			validate: func(ctx context.Context, rest string, _ Options) error { return sqlitestore.Validate(ctx, rest) },
+		},
+	}, servers()...)
 }
 
 // Usages lists how the URLs of the known kinds look.
 func Usages() []string {
 	var usages []string
 	for _, k := range kinds() {
-		usages = append(usages, k.usage)
+		if k.usage != "" {
+			usages = append(usages, k.usage)
+		}
 	}
 	return usages
+}
+
+// KindsWithSchema lists the first words of the URLs whose stores have a schema.
+func KindsWithSchema() []string {
+	var names []string
+	for _, k := range kinds() {
+		if k.usage != "" && k.schema() != "" {
+			names = append(names, k.name)
+		}
+	}
+	return names
 }
 
 // Open opens the store that url names. A [*URLError] says that url is wrong;
@@ -85,6 +114,9 @@ func Open(ctx context.Context, url string, opt Options) (*Opened, error) {
 	k, rest, err := parse(url)
 	if err != nil {
 		return nil, err
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
 	}
 	opened, err := k.open(ctx, rest, opt)
 	if err != nil {
@@ -106,7 +138,7 @@ func parse(url string) (k kind, rest string, err error) {
 	if !found && k.check("") != "" {
 		return kind{}, "", &URLError{fmt.Sprintf("the store %q lacks its colon: write %s", name, k.usage)}
 	}
-	if _, params, found := strings.Cut(rest, "?"); found {
+	if _, params, found := strings.Cut(rest, "?"); found && !k.params {
 		param, _, _ := strings.Cut(params, "=")
 		return kind{}, "", &URLError{fmt.Sprintf("unknown parameter %q: %s takes none", param, k.usage)}
 	}
@@ -131,6 +163,30 @@ func Schema(url string) (string, error) {
 	return text, nil
 }
 
+// Migrate makes what url names, or brings its schema to this version. The
+// errors are those of [Open].
+func Migrate(ctx context.Context, url string, opt Options) error {
+	return prepare(ctx, url, opt, func(k kind) func(context.Context, string, Options) error { return k.migrate })
+}
+
+// Validate says why the store that url names cannot be used, or nil. It changes
+// nothing.
+func Validate(ctx context.Context, url string, opt Options) error {
+	return prepare(ctx, url, opt, func(k kind) func(context.Context, string, Options) error { return k.validate })
+}
+
+func prepare(ctx context.Context, url string, opt Options, step func(kind) func(context.Context, string, Options) error) error {
+	k, rest, err := parse(url)
+	if err != nil {
+		return err
+	}
+	f := step(k)
+	if f == nil {
+		return &URLError{fmt.Sprintf("a store of kind %q has no schema", k.name)}
+	}
+	return f(ctx, rest, opt)
+}
+
 func find(name string) (kind, error) {
 	for _, k := range kinds() {
 		if k.name == name {
@@ -141,5 +197,5 @@ func find(name string) (kind, error) {
 }
 
 func unknownKind(name string) error {
-	return &URLError{fmt.Sprintf("unknown kind of store %q: known are %s", name, strings.Join(Usages(), " and "))}
+	return &URLError{fmt.Sprintf("unknown kind of store %q", name)}
 }

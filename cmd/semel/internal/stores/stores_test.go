@@ -16,9 +16,9 @@ import (
 
 func TestURLsThatNameNoStore(t *testing.T) {
 	for _, row := range []struct{ url, want string }{
-		{"", `unknown kind of store "": known are memory and sqlite:PATH`},
-		{"postgres://u:hunter2@h/db", `unknown kind of store "postgres": known are memory and sqlite:PATH`},
-		{"SQLITE:x", `unknown kind of store "SQLITE": known are memory and sqlite:PATH`},
+		{"", `unknown kind of store ""`},
+		{"oracle://u:hunter2@h/db", `unknown kind of store "oracle"`},
+		{"SQLITE:x", `unknown kind of store "SQLITE"`},
 		{"semel.db", `the store "semel.db" has no kind, did you mean "sqlite:semel.db"?`},
 		{"memory:x", "nothing may follow memory:"},
 		{"memory:?max=1", `unknown parameter "max": memory takes none`},
@@ -29,6 +29,9 @@ func TestURLsThatNameNoStore(t *testing.T) {
 		{"sqlite://a.db", "sqlite: takes a path and no host: write sqlite:semel.db or sqlite:/var/lib/semel/semel.db"},
 		{"sqlite::memory:", "sqlite: needs a file: write memory for a store that survives nothing"},
 		{"sqlite:a\x00b", "sqlite: the path has a zero byte"},
+		{"postgres", "the store \"postgres\" lacks its colon: write postgres://USER@HOST/DATABASE"},
+		{"postgres:semel", "postgres needs a server: write postgres://USER@HOST/DATABASE"},
+		{"rediss://", "rediss needs a server: write rediss://HOST"},
 	} {
 		_, err := Open(t.Context(), row.url, Options{Use: Serve})
 		if urlErr := (*URLError)(nil); !errors.As(err, &urlErr) || err.Error() != row.want {
@@ -211,20 +214,20 @@ func TestHints(t *testing.T) {
 }
 
 func TestSchema(t *testing.T) {
-	for _, url := range []string{"sqlite", "sqlite:", "sqlite:x.db"} {
+	for _, url := range []string{"sqlite", "sqlite:", "sqlite:x.db", "postgres", "postgres://h/db", "mysql", "mariadb"} {
 		text, err := Schema(url)
 		if err != nil || !strings.Contains(text, "CREATE TABLE") {
 			t.Errorf("%s: got %q, %v", url, text, err)
 		}
 	}
-	for _, kind := range []string{"memory", "memory:", "", "postgres"} {
+	for _, kind := range []string{"memory", "memory:", "", "oracle", "redis", "nats://h"} {
 		if text, err := Schema(kind); err == nil {
 			t.Errorf("%q: got %q, want an error", kind, text)
 		}
 	}
 }
 
-// A URL that is accepted names its kind, and the rest has no parameters.
+// A URL that is accepted names its kind, and only a server's has parameters.
 func FuzzParse(f *testing.F) {
 	for _, url := range []string{"memory:", "sqlite:a.db", "sqlite:/a?b=c", "sqlite::memory:", "a:b", ":", "sqlite:\x00"} {
 		f.Add(url)
@@ -234,7 +237,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if k.name+":"+rest != url && k.name != url || strings.ContainsAny(rest, "?\x00") || k.name == "sqlite" && rest == "" {
+		if k.name+":"+rest != url && k.name != url || !k.params && strings.ContainsAny(rest, "?\x00") || k.name == "sqlite" && rest == "" {
 			t.Fatalf("%q: accepted as %s with %q", url, k.name, rest)
 		}
 	})

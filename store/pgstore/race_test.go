@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,17 +18,19 @@ import (
 	"github.com/semel-go/semel/store/pgstore"
 )
 
-// watcher counts the statements that were sent and those that had no row, or
-// were refused as not serializable.
+// watcher counts the statements that were sent, those that reserve and had no
+// row, and those that were refused as not serializable.
 type watcher struct{ statements, empty, refused atomic.Int64 }
 
-func (w *watcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+type reserves struct{}
+
+func (w *watcher) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
 	w.statements.Add(1)
-	return ctx
+	return context.WithValue(ctx, reserves{}, strings.Contains(d.SQL, "SKIP LOCKED"))
 }
 
-func (w *watcher) TraceQueryEnd(_ context.Context, _ *pgx.Conn, d pgx.TraceQueryEndData) {
-	if d.Err == nil && d.CommandTag.Select() && d.CommandTag.RowsAffected() == 0 {
+func (w *watcher) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryEndData) {
+	if ctx.Value(reserves{}) == true && d.Err == nil && d.CommandTag.RowsAffected() == 0 {
 		w.empty.Add(1)
 	}
 	if pe := new(pgconn.PgError); asPgError(d.Err, &pe) && pe.Code == "40001" {

@@ -12,67 +12,81 @@ import (
 // renewBatch is how many leases one statement renews.
 const renewBatch = 1000
 
+// renewPatience is the last of the pauses, each twice the one before, after
+// which a row that stays locked is asked for again; they add up to 127 ms.
+const renewPatience = 64 * time.Millisecond
+
 // Renew implements [semel.Renewer]. A statement renews up to 1,000 leases; a
 // second one asks for those whose rows it did not get, if there are any.
 //
-// A row that another session has locked is passed over and not lost: it cannot
-// be taken over meanwhile. So an attempt that completes its slot in a
-// transaction does not wait for its own renewal.
+// A row that another session has locked is asked for again: mostly a take-over
+// is under way, and the attempt is lost when it is done. One that stays locked
+// for longer is passed over and not lost: a transaction holds it, so it cannot be
+// taken over meanwhile. So an attempt that completes its slot in a transaction
+// does not wait for its own renewal.
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	var lost []semel.Token
 	for batch := range slices.Chunk(holders, renewBatch) {
-		gone, err := s.renewBatch(ctx, lease, batch)
-		if err != nil {
-			return nil, err
+		for wait := time.Millisecond; len(batch) > 0; wait *= 2 {
+			gone, locked, err := s.renewBatch(ctx, lease, batch)
+			if err != nil {
+				return nil, err
+			}
+			lost, batch = append(lost, gone...), locked
+			if wait > renewPatience {
+				break
+			}
+			if len(locked) > 0 {
+				time.Sleep(wait)
+			}
 		}
-		lost = append(lost, gone...)
 	}
 	return lost, nil
 }
 
-func (s *Store) renewBatch(ctx context.Context, lease time.Duration, batch []semel.Holder) (lost []semel.Token, err error) {
+// renewBatch returns the tokens that do not hold their slot, and the holders
+// whose rows were locked.
+func (s *Store) renewBatch(ctx context.Context, lease time.Duration, batch []semel.Holder) (lost []semel.Token, locked []semel.Holder, err error) {
 	slots, tokens := make([][]byte, len(batch)), make([][]byte, len(batch))
 	for i, h := range batch {
 		slot := h.Key.Slot()
 		slots[i], tokens[i] = slot[:], h.Token[:]
 	}
 	err = s.step(ctx, "renew", func(ctx context.Context, q querier, _ int) error {
+		lost, locked = nil, nil
 		rows, err := q.Query(ctx, s.sql.renew, s.execMode(), slots, tokens, micros(lease))
 		if err != nil {
 			return err
 		}
-		held, err := tokensOf(rows)
-		if err != nil || len(held) == len(batch) {
-			lost = nil
+		renewed, err := tokensOf(rows)
+		if err != nil || len(renewed) == len(batch) {
 			return err
 		}
 		if rows, err = q.Query(ctx, s.sql.held, s.execMode(), slots, tokens); err != nil {
 			return err
 		}
-		still, err := tokensOf(rows)
-		lost = missing(batch, held, still)
+		held, err := tokensOf(rows)
+		for _, h := range batch {
+			switch {
+			case renewed[h.Token]:
+			case held[h.Token]:
+				locked = append(locked, h)
+			default:
+				lost = append(lost, h.Token)
+			}
+		}
 		return err
 	})
-	return lost, err
+	return lost, locked, err
 }
 
 // tokensOf reads and closes rows of one token each.
-func tokensOf(rows pgx.Rows) ([][]byte, error) {
-	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
-}
-
-// missing returns the tokens of a batch that are in none of the lists.
-func missing(batch []semel.Holder, lists ...[][]byte) (lost []semel.Token) {
-	held := make(map[string]bool, len(batch))
-	for _, list := range lists {
-		for _, token := range list {
-			held[string(token)] = true
-		}
-	}
-	for _, h := range batch {
-		if !held[string(h.Token[:])] {
-			lost = append(lost, h.Token)
-		}
-	}
-	return lost
+func tokensOf(rows pgx.Rows) (map[semel.Token]bool, error) {
+	tokens := make(map[semel.Token]bool)
+	var token []byte
+	_, err := pgx.ForEachRow(rows, []any{&token}, func() error {
+		tokens[semel.Token(token)] = true
+		return nil
+	})
+	return tokens, err
 }

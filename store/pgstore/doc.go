@@ -22,9 +22,9 @@
 // server shares one sync of its log among all that commit at the same time, so
 // throughput grows with them.
 //
-// pgbouncer works in every mode. In transaction mode prepared statements cannot
-// be relied on; the store sees that and lets the server parse each statement,
-// see [Config.ExecMode].
+// pgbouncer works in session and in transaction mode. Prepared statements cannot
+// be relied on behind it; the store sees that and lets the server parse each
+// statement, which halves the throughput of a busy server. See [Config.ExecMode].
 //
 // A role that may use the schema and SELECT, INSERT, UPDATE and DELETE in the
 // table, and SELECT in its version table, is enough to serve. Who may do more

@@ -111,9 +111,9 @@ func newStore(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close closes the connections of a store that was made by [Open], after the
-// steps under way; later steps fail. It leaves the pool of [New] alone. It may be
-// called again.
+// Close closes the connections of a store that was made by [Open]. It waits for
+// the steps under way, as long as they take; later ones fail. It leaves the pool
+// of [New] alone. It may be called again.
 func (s *Store) Close() error {
 	if s.owned {
 		s.closing.Do(s.pool.Close)

@@ -30,7 +30,7 @@ func redisMutants() []Mutant {
 		mutant("the margin is forgotten", "lua/record.lua",
 			"lease + margin <= now", "lease <= now", "^TestConformance$/^lapse"),
 		mutant("an abandoned lease has a margin", "lua/record.lua",
-			"(lease == 0 or lease", "(lease", "^TestConformance$/^renew"),
+			"(lease == 0 or lease", "(lease", "^TestAbandonedWhateverTheMargin$"),
 		mutant("an impossible state is taken for a reservation", "lua/record.lua",
 			"string.byte(held, 5) > COMPLETED", "string.byte(held, 5) > 255", "^TestDamagedValues$"),
 		mutant("a newer record is read", "lua/record.lua",

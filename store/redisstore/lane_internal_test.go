@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,9 +86,9 @@ func TestDoAll(t *testing.T) {
 func TestQueueForgets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		sent := 0
+		var sent atomic.Int64
 		l := &lane{send: func(steps []*step) {
-			sent += len(steps)
+			sent.Add(int64(len(steps)))
 			for _, s := range steps {
 				s.err = nil
 			}
@@ -105,8 +106,8 @@ func TestQueueForgets(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if sent != maxSenders {
-			t.Errorf("%d steps were sent, want %d", sent, maxSenders)
+		if sent.Load() != maxSenders {
+			t.Errorf("%d steps were sent, want %d", sent.Load(), maxSenders)
 		}
 	})
 }

@@ -181,3 +181,17 @@ func TestListPassesForeignKeys(t *testing.T) {
 		}
 	}
 }
+
+// L1: an attempt that was given up is lapsed whatever the margin, also one that
+// is longer than the time since 1970.
+func TestAbandonedWhateverTheMargin(t *testing.T) {
+	t.Parallel()
+	s := open(t, servertest.Redis(t).DSN(), redisstore.Config{})
+	r := ask("a")
+	grant(t, s, r)
+	_, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}})
+	must(t, "abandon", err)
+	r = another(r)
+	r.TakeOver, r.Margin = true, 200*365*24*time.Hour
+	grant(t, s, r)
+}

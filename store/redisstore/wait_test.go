@@ -64,6 +64,8 @@ func TestReplicasConfirm(t *testing.T) {
 	short("take over", err)
 	short("complete", s.Complete(t.Context(), completion(done)))
 	short("complete again", s.Complete(t.Context(), completion(done)))
+	elsewhere := open(t, master.DSN(), redisstore.Config{Prefix: prefix, Replicas: 1, WaitTimeout: 200 * time.Millisecond})
+	short("complete again on a connection that wrote nothing", elsewhere.Complete(t.Context(), completion(done)))
 	if err := s.Complete(t.Context(), completion(another(done))); !errors.Is(err, semel.ErrLost) {
 		t.Errorf("a foreign token: got error %v, want ErrLost (I4)", err)
 	}

@@ -229,3 +229,39 @@ func BenchmarkPlain(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMemory measures what a completed record takes beyond its key and its
+// response: go test -bench Memory -benchtime 1x.
+func BenchmarkMemory(b *testing.B) {
+	server := servertest.NewRedis(b)
+	s, err := Open(b.Context(), server.DSN(), Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	used := func() int64 {
+		text, err := s.client.Info(b.Context(), "memory").Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, _ := strconv.ParseInt(parseInfo(text)["used_memory_dataset"], 10, 64)
+		m, _ := strconv.ParseInt(parseInfo(text)["used_memory_overhead"], 10, 64)
+		return n + m
+	}
+	benchPair(s, b)
+	before := used()
+	const n = 1 << 14 // a full hash table
+	for b.Loop() {
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range n / 16 {
+					benchPair(s, b)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	b.ReportMetric(float64(used()-before)/float64(n)/float64(b.N), "B/record")
+	b.ReportMetric(0, "ns/op")
+}

@@ -42,11 +42,16 @@ func (r *recorder) note(list *[]string, format string, args []any) {
 // try runs a case in virtual time and returns what it reported.
 func try(t *testing.T, c testCase, s semel.Store) *recorder {
 	t.Helper()
+	return tryAt(t, c, s, virtualPace)
+}
+
+func tryAt(t *testing.T, c testCase, s semel.Store, p pace) *recorder {
+	t.Helper()
 	r := &recorder{ctx: t.Context()}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.check(r, s, virtualPace)
+		c.check(r, s, p)
 	}()
 	<-done
 	return r
@@ -97,5 +102,35 @@ func TestFailureQuotesTheRule(t *testing.T) {
 	got := try(t, c, memstore.New(memstore.Config{}))
 	if n := len(got.errors); n != 2 || !strings.Contains(got.errors[1], "I99: the rule.") {
 		t.Errorf("got errors %q, want the failure and the rule", got.errors)
+	}
+}
+
+// With Expires a purge may count less than was deleted, and not more; and what
+// is over must be gone all the same.
+func TestExpiresIsAnUpperBound(t *testing.T) {
+	for count, want := range map[string]bool{"less": true, "more": false, "nothing is gone": false} {
+		for _, c := range purgeCases {
+			if c.name != "purge/removes" {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				m := &mutant{Store: memstore.New(memstore.Config{})}
+				m.purge = func(ctx context.Context, limit int) (int, error) {
+					if count == "nothing is gone" {
+						return 0, nil
+					}
+					_, err := m.Store.Purge(ctx, limit)
+					if calls++; count == "more" && calls == 1 {
+						return 3, err
+					}
+					return 0, err
+				}
+				got := tryAt(t, c, m, Suite{Expires: true}.pace(virtualPace))
+				if passed := len(got.errors) == 0; passed != want {
+					t.Errorf("%s: got errors %q, want a pass: %v", count, got.errors, want)
+				}
+			})
+		}
 	}
 }

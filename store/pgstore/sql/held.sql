@@ -1,5 +1,5 @@
 -- The tokens of those that hold their slot, renewed or not. One whose row is
--- locked cannot be taken over meanwhile: the lock does what its lease would.
+-- locked may be about to lose it to a take-over, so it is asked for again.
 -- $1 slots, $2 tokens
 SELECT h.token
   FROM unnest($1::bytea[], $2::bytea[]) AS asked (slot, token)

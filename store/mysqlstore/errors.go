@@ -87,15 +87,26 @@ func isFull(err error) bool {
 	return false
 }
 
-// isTooLarge reports whether a packet did not fit. The server's message about a
-// long parameter has no number of its own.
+// spoils reports whether a prepared statement is of no more use: a parameter
+// that was sent in pieces was longer than the server takes. The server answers
+// every later execution with the same error. It has no number of its own.
+func spoils(err error) bool {
+	me, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && strings.Contains(me.Message, "'max_allowed_packet'")
+}
+
+// isBroken reports whether the connection ended under the statement.
+func isBroken(err error) bool {
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn)
+}
+
+// isTooLarge reports whether a packet did not fit.
 func isTooLarge(err error) bool {
-	if errors.Is(err, mysql.ErrPktTooLarge) {
+	if errors.Is(err, mysql.ErrPktTooLarge) || spoils(err) {
 		return true
 	}
 	me, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && (me.Number == errPacketTooLarge || me.Number == errTooBigRow || me.Number == errDataTooLong ||
-		strings.Contains(me.Message, "'max_allowed_packet'"))
+	return ok && (me.Number == errPacketTooLarge || me.Number == errTooBigRow || me.Number == errDataTooLong)
 }
 
 // explain adds the step and what callers can act on.
@@ -107,6 +118,8 @@ func explain(step string, err error) error {
 		return fmt.Errorf("mysqlstore: %s: %w", step, err)
 	}
 	switch number := numberOf(err); {
+	case errors.Is(err, semel.ErrTooLarge):
+		return fmt.Errorf("mysqlstore: %s: %w", step, err)
 	case isFull(err):
 		return fmt.Errorf("mysqlstore: %s: %w: %w", step, semel.ErrFull, err)
 	case isTooLarge(err):
@@ -115,7 +128,7 @@ func explain(step string, err error) error {
 		return fmt.Errorf("mysqlstore: %s: %w: %w", step, ErrReadOnly, err)
 	case number == errNoTable, number == errNoSuchThing:
 		return fmt.Errorf("mysqlstore: %s: the schema is not this program's: run Migrate: %w", step, err)
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn):
+	case isBroken(err):
 		return fmt.Errorf("mysqlstore: %s: the connection to the server broke: %w", step, err)
 	}
 	return fmt.Errorf("mysqlstore: %s: %w", step, err)

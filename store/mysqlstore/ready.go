@@ -45,6 +45,14 @@ func (k *kept) close() error {
 	return errors.Join(errs...)
 }
 
+// forget makes the next step validate and prepare anew. Steps that run the
+// statements meanwhile fail, and are repeated by their callers.
+func (s *Store) forget(k *kept) {
+	if s.kept.CompareAndSwap(k, nil) {
+		_ = k.close() // their connections may be gone
+	}
+}
+
 // asking is one validation that several callers wait for.
 type asking struct {
 	done chan struct{}

@@ -146,7 +146,27 @@ func TestTooLarge(t *testing.T) {
 	run(t, pool(t, dsn), "SET GLOBAL max_allowed_packet = 65536")
 	kill(t, dsn, id) // sessions have the limit with which they began
 	waitFor(t, func() bool { return s.Ping(t.Context()) == nil })
-	tooLarge(500_000)
+	tooLarge(80_000)
+	// The server ends the connection a moment later, perhaps under the next step.
+	waitFor(t, func() bool { return s.Complete(t.Context(), completion(r, "less")) == nil })
+	mustReplay(t, s, r, "less")
+}
+
+// The same when the driver sends the response in small pieces.
+func TestTooLargeInPieces(t *testing.T) {
+	t.Parallel()
+	server := servertest.NewMariaDB(t)
+	dsn := database(t, server, "?maxAllowedPacket=40000")
+	s := open(t, dsn, mysqlstore.Config{MaxConns: 1})
+	r := reservation("k")
+	mustReserve(t, s, r)
+	id := connectionOf(t, dsn)
+	run(t, pool(t, dsn), "SET GLOBAL max_allowed_packet = 65536")
+	kill(t, dsn, id) // sessions have the limit with which they began
+	waitFor(t, func() bool { return s.Ping(t.Context()) == nil })
+	if err := s.Complete(t.Context(), completion(r, strings.Repeat("x", 500_000))); !errors.Is(err, semel.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
 	mustComplete(t, s, r, "less")
 	mustReplay(t, s, r, "less")
 }

@@ -146,7 +146,7 @@ func (s *Store) lock(ctx context.Context, conn *sql.Conn) (unlock func() error, 
 	const name = "CONCAT('semel ', MD5(CONCAT(DATABASE(), '.', ?)))" // at most 64 characters
 	for {
 		var got sql.NullBool
-		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", 5)", s.sql.table).Scan(&got)
+		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", 1)", s.sql.table).Scan(&got)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package mysqlstore
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/semel-go/semel"
 )
@@ -23,7 +24,7 @@ func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) err
 	ok, err := execOne(ctx, q, s.sql.complete,
 		c.Response.Status, nonEmpty(c.Response.Header), nonEmpty(c.Response.Body), micros(c.Retention), slot[:], c.Token[:])
 	if err != nil || ok {
-		return err
+		return s.tooLarge(ctx, c.Response, err)
 	}
 	// The token does not hold the slot any more. Whether that is because it
 	// has completed it cannot change between the two statements.
@@ -38,6 +39,24 @@ func (s *Store) fits(r semel.Response) error {
 		return semel.ErrTooLarge
 	}
 	return nil
+}
+
+// tooLarge looks for the reason of a connection that broke under a response: a
+// server whose limit was lowered, or one that took over with a lower limit, ends
+// the connection and is rarely heard to say why.
+func (s *Store) tooLarge(ctx context.Context, r semel.Response, err error) error {
+	if !isBroken(err) {
+		return err
+	}
+	var limit int64
+	if asked := s.db.QueryRowContext(ctx, s.sql.packet).Scan(&limit); asked != nil {
+		return err
+	}
+	s.packet.Store(limit)
+	if fit := s.fits(r); fit != nil {
+		return fmt.Errorf("%w: %w", fit, err)
+	}
+	return err
 }
 
 // nonEmpty makes an empty value null: the two are the same to the core.
@@ -85,6 +104,9 @@ func (s *Store) resolve(ctx context.Context, q querier, r semel.Resolution) erro
 			r.Response.Status, nonEmpty(r.Response.Header), nonEmpty(r.Response.Body), retention, slot[:], r.Fence, margin)
 	}
 	if err != nil || ok {
+		if r.Response != nil {
+			err = s.tooLarge(ctx, *r.Response, err)
+		}
 		return err
 	}
 	reserved, err := exists(ctx, q, s.sql.resolvable, slot[:], r.Fence)

@@ -35,6 +35,7 @@ type statements struct {
 	window, list, listSlot       string
 	ping, server, engine         string
 	members, settings, status    string
+	packet                       string
 	version, versions, versionUp string
 }
 
@@ -68,6 +69,7 @@ func newStatements(table string) (*statements, error) {
 		{&s.members, "members"},
 		{&s.settings, "settings"},
 		{&s.status, "status"},
+		{&s.packet, "packet"},
 		{&s.version, "version"},
 		{&s.versions, "versions"},
 		{&s.versionUp, "version_raise"},

@@ -20,6 +20,9 @@ func (s *Store) step(ctx context.Context, name string, f func(ctx context.Contex
 	if err == nil {
 		err = again(happensNot, func() error { return f(ctx, q) })
 	}
+	if spoils(err) {
+		s.forget(q)
+	}
 	return explain(name, err)
 }
 

@@ -41,8 +41,6 @@ func redisMutants() []Mutant {
 			" or fence ~= tonumber(ARGV[1])", "", "^TestConformance$/^resolve"),
 		mutant("a resolution whose answer was lost does not know itself", "lua/resolve.lua",
 			"if held and state ~= RESERVED and token == ARGV[4] then", "if false then", "^TestLostReply$"),
-		mutant("a repeated completion waits for nothing", "lua/complete.lua",
-			"  touch(ARGV[5])\n", "", "^TestReplicasConfirm$"),
 		mutant("a damaged response is replayed", "record.go",
 			"uint32At(v, atSum) != sumOf(", "uint32At(v, atSum) == 1 && 0 != sumOf(", "^TestDamagedValues$"),
 		mutant("a reservation that fell short is not given back", "steps.go",

@@ -41,8 +41,8 @@ local function put(rest)
   return value
 end
 
--- What WAIT waits for is a write on its own connection, so a repeated step
--- writes what is there.
+-- What WAIT waits for is the last write of its own connection, so a repeated
+-- step writes what is there. Redis 7.0 waits for all writes before it anyway.
 local function touch(wanted)
   if wanted == '1' then
     redis.call('SET', KEYS[1], held, 'KEEPTTL')

@@ -81,7 +81,8 @@ const mariadbMethod = `%s, started for this group with the settings that it come
 log, over loopback TCP on the same cores. A pair is as above; the table is empty before each row, a window is %s after a
 warm-up. The plain driver has two prepared statements, INSERT and UPDATE … WHERE slot = ? AND token = ? AND state = 1, on the
 store's table, at READ COMMITTED, with times from this process. Each has as many connections as callers. A replay reserves one of
-1,024 completed keys; the plain driver SELECTs it by its slot, which is the least that a retry costs. The purge is as for
+1,024 completed keys; the plain driver SELECTs it by its slot, which is the least that a retry costs. A call of Renew is
+one statement for up to 1,000 leases. The purge is as for
 PostgreSQL, with a backlog of %s rows.`
 
 // open opens the store with so many connections.

@@ -51,7 +51,8 @@ sync: every two minutes, so an acknowledged step may be lost with the machine) a
 files on %s, over loopback TCP on the same cores. A pair is as above; the stream is empty before each row, a window is %s after a
 warm-up. Raw publishes are two JetStream messages a pair on a stream of the same configuration, of the sizes that the store's
 have, with the expected sequence and the time to live that the store sends, on one connection as the store's. A replay reserves
-one of 1,024 completed keys; the raw side reads the last message of the subject, which is the least that a retry costs.`
+one of 1,024 completed keys; the raw side reads the last message of the subject, which is the least that a retry costs.
+A call of Renew is one message for each of up to 1,000 leases, up to 64 on their way at a time.`
 
 // start starts the server and connects.
 func (k *natsKind) start(ctx context.Context) error {

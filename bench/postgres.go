@@ -87,8 +87,9 @@ random number, and its first second does not count. pgx is the driver with the s
 enable_seqscan off, as the store's sessions do, because a plan made for an empty table does not fit it later. Each has as many
 connections as callers. A replay reserves one of 1,024 completed keys; the other form is INSERT … ON CONFLICT DO UPDATE …
 WHERE it is over, RETURNING, and a SELECT when that returns nothing, on a table of its own. The log that they write is the
-distance of pg_current_wal_insert_lsn. The purge is Engine.RunPurge with batches of 1,000 and its own pace, beside 8 callers;
-the backlog of %s rows was made by one statement and is purged to its end, a part in each round.`
+distance of pg_current_wal_insert_lsn. A call of Renew is one statement for up to 1,000 leases. The purge is Engine.RunPurge with batches of 1,000 and its own pace, beside 8 callers;
+the backlog of %s rows was made by one statement and is purged a part in each
+round, all of it in two minutes at most.`
 
 // open opens the store with so many connections.
 func (p *postgres) open(ctx context.Context, callers int) (*pgstore.Store, error) {

@@ -56,10 +56,11 @@ func redisGroup(ctx context.Context, r *rig) (section, error) {
 
 const redisMethod = `Servers started for this group, over loopback TCP on the same cores, empty before each row. A pair is as above. redis-benchmark
 has as many connections as callers and no pipeline. It runs the script that the store was seen to send, with the same values
-but for zero bytes: first reservations of random keys, then completions of keys that are reserved, twenty times as many as it
+but for zero bytes: first reservations of random keys, then completions of keys that are reserved, ten times as many as it
 completes; the rate of pairs is that of one of each after the other. It checks no answer, so the records are counted.
 A replay reserves one of 1,024 completed keys; redis-benchmark does the same with the same script and one key. Memory
-is what used_memory grew by, with the response, for each record of the store's row with 64 callers.`
+is what used_memory grew by, with the response, for each record of the store's row with 64 callers. A call of
+Renew is pipelines with one script for each of up to 1,000 leases.`
 
 func (k *redisKind) open(ctx context.Context) (*redisstore.Store, error) {
 	return redisstore.Open(ctx, k.server.DSN(), redisstore.Config{})

@@ -9,7 +9,7 @@ SHELL         := bash
 export PATH := $(CURDIR)/.bin:$(PATH)
 FUZZTIME    ?= 10s
 
-.PHONY: help demo check fmt lint deps test race fuzz mutants bench servers
+.PHONY: help demo check fmt lint deps test race fuzz mutants proof bench servers
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ fuzz: ## Run each fuzz target of each module for FUZZTIME (10s)
 
 mutants: ## Break every guard once and see its test fail (takes minutes)
 	SEMEL_MUTANTS=1 go test -count=1 -timeout 60m -v -run Caught ./proof
+
+proof: ## Let everything fail on every store and check every answer (takes half an hour)
+	SEMEL_PROOF=long go test -count=1 -timeout 90m -v -run 'Linear|Live|Engine|Checker' ./proof
 
 bench: ## Measure and write docs/benchmarks.md and its plot
 	go run ./bench -out docs

@@ -25,6 +25,7 @@ const (
 	Look
 )
 
+// String returns the name of the step.
 func (k Kind) String() string {
 	return [...]string{"reserve", "complete", "release", "renew", "resolve", "look"}[k]
 }
@@ -61,6 +62,7 @@ type Call struct {
 	lost     int // numbers the lost steps of a key
 }
 
+// String tells the call in one line, for the picture of a history.
 func (c Call) String() string {
 	s := fmt.Sprintf("%v %.8s", c.Kind, c.Token)
 	switch c.Kind {
@@ -100,6 +102,7 @@ func (a Answer) mine(c Call) bool {
 	return !a.None && a.Held.State == semel.StateReserved && a.Held.Token == c.Token
 }
 
+// String tells the answer in one line, for the picture of a history.
 func (a Answer) String() string {
 	switch {
 	case a.Unknown:
@@ -169,7 +172,7 @@ func (h *History) parts() ([][]porcupine.Operation, error) {
 	for _, ops := range parts {
 		lost := 0
 		for i, op := range ops {
-			if c := op.Input.(Call); op.Output.(Answer).Unknown {
+			if c := as[Call](op.Input); as[Answer](op.Output).Unknown {
 				c.lost = lost
 				ops[i].Input, ops[i].Return = c, op.Call
 				lost++

@@ -13,7 +13,7 @@ import (
 // replays.
 const (
 	hotSteps   = 240
-	hotUnknown = 8
+	hotUnknown = 5
 	hotReplays = 12
 )
 

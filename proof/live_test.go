@@ -129,8 +129,10 @@ func fewRoundTrips(t *testing.T, rig *Rig) {
 		then func(r semel.Reservation) semel.Reservation
 	}{
 		{"fresh", rig.Trips.Fresh, nil, func(r semel.Reservation) semel.Reservation { return r }},
-		{"in flight", rig.Trips.InFlight, func(r semel.Reservation) { reserve(t, rig, r) },
-			func(r semel.Reservation) semel.Reservation { return again(r, false) }},
+		{
+			"in flight", rig.Trips.InFlight, func(r semel.Reservation) { reserve(t, rig, r) },
+			func(r semel.Reservation) semel.Reservation { return again(r, false) },
+		},
 		{"replay", rig.Trips.Replay, func(r semel.Reservation) {
 			reserve(t, rig, r)
 			c := semel.Completion{Key: r.Key, Token: r.Token, Response: semel.Response{Status: 200, Body: []byte("done")}, Retention: r.Retention}

@@ -38,7 +38,7 @@ func (l *Lossy) roll() (fate int, there, back time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rng == nil {
-		l.rng = rand.New(rand.NewPCG(l.Seed, 0)) //nolint:gosec // reproducible on purpose
+		l.rng = rand.New(rand.NewPCG(l.Seed, 0))
 	}
 	way := max(int64(l.Latency), 1)
 	return l.rng.IntN(100), time.Duration(l.rng.Int64N(way)), time.Duration(l.rng.Int64N(way))

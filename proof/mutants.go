@@ -4,7 +4,10 @@ package proof
 // watches it. Whoever adds a guard adds its mutant.
 func Mutants() []Mutant {
 	var all []Mutant
-	for _, group := range [][]Mutant{coreMutants(), httpMutants(), storeMutants(), proxyMutants()} {
+	for _, group := range [][]Mutant{
+		coreMutants(), httpMutants(), proxyMutants(), storeMutants(),
+		pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
+	} {
 		all = append(all, group...)
 	}
 	return all

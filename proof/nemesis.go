@@ -29,7 +29,7 @@ func (r *Rig) Faults(t *testing.T) []Fault {
 			r.Server.Continue()
 		}},
 		{"connections broken", func(rng *rand.Rand) {
-			for range 5 {
+			for range 3 {
 				r.Link.Break()
 				pause(rng, 60)
 			}
@@ -50,7 +50,7 @@ func (r *Rig) Faults(t *testing.T) []Fault {
 			r.Link.Delay(0)
 		}},
 		{"replies dropped", func(rng *rand.Rand) {
-			dice := rand.New(rand.NewPCG(rng.Uint64(), 0)) //nolint:gosec // reproducible on purpose
+			dice := rand.New(rand.NewPCG(rng.Uint64(), 0))
 			r.Link.DropReplies(func() bool { return dice.IntN(40) == 0 })
 			time.Sleep(600 * time.Millisecond)
 			r.Link.DropReplies(nil)
@@ -58,7 +58,7 @@ func (r *Rig) Faults(t *testing.T) []Fault {
 	}
 	if r.Sever != nil {
 		faults = append(faults, Fault{"connections killed by the server", func(rng *rand.Rand) {
-			for range 5 {
+			for range 3 {
 				if err := r.Sever(); err != nil {
 					t.Logf("the server did not end its connections: %v", err)
 				}

@@ -14,7 +14,7 @@ import (
 
 // checkTime bounds the check of one key's history. One that takes longer is
 // counted as undecided.
-const checkTime = 20 * time.Second
+const checkTime = 10 * time.Second
 
 // maxDrawn is after how many illegal histories a check ends.
 const maxDrawn = 3
@@ -30,6 +30,7 @@ type Verdict struct {
 	Took  time.Duration
 }
 
+// String is one line for the log.
 func (v Verdict) String() string {
 	return fmt.Sprintf("%d histories checked in %v, %d undecided, %d illegal",
 		v.Histories, v.Took.Round(time.Millisecond), v.Undecided, v.Illegal)

@@ -59,6 +59,7 @@ type Tally struct {
 	resolved, purged  atomic.Int64 // by the operator, and by the purger
 }
 
+// String is one line for the log.
 func (t *Tally) String() string {
 	return fmt.Sprintf("%d steps, %d answers lost; %d grants, %d take-overs, %d zombies refused, %d replays, %d resolved, %d purged",
 		t.steps.Load(), t.unknown.Load(), t.grants.Load(), t.takeOvers.Load(), t.zombies.Load(), t.replays.Load(),
@@ -102,7 +103,7 @@ func (r *Run) Work(ctx context.Context, store Store) {
 	for i := range r.Load.Workers {
 		w := &worker{
 			tape: tape{store, r.History, i, r.Load.Patience, r.Load.Slack, r.Load.Grace}, load: r.Load, keys: r.keys, left: &left,
-			rng: rand.New(rand.NewPCG(r.Load.Seed, uint64(i))), tally: &r.Tally, //nolint:gosec // i is small
+			rng: rand.New(rand.NewPCG(r.Load.Seed, uint64(i))), tally: &r.Tally,
 		}
 		workers.Go(func() { w.run(ctx) })
 	}

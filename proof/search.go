@@ -33,23 +33,23 @@ const maxLost = 64
 func modelOf(history []porcupine.Operation) porcupine.Model {
 	var lost []Call
 	for _, op := range history {
-		if op.Output.(Answer).Unknown {
-			lost = append(lost, op.Input.(Call))
+		if as[Answer](op.Output).Unknown {
+			lost = append(lost, as[Call](op.Input))
 		}
 	}
 	return porcupine.Model{
 		Init: func() any { return []world{{}} },
 		Step: func(state, input, output any) (bool, any) {
 			var next []world
-			c, a := input.(Call), output.(Answer)
+			c, a := as[Call](input), as[Answer](output)
 			if a.Unknown {
-				for _, w := range state.([]world) {
+				for _, w := range as[[]world](state) {
 					w.pending |= 1 << c.lost
 					next = add(next, w)
 				}
 				return true, next
 			}
-			for _, w := range state.([]world) {
+			for _, w := range as[[]world](state) {
 				for _, v := range unfold(w, lost, c, a) {
 					for _, s := range step(v.slot, c, a) {
 						next = add(next, world{s, v.pending})
@@ -59,11 +59,11 @@ func modelOf(history []porcupine.Operation) porcupine.Model {
 			return len(next) > 0, next
 		},
 		Equal: func(a, b any) bool {
-			v, w := a.([]world), b.([]world)
+			v, w := as[[]world](a), as[[]world](b)
 			return len(v) == len(w) && !slices.ContainsFunc(v, func(one world) bool { return !slices.Contains(w, one) })
 		},
 		Hash: func(state any) (sum uint64) {
-			for _, w := range state.([]world) {
+			for _, w := range as[[]world](state) {
 				sum ^= binary.LittleEndian.Uint64(w.token[:8]) ^ uint64(w.fence)<<8 ^ uint64(w.phase)<<4 ^ w.pending
 			}
 			return sum
@@ -71,7 +71,7 @@ func modelOf(history []porcupine.Operation) porcupine.Model {
 		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%v: %v", input, output) },
 		DescribeState: func(state any) string {
 			var all []string
-			for _, w := range state.([]world) {
+			for _, w := range as[[]world](state) {
 				all = append(all, fmt.Sprintf("%v; %d steps may be still to come", w.slot, bits.OnesCount64(w.pending)))
 			}
 			return strings.Join(all, " | ")
@@ -150,13 +150,22 @@ func add(worlds []world, w world) []world {
 	return append(worlds, w)
 }
 
+// as is v, which porcupine carries without its type.
+func as[T any](v any) T {
+	t, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("a history holds a %T", v))
+	}
+	return t
+}
+
 // bySlot cuts a history into one for each key: slots never influence one
 // another (I13), so each must be linearizable alone.
 func bySlot(history []porcupine.Operation) [][]porcupine.Operation {
 	index := make(map[semel.Key]int)
 	var parts [][]porcupine.Operation
 	for _, op := range history {
-		key := op.Input.(Call).Key
+		key := as[Call](op.Input).Key
 		i, ok := index[key]
 		if !ok {
 			i = len(parts)

@@ -9,6 +9,8 @@ import (
 )
 
 // Store is what a history needs of a store: every step.
+//
+//nolint:interfacebloat // it joins the small ones of the core
 type Store interface {
 	semel.Store
 	semel.Renewer

@@ -56,7 +56,9 @@ func pgMutants() []Mutant {
 func pgServerMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
 	return []Mutant{
 		mutant("a locked lease is lost", "renew.go",
-			"missing(batch, held, still)", "missing(batch, held, still[:0])", "^TestLockedRows$"),
+			"case held[h.Token]:", "case held[h.Token] && false:", "^TestLockedRows$"),
+		mutant("a renewal passes over a take-over", "renew.go",
+			"if wait > renewPatience ||", "if wait > 0 ||", "^TestRenewBesideATakeOver$"),
 		mutant("a step can be canceled", "step.go",
 			"\tctx = context.WithoutCancel(ctx)\n", "", "^TestWaitForTheStandbyIsNotCanceled$"),
 		mutant("a step that the standby lacks succeeds", "standby.go",

@@ -20,7 +20,10 @@ import (
 
 // watcher counts the statements that were sent, those that reserve and had no
 // row, and those that were refused as not serializable.
-type watcher struct{ statements, empty, refused atomic.Int64 }
+type watcher struct {
+	schema                     string
+	statements, empty, refused atomic.Int64
+}
 
 type reserves struct{}
 
@@ -44,14 +47,14 @@ func watched(t *testing.T, url string, cfg pgstore.Config) (*pgstore.Store, *wat
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := new(watcher)
+	w := &watcher{schema: servertest.Name(t)}
 	pc.ConnConfig.Tracer = w
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	cfg.Schema, cfg.Logger = servertest.Name(t), quiet
+	cfg.Schema, cfg.Logger = w.schema, quiet
 	s, err := pgstore.New(pool, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -221,5 +224,39 @@ func TestLockedRows(t *testing.T) {
 	mustReserve(t, s, taker(lapsed))
 	if n, err := s.Purge(t.Context(), 100); n != 1 || err != nil {
 		t.Errorf("purge: got %d (%v), want 1", n, err)
+	}
+}
+
+// I4: a renewal that finds its row locked by a take-over hears of it: it is not
+// told that it renewed what another attempt has by then.
+func TestRenewBesideATakeOver(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t).DSN()
+	s, w := watched(t, url, pgstore.Config{})
+	r, _ := lapse(t, s, "a")
+	tx, err := poolOf(t, url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SET LOCAL synchronous_commit = off"); err != nil { // it ends at once, whatever the disk
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "UPDATE "+w.schema+".semel_slots SET token = '\\x00112233445566778899aabbccddeeff', fence = fence + 1"); err != nil {
+		t.Fatal(err)
+	}
+	before := w.statements.Load()
+	done := make(chan error, 1)
+	var lost []semel.Token
+	go func() {
+		var err error
+		lost, err = s.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})
+		done <- err
+	}()
+	eventually(t, "the renewal has met the lock", func() bool { return w.statements.Load() >= before+2 })
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil || !slices.Equal(lost, []semel.Token{r.Token}) {
+		t.Errorf("got %d lost (%v), want the one that was taken over", len(lost), err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 const renewBatch = 1000
 
 // renewPatience is the last of the pauses, each twice the one before, after
-// which a row that stays locked is asked for again; they add up to 127 ms.
-const renewPatience = 64 * time.Millisecond
+// which a row that stays locked is asked for again; they add up to a second.
+const renewPatience = 512 * time.Millisecond
 
 // Renew implements [semel.Renewer]. A statement renews up to 1,000 leases; a
 // second one asks for those whose rows it did not get, if there are any.
@@ -26,20 +26,20 @@ const renewPatience = 64 * time.Millisecond
 // does not wait for its own renewal.
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	var lost []semel.Token
-	for batch := range slices.Chunk(holders, renewBatch) {
-		for wait := time.Millisecond; len(batch) > 0; wait *= 2 {
+	for wait := time.Millisecond; len(holders) > 0; wait *= 2 {
+		var passed []semel.Holder
+		for batch := range slices.Chunk(holders, renewBatch) {
 			gone, locked, err := s.renewBatch(ctx, lease, batch)
 			if err != nil {
 				return nil, err
 			}
-			lost, batch = append(lost, gone...), locked
-			if wait > renewPatience {
-				break
-			}
-			if len(locked) > 0 {
-				time.Sleep(wait)
-			}
+			lost, passed = append(lost, gone...), append(passed, locked...)
 		}
+		if wait > renewPatience || len(passed) == 0 {
+			break
+		}
+		holders = passed
+		time.Sleep(wait)
 	}
 	return lost, nil
 }

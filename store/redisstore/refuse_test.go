@@ -185,7 +185,7 @@ func TestErrorsHideTheirArguments(t *testing.T) {
 	c.Response.Header = []byte("secret-header")
 	_, reserve := s.Reserve(t.Context(), r)
 	for _, err := range []error{reserve, s.Complete(t.Context(), c)} {
-		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), r.Key.Slot().String()) ||
+		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "args beginning") ||
 			!strings.Contains(err.Error(), "unknown command") {
 			t.Errorf("got error %v, want one that says no more than the command", err)
 		}

@@ -64,7 +64,7 @@ func pgServerMutants(mutant func(name, file, before, after, test string) Mutant)
 		mutant("a step that the standby lacks succeeds", "standby.go",
 			"s.behind.Store(true)", "s.behind.Store(false)", "^TestCanceledWaitIsNoSuccess$"),
 		mutant("a replica serves", "inspect.go",
-			"case f.recovery || f.readOnly:", "case false:", "^TestStandby$"),
+			"role, !f.recovery, semel.Broken,", "role, !f.recovery, semel.Weak,", "^TestStandby$"),
 		mutant("a newer schema is taken for ours", "schema.go",
 			"have == len(all)", "have >= len(all)", "^TestOtherSchemas$"),
 		mutant("migrations do not wait for one another", "schema.go",

@@ -81,27 +81,16 @@ func (f *facts) server() string { return "PostgreSQL " + f.version }
 
 // unfit says why the store must not serve.
 func (f *facts) unfit() error {
+	err := semel.Unfit(f.findings())
 	switch {
+	case err == nil:
+		return nil
 	case f.recovery || f.readOnly:
-		return fmt.Errorf("%w: %s", ErrReadOnly, f.whyReadOnly())
-	case f.versionNum < oldest:
-		return fmt.Errorf("%s is too old: the store needs 12 or newer", f.server())
-	case f.schema != nil:
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	case f.schema != nil && f.versionNum >= oldest:
 		return f.schema
 	}
-	for _, right := range f.lacking {
-		if right != "DELETE" {
-			return fmt.Errorf("the role lacks %s on %s", right, f.qualified)
-		}
-	}
-	return nil
-}
-
-func (f *facts) whyReadOnly() string {
-	if f.recovery {
-		return "it is a replica; name the primary, or all hosts and target_session_attrs=read-write"
-	}
-	return "default_transaction_read_only is on for this role or database"
+	return err
 }
 
 // grade says what the settings promise. Nothing known counts as the worst.

@@ -157,9 +157,10 @@ func (s *Store) announce(ctx context.Context, f *facts) {
 	}
 }
 
-// Validate reports why the store must not serve: the server cannot be asked, is
-// read-only ([ErrReadOnly]), lacks the schema or has another one
-// ([*SchemaError]), or withholds a right. It changes nothing, and ends when ctx
+// Validate reports why the store must not serve: the server cannot be asked,
+// lacks the schema or has another one ([*SchemaError]), or is not fit
+// ([*semel.UnfitError]): read-only ([ErrReadOnly] too), too old, or it withholds
+// a right. It changes nothing, and ends when ctx
 // does. The first [Store.Reserve] does the same if nobody did before.
 func (s *Store) Validate(ctx context.Context) error { return explain("validate", s.validate(ctx)) }
 

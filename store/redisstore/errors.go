@@ -53,23 +53,6 @@ func (e *SchemaError) Error() string {
 		e.Found, e.Want)
 }
 
-// UnfitError says why the store must not serve from this server.
-type UnfitError struct {
-	// Findings are the broken ones of [Store.Inspect].
-	Findings []semel.Finding
-}
-
-// Error names each finding, its value and what to change.
-func (e *UnfitError) Error() string {
-	var b strings.Builder
-	b.WriteString("the server is not fit")
-	for i, f := range e.Findings {
-		b.WriteString([]string{": ", "; "}[min(i, 1)])
-		fmt.Fprintf(&b, "%s is %s: %s", f.Name, f.Value, f.Advice)
-	}
-	return b.String()
-}
-
 // explain names the step, and adds what callers can act on.
 func explain(name string, slot semel.Slot, err error) error {
 	switch text := ""; {

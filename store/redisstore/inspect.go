@@ -27,7 +27,7 @@ func (s *Store) inspect(ctx context.Context) (semel.Inspection, error) {
 	return semel.Inspection{Server: all[0].server(), Clock: all[0].clock, Findings: judge(all, s.cfg, cluster)}, nil
 }
 
-// Validate changes nothing. It returns an error that wraps [*UnfitError] when
+// Validate changes nothing. It returns an error that wraps [*semel.UnfitError] when
 // the store must not serve from this server: a replica, an eviction policy that
 // would delete records, a version that is too old, a cluster's node that was
 // opened as a single server. The first Reserve does the same.
@@ -40,16 +40,7 @@ func (s *Store) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var broken []semel.Finding
-	for _, f := range found.Findings {
-		if f.Level == semel.Broken {
-			broken = append(broken, f)
-		}
-	}
-	if len(broken) > 0 {
-		return &UnfitError{Findings: broken}
-	}
-	return nil
+	return semel.Unfit(found.Findings)
 }
 
 // Migrate loads the scripts into every master and validates it. There is no

@@ -17,7 +17,7 @@ func unfit(t *testing.T, s *redisstore.Store, finding string) {
 	t.Helper()
 	_, reserve := s.Reserve(t.Context(), ask("unfit"))
 	for step, err := range map[string]error{"reserve": reserve, "validate": s.Validate(t.Context())} {
-		found, ok := errors.AsType[*redisstore.UnfitError](err)
+		found, ok := errors.AsType[*semel.UnfitError](err)
 		if !ok || found.Findings[0].Name != finding || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
 			t.Errorf("%s: got error %v, want one about %s", step, err, finding)
 		}

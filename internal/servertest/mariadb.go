@@ -60,7 +60,7 @@ func initMariaDB(dir, data string) error {
 	if err != nil {
 		return err
 	}
-	return command(dir, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
+	return command(dir, install, "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--innodb-log-file-size=16M")
 }
 
@@ -79,7 +79,9 @@ func startMariaDB(settings []string) (*Server, error) {
 	}
 	return firstStart(dir, func(port string) *Server {
 		args := []string{
-			"--no-defaults", "--datadir=" + data, "--port=" + port, "--bind-address=127.0.0.1",
+			// At its start MariaDB deletes the temporary tables in its tmpdir, also
+			// those of others.
+			"--no-defaults", "--datadir=" + data, "--tmpdir=" + dir, "--port=" + port, "--bind-address=127.0.0.1",
 			"--socket=" + filepath.Join(dir, "sock"), "--pid-file=" + filepath.Join(dir, "pid"),
 			"--skip-name-resolve", "--innodb-log-file-size=16M", "--max-connections=300",
 		}

@@ -3,6 +3,7 @@ package semel
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -26,6 +27,17 @@ type Inspection struct {
 	Clock time.Time
 	// Findings are in the order in which an operator should read them.
 	Findings []Finding
+}
+
+// Announce logs what a store on a server promises, when it begins to serve: one
+// line with the grade, and a warning for each [Weak] finding.
+func (i Inspection) Announce(ctx context.Context, log *slog.Logger, g Grade) {
+	log.InfoContext(ctx, "the store serves", "server", i.Server, "grade", g.Letter, "survives", g.Survives)
+	for _, f := range i.Findings {
+		if f.Level == Weak {
+			log.WarnContext(ctx, "the store promises less than it could", "name", f.Name, "value", f.Value, "advice", f.Advice)
+		}
+	}
 }
 
 // Finding is one fact about a store and what it means.

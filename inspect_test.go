@@ -1,7 +1,10 @@
 package semel_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/semel-go/semel"
@@ -28,5 +31,23 @@ func TestUnfit(t *testing.T) {
 		if level.String() != text {
 			t.Errorf("got %q, want %q", level, text)
 		}
+	}
+}
+
+func TestAnnounce(t *testing.T) {
+	var log bytes.Buffer
+	found := semel.Inspection{Server: "Toy 1", Findings: []semel.Finding{
+		{Name: "schema", Value: "1"},
+		{Name: "fsync", Value: "off", Level: semel.Weak, Advice: "Turn it on."},
+	}}
+	found.Announce(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), semel.Grade{Letter: "C", Survives: "Nothing."})
+	text := log.String()
+	for _, want := range []string{"level=INFO", `server="Toy 1" grade=C survives=Nothing.`, "level=WARN", `name=fsync value=off advice="Turn it on."`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got this log, want %s in it:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "schema") || strings.Count(text, "\n") != 2 {
+		t.Errorf("got this log, want two lines, none about what is fine:\n%s", text)
 	}
 }

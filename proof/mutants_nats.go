@@ -60,7 +60,7 @@ func natsServerMutants(mutant func(name, file, before, after, test string) Mutan
 		mutant("followers may be read", "inspect.go",
 			"check(!c.AllowDirect && !c.MirrorDirect,", "check(true,", "^TestUnfitStreams$"),
 		mutant("a stream is not validated", "stream.go",
-			"		if f.Level == semel.Broken {", "		if f.Level > semel.Broken {", "^TestUnfitStreams$"),
+			"semel.Unfit(s.findings(info))", "semel.Unfit(s.findings(info)[:1])", "^TestUnfitStreams$"),
 		mutant("a new stream begins at one", "stream.go",
 			"				FirstSeq: firstSeq(s.clock.now()),\n", "", "^TestMigrateAtOnce$"),
 		mutant("somebody else's stream is taken", "stream.go",

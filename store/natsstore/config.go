@@ -36,8 +36,9 @@ type Config struct {
 	// like a slow one, so without a bound a step would wait for ever. What was
 	// asked may still happen. Default 5 s.
 	Timeout time.Duration
-	// Logger is told when the connection breaks and when it is back, by a store
-	// that [Open] made. Default [slog.Default].
+	// Logger is told once what the store survives and what weakens it and, by a
+	// store that [Open] made, when the connection breaks and when it is back.
+	// Default [slog.Default].
 	Logger *slog.Logger
 }
 

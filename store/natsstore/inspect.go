@@ -27,11 +27,15 @@ func (s *Store) Inspect(ctx context.Context) (semel.Inspection, error) {
 	if err != nil {
 		return semel.Inspection{}, failed("inspect", err)
 	}
-	found.Clock = info.TimeStamp
+	s.setGrade(info)
+	return s.inspection(info), nil
+}
+
+func (s *Store) inspection(info *jetstream.StreamInfo) semel.Inspection {
+	found := semel.Inspection{Server: "NATS " + s.nc.ConnectedServerVersion(), Clock: info.TimeStamp}
 	found.Findings = append(s.findings(info), s.cluster(info)...)
 	found.Findings = append(found.Findings, s.client()...)
-	s.setGrade(info)
-	return found, nil
+	return found
 }
 
 func fine(name, value string) semel.Finding { return semel.Finding{Name: name, Value: value} }

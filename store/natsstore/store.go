@@ -34,6 +34,7 @@ type Store struct {
 
 	stream atomic.Pointer[jetstream.Stream] // set by the first Validate that succeeds
 	grade  atomic.Pointer[semel.Grade]
+	told   sync.Once // what the promise rests on
 	clock  clock
 	hints  hints
 	purge  purgeCursor

@@ -127,8 +127,8 @@ func (s *Store) missing() *SchemaError {
 
 // Validate says why the store must not serve: the stream is missing, was made
 // by another version ([*SchemaError]), or has a configuration under which
-// records would be lost or read late; or the server is too old. It changes
-// nothing. The first step of a store does it too.
+// records would be lost or read late, or the server is too old
+// ([*semel.UnfitError]). It changes nothing. The first step of a store does it too.
 func (s *Store) Validate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -147,12 +147,13 @@ func (s *Store) validate(ctx context.Context) (jetstream.Stream, error) {
 	if _, err := s.version(info.Config.Metadata); err != nil {
 		return nil, err
 	}
-	for _, f := range s.findings(info) {
-		if f.Level == semel.Broken {
-			return nil, fmt.Errorf("%s is %s: %s", f.Name, f.Value, f.Advice)
-		}
+	if err := semel.Unfit(s.findings(info)); err != nil {
+		return nil, err
 	}
 	s.setGrade(info)
 	s.stream.Store(&stream)
+	s.told.Do(func() {
+		s.inspection(info).Announce(ctx, s.cfg.Logger.With("store", "nats", "stream", s.cfg.Stream), s.Grade())
+	})
 	return stream, nil
 }

@@ -125,7 +125,11 @@ func (s *Store) Inspect(ctx context.Context) (semel.Inspection, error) {
 	if err != nil {
 		return semel.Inspection{}, explain("inspect", err)
 	}
-	return semel.Inspection{Server: f.server(), Clock: time.UnixMicro(f.clock), Findings: f.findings()}, nil
+	return f.inspection(), nil
+}
+
+func (f *facts) inspection() semel.Inspection {
+	return semel.Inspection{Server: f.server(), Clock: time.UnixMicro(f.clock), Findings: f.findings()}
 }
 
 // findings judges the facts.

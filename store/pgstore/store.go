@@ -146,15 +146,8 @@ func (s *Store) validate(ctx context.Context) error {
 
 // announce logs what the promise rests on.
 func (s *Store) announce(ctx context.Context, f *facts) {
-	g := f.grade()
-	s.logger.InfoContext(ctx, "the store serves", "store", "postgres", "server", f.server(),
-		"table", s.names.qualified(s.names.table), "pooled", f.pooled, "grade", g.Letter, "survives", g.Survives)
-	for _, finding := range f.findings() {
-		if finding.Level == semel.Weak {
-			s.logger.WarnContext(ctx, "the store promises less than it could", "store", "postgres",
-				"name", finding.Name, "value", finding.Value, "advice", finding.Advice)
-		}
-	}
+	log := s.logger.With("store", "postgres", "table", s.names.qualified(s.names.table), "pooled", f.pooled)
+	f.inspection().Announce(ctx, log, f.grade())
 }
 
 // Validate reports why the store must not serve: the server cannot be asked,

@@ -40,7 +40,11 @@ func (s *Store) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return semel.Unfit(found.Findings)
+	if err := semel.Unfit(found.Findings); err != nil {
+		return err
+	}
+	s.told.Do(func() { found.Announce(ctx, s.cfg.Logger.With("store", "redis"), s.Grade()) })
+	return nil
 }
 
 // Migrate loads the scripts into every master and validates it. There is no

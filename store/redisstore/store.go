@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,9 @@ type Config struct {
 	// WaitTimeout bounds that wait. It must be less than the client's
 	// ReadTimeout. Rounded up to milliseconds. Default 1 s.
 	WaitTimeout time.Duration
+	// Logger is told once what the store survives and what weakens it. Default
+	// [slog.Default].
+	Logger *slog.Logger
 }
 
 // waits says whether a step waits for more than its answer.
@@ -63,6 +67,7 @@ type Store struct {
 	router *router
 	gate   gate
 	grade  atomic.Pointer[semel.Grade]
+	told   sync.Once // what the promise rests on
 
 	mu      sync.RWMutex // guards closed, and the Add of running
 	closed  bool
@@ -83,6 +88,9 @@ func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 	}
 	if cfg.WaitTimeout == 0 {
 		cfg.WaitTimeout = time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
 	}
 	var readTimeout time.Duration
 	switch c := client.(type) {

@@ -82,7 +82,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	if cfg.Scope.String() == "global" {
 		log.WarnContext(ctx, "every caller shares one scope: who knows a key can read its answer")
 	}
-	if grader, ok := semel.As[semel.Grader](opened.Store); ok {
+	if grader, ok := semel.As[semel.Grader](opened.Store); ok && !opened.Announces {
 		grade := grader.Grade()
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}

@@ -97,7 +97,7 @@ func openServer(ctx context.Context, s server, opt Options) (*Opened, error) {
 	if err := g.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return &Opened{Store: g, Close: g.close, PurgeBatch: purgeBatch}, nil
+	return &Opened{Store: g, Close: g.close, Announces: true, PurgeBatch: purgeBatch}, nil
 }
 
 // gate lets no reservation through to a server that has not been migrated and
@@ -197,8 +197,7 @@ func (g *gate) keepTrying(ctx context.Context) {
 		}
 		g.set(err)
 		if err == nil {
-			grade := g.Grade()
-			g.log.InfoContext(ctx, "the store can be used now", "grade", grade.Letter, "survives", grade.Survives)
+			g.log.InfoContext(ctx, "the store can be used now")
 			return
 		}
 		if err.Error() != before {

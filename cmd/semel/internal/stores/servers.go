@@ -63,9 +63,9 @@ func dialMySQL(ctx context.Context, raw string, opt Options) (server, error) {
 // would say is in the errors of the steps.
 var quietRedis = sync.OnceFunc(logging.Disable)
 
-func dialRedis(ctx context.Context, raw string, _ Options) (server, error) {
+func dialRedis(ctx context.Context, raw string, opt Options) (server, error) {
 	quietRedis()
-	return orError(redisstore.Open(ctx, raw, redisstore.Config{}))
+	return orError(redisstore.Open(ctx, raw, redisstore.Config{Logger: opt.Logger}))
 }
 
 func dialNATS(ctx context.Context, raw string, opt Options) (server, error) {

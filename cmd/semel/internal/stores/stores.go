@@ -45,6 +45,8 @@ type Opened struct {
 	Close func() error
 	// Kind is the first word of the URL.
 	Kind string
+	// Announces is true when the store logs its grade by itself, once it knows it.
+	Announces bool
 	// PurgeBatch is how many records a step of a purge should delete; 0 for the
 	// default of [semel.Purging].
 	PurgeBatch int

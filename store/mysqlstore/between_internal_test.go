@@ -28,6 +28,7 @@ func newTestStore(t *testing.T) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() { _, _ = s.db.Exec("DROP DATABASE " + name) }) // the server may be somebody else's
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}

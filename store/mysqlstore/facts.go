@@ -164,14 +164,17 @@ func (s *Store) Inspect(ctx context.Context) (semel.Inspection, error) {
 	if err != nil {
 		return semel.Inspection{}, explain("inspect", err)
 	}
-	findings := f.judge(s.cfg)
 	grade := f.grade()
 	s.grade.Store(&grade)
-	return semel.Inspection{Server: f.server(), Clock: f.clock, Findings: findings}, nil
+	return f.inspection(s.cfg), nil
+}
+
+func (f *facts) inspection(cfg Config) semel.Inspection {
+	return semel.Inspection{Server: f.server(), Clock: f.clock, Findings: f.judge(cfg)}
 }
 
 // Validate reports why the store must not serve from this server: an
-// [*UnfitError] or a [*SchemaError], or an error when the server cannot be
+// [*semel.UnfitError] or a [*SchemaError], or an error when the server cannot be
 // asked. It changes nothing and ends with ctx. The first step does it by
 // itself, and does not do it again once it has succeeded.
 func (s *Store) Validate(ctx context.Context) error { return explain("validate", s.validate(ctx)) }
@@ -184,24 +187,16 @@ func (s *Store) validate(ctx context.Context) error {
 	grade := f.grade()
 	s.grade.Store(&grade)
 	s.packet.Store(f.number("max_allowed_packet"))
-	for _, finding := range f.judge(s.cfg) {
+	found := f.inspection(s.cfg)
+	for _, finding := range found.Findings {
 		switch {
 		case finding.Level != semel.Broken:
 		case finding.Name == schemaFinding:
 			return &SchemaError{Have: f.have, Want: f.want}
 		default:
-			return &UnfitError{finding}
+			return semel.Unfit(found.Findings)
 		}
 	}
+	s.told.Do(func() { found.Announce(ctx, s.cfg.Logger.With("store", "mysql"), grade) })
 	return nil
-}
-
-// UnfitError says what makes a server unfit for records.
-type UnfitError struct {
-	Finding semel.Finding
-}
-
-// Error names the setting and says what to do.
-func (e *UnfitError) Error() string {
-	return "the server is not fit: " + e.Finding.Name + " is " + strconv.Quote(e.Finding.Value) + ": " + e.Finding.Advice
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 )
 
 // querier is what a step needs of a pool, of kept statements or of a
@@ -99,12 +98,6 @@ func (s *Store) prepare(ctx context.Context) (*kept, error) {
 	if err := s.validate(ctx); err != nil {
 		return nil, err
 	}
-	g := s.Grade()
-	level := slog.LevelInfo
-	if g.Letter == "C" {
-		level = slog.LevelWarn
-	}
-	s.cfg.Logger.Log(ctx, level, "mysqlstore: the server is fit", "grade", g.Letter, "survives", g.Survives)
 	k := &kept{db: s.db, byText: make(map[string]*sql.Stmt)}
 	for _, text := range s.sql.steps() {
 		st, err := s.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept until Close

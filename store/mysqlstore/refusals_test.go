@@ -108,7 +108,7 @@ func TestReadOnlyServer(t *testing.T) {
 	}
 	fresh := openOnly(t, as(dsn, "app", "hunter2"), mysqlstore.Config{})
 	_, err := fresh.Reserve(t.Context(), reservation("k"))
-	if u, ok := errors.AsType[*mysqlstore.UnfitError](err); !ok || u.Finding.Name != "read_only" {
+	if u, ok := errors.AsType[*semel.UnfitError](err); !ok || u.Findings[0].Name != "read_only" {
 		t.Errorf("got %v, want a fresh store to refuse a read-only server", err)
 	}
 	run(t, admin, "SET GLOBAL read_only = 0")
@@ -243,7 +243,7 @@ func TestUnfitSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = s.Reserve(t.Context(), reservation("k"))
-		if u, ok := errors.AsType[*mysqlstore.UnfitError](err); !ok || u.Finding.Name != want || u.Finding.Advice == "" {
+		if u, ok := errors.AsType[*semel.UnfitError](err); !ok || u.Findings[0].Name != want || u.Findings[0].Advice == "" {
 			t.Errorf("%s: got %v, want it refused for %s", params, err, want)
 		}
 	}
@@ -252,7 +252,7 @@ func TestUnfitSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u, ok := errors.AsType[*mysqlstore.UnfitError](s.Validate(t.Context())); !ok || u.Finding.Name != "database" {
+	if u, ok := errors.AsType[*semel.UnfitError](s.Validate(t.Context())); !ok || u.Findings[0].Name != "database" {
 		t.Errorf("got %v, want a pool without a database to be refused", s.Validate(t.Context()))
 	}
 }
@@ -264,7 +264,7 @@ func TestEngine(t *testing.T) {
 	s := open(t, dsn, mysqlstore.Config{})
 	run(t, pool(t, dsn), "ALTER TABLE semel_slots ENGINE = Aria")
 	_, err := s.Reserve(t.Context(), reservation("k"))
-	if u, ok := errors.AsType[*mysqlstore.UnfitError](err); !ok || u.Finding.Name != "engine" {
+	if u, ok := errors.AsType[*semel.UnfitError](err); !ok || u.Findings[0].Name != "engine" {
 		t.Errorf("got %v, want the engine refused", err)
 	}
 	run(t, pool(t, dsn), "ALTER TABLE semel_slots ENGINE = InnoDB")

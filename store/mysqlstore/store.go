@@ -59,6 +59,7 @@ type Store struct {
 
 	packet atomic.Int64 // max_allowed_packet
 	grade  atomic.Pointer[semel.Grade]
+	told   sync.Once // what the promise rests on
 	purge  purgeCursor
 }
 

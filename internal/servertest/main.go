@@ -21,7 +21,7 @@ import (
 
 // TB is what a test or a benchmark gives to this package: a [testing.TB], or what
 // a program that measures has in its place. Fatal, Fatalf and Skip do not return.
-type TB interface {
+type TB interface { //nolint:interfacebloat // it is a part of testing.TB
 	Helper()
 	Logf(format string, args ...any)
 	Fatal(args ...any)

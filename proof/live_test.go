@@ -22,6 +22,7 @@ func TestLive(t *testing.T) {
 			t.Run("L1 lapsed is told", func(t *testing.T) { lapsedIsTold(t, rig) })
 			t.Run("L1 lapsed is taken over", func(t *testing.T) { lapsedIsTakenOver(t, rig) })
 			t.Run("L2 round trips", func(t *testing.T) { fewRoundTrips(t, rig) })
+			t.Run("I6 purged stays purged", func(t *testing.T) { staysPurged(t, rig) })
 			for _, f := range rig.Faults(t) {
 				t.Run("L4 after "+f.Name, func(t *testing.T) { servesAgain(t, rig, f) })
 			}
@@ -190,5 +191,44 @@ func servesAgain(t *testing.T, rig *Rig, f Fault) {
 	}
 	if _, err := rig.Store.Reserve(context.Background(), asked(t, "new")); err != nil {
 		t.Errorf("L4: a second reservation: %v", err)
+	}
+}
+
+// staysPurged: a kill of the server does not bring back the reservations whose
+// responses expired and were purged. They would never leave again (I9).
+func staysPurged(t *testing.T, rig *Rig) {
+	const keys = 100
+	for i := range keys {
+		r := asked(t, fmt.Sprint(i))
+		r.Retention = 100 * time.Millisecond
+		reserve(t, rig, r)
+		c := semel.Completion{Key: r.Key, Token: r.Token, Response: semel.Response{Status: 200}, Retention: r.Retention}
+		if err := rig.Store.Complete(context.Background(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(100*time.Millisecond + rig.Grace)
+	reserve(t, rig, asked(t, "a later one"))
+	purged := 0
+	for n := 1; n > 0; purged += n {
+		var err error
+		if n, err = rig.Store.Purge(context.Background(), 20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rig.Server.Kill()
+	rig.Server.Start()
+	rig.WaitUntilServing(t)
+	back := 0
+	for held, err := range rig.Store.List(context.Background(), semel.Filter{Scope: t.Name(), States: []semel.State{semel.StateReserved}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held.Key.ID != "a later one" {
+			back++
+		}
+	}
+	if back > 0 {
+		t.Errorf("of %d keys, %d were purged, and after a kill %d are reserved again", keys, purged, back)
 	}
 }

@@ -205,6 +205,41 @@ func TestReservationThatArrivesAtTheEndOfItsLease(t *testing.T) {
 	})
 }
 
+// I1: a store that could not make a take-over safe has given it back, which ends
+// its lease. The second try of that reserve finds its own token there, and no
+// lease: whoever ran under it would have a successor beside him at once.
+func TestTakeOverThatTheStoreGaveBack(t *testing.T) {
+	hook := &asking{answer: says(semel.Recovery{Verdict: semel.NotExecuted})}
+	for name, cfg := range map[string]semel.Config{"rerun": {Lapsed: semel.Rerun}, "recover": hook.config()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hook.times = 0
+				store := memstore.New(memstore.Config{})
+				crashed(t, store, call("order-1", "x"))
+				time.Sleep(lapse)
+				e, w := process(t, store, cfg)
+				w.set(nil, once(semel.StepReserve, func() error {
+					for held, err := range store.List(t.Context(), semel.Filter{}) {
+						if err == nil {
+							_, err = store.Renew(t.Context(), 0, []semel.Holder{{Key: held.Key, Token: held.Token}})
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					}
+					return errors.New("not confirmed")
+				}))
+				_, err := e.Begin(t.Context(), call("order-1", "x"))
+				wantStoreError(t, err, semel.StepReserve, semel.ErrTimeout)
+				hook.wantTimes(t, 0)
+				if got := reserve(t, e, call("order-1", "x")).Attempt(); got != 3 {
+					t.Errorf("got attempt %d, want 3: the lapsed one, the one given back and this one", got)
+				}
+			})
+		})
+	}
+}
+
 // I14: the store is down at complete. The caller is told that his true answer
 // is not stored; nobody else runs meanwhile, and it is stored when it can be.
 func TestStoreDownAtComplete(t *testing.T) {

@@ -71,7 +71,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 	case err != nil:
 	case kindOf(held, r, nil) == 0:
 		err = nonsense(held)
-	case held.Token == r.Token && elapsed(start, time.Now())+e.tick() >= r.Lease:
+	case held.Token == r.Token && (held.Lapsed || elapsed(start, time.Now())+e.tick() >= r.Lease):
 		err = ErrTimeout // it is ours, but nothing of the lease is left to run under
 	default:
 		return held, nil

@@ -26,7 +26,7 @@ func TestConformanceSkewed(t *testing.T) {
 					t.Fatal(err)
 				}
 				return s
-			}}.Run(t)
+			}, Expires: true}.Run(t)
 		})
 	}
 }

@@ -19,7 +19,7 @@ func TestConformanceCluster(t *testing.T) {
 	storetest.Suite{Open: func(t *testing.T) semel.Store {
 		t.Helper()
 		return open(t, cluster.URL(), natsstore.Config{Replicas: 3})
-	}}.Run(t)
+	}, Expires: true}.Run(t)
 }
 
 // I1, I3, I6, I10, L4: when the server that leads the stream goes away under

@@ -16,5 +16,5 @@ func TestConformance(t *testing.T) {
 	storetest.Suite{Open: func(t *testing.T) semel.Store {
 		t.Helper()
 		return open(t, server.URL(), natsstore.Config{})
-	}}.Run(t)
+	}, Expires: true}.Run(t)
 }

@@ -111,7 +111,7 @@ func steps(t *testing.T, s *natsstore.Store) map[string]error {
 	errs["release"] = s.Release(t.Context(), r.Key, r.Token)
 	_, errs["renew"] = s.Renew(t.Context(), time.Minute, []semel.Holder{{Key: r.Key, Token: r.Token}})
 	errs["resolve"] = s.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: 1})
-	_, errs["purge"] = s.Purge(t.Context(), 10)
+
 	for _, err := range s.List(t.Context(), semel.Filter{}) {
 		errs["list"] = err
 	}

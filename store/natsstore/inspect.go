@@ -114,6 +114,9 @@ func (s *Store) shape(c *jetstream.StreamConfig) []semel.Finding {
 		all = append(all, weak("subject_delete_marker_ttl", c.SubjectDeleteMarkerTTL.String(),
 			"set it to 0: a marker makes the next use of a key three round trips"))
 	}
+	if !c.DenyDelete {
+		all = append(all, weak("deny_delete", "false", "set it to true: a kill of the server brings back what a client deletes"))
+	}
 	if !c.DenyPurge {
 		all = append(all, weak("deny_purge", "false", "set it to true, or a purge of the stream forgets every reservation"))
 	}

@@ -16,7 +16,8 @@ import (
 // List implements [semel.Lister]. A filter with scope and id, or with a whole
 // slot, is one look; any other reads the whole stream, bodies included, and
 // keeps what it chose in memory, or no more than twice the limit, before it
-// yields. A damaged record ends it.
+// yields. A record whose retention is over is none, although the server deletes
+// it only a minute later. A damaged record ends it.
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
 		found, err := s.list(ctx, f)
@@ -93,7 +94,8 @@ func (c *chooser) choose(slot semel.Slot, h *held) {
 	delete(c.found, slot)
 	f := &c.filter
 	over := h.due(f.Margin) <= c.now
-	if h.absent || f.Scope != "" && f.Scope != h.key.Scope || f.ID != "" && f.ID != h.key.ID ||
+	if h.absent || h.state != semel.StateReserved && h.expires <= c.now ||
+		f.Scope != "" && f.Scope != h.key.Scope || f.ID != "" && f.ID != h.key.ID ||
 		len(f.States) > 0 && !slices.Contains(f.States, h.state) ||
 		f.Lapsed && (h.state != semel.StateReserved || !over) ||
 		!strings.HasPrefix(slot.String(), f.Slot) {

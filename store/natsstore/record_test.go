@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -242,7 +241,7 @@ func TestTooLarge(t *testing.T) {
 }
 
 // I2, I9: a full stream refuses new keys with ErrFull and drops nothing; what it
-// has is replayed, and a purge makes room.
+// has is replayed, and a larger one takes more.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
@@ -253,7 +252,6 @@ func TestFull(t *testing.T) {
 	n := 1
 	fill := func() error {
 		r := request(fmt.Sprint(n))
-		r.Retention = 0
 		if _, err := s.Reserve(t.Context(), r); err != nil {
 			return err
 		}
@@ -280,107 +278,35 @@ func TestFull(t *testing.T) {
 	if held, err := s.Reserve(t.Context(), request("kept")); err != nil || held.State != semel.StateCompleted || held.Token != kept.Token {
 		t.Errorf("got a %v slot, error %v, want a replay", held.State, err)
 	}
-	if purged, err := s.Purge(t.Context(), 100); purged == 0 || err != nil {
-		t.Errorf("got %d purged, error %v, want room", purged, err)
+	larger := connect(t, server.URL(), natsstore.Config{Stream: "FULL", MaxBytes: 128 << 10})
+	if err := larger.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	if err := fill(); err != nil {
-		t.Errorf("after a purge: %v (L4)", err)
+		t.Errorf("in a larger stream: %v (L4)", err)
 	}
 }
 
-// I9: a purge under load deletes nothing that somebody holds, also not what was
-// reserved between its look and its deletion.
-func TestPurgeUnderLoad(t *testing.T) {
+// I9: a lapsed reservation is listed after its retention too: it waits for an
+// operator.
+func TestLapsedIsListed(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
-	cfg := natsstore.Config{Stream: "PURGE"}
-	s := open(t, server.URL(), cfg)
-	purger := connect(t, server.URL(), cfg)
-	stop := make(chan struct{})
-	var purging, working sync.WaitGroup
-	purged := 0
-	purging.Go(func() {
-		for {
-			n, err := purger.Purge(t.Context(), 50)
+	s := open(t, server.URL(), natsstore.Config{Stream: "LAPSED"})
+	r := request("a")
+	r.Lease, r.Retention = time.Millisecond, time.Millisecond
+	reserve(t, s, r)
+	natstest.Poll(t, "the lease ends", func() error {
+		n := 0
+		for _, err := range s.List(t.Context(), semel.Filter{Lapsed: true}) {
 			if err != nil {
-				t.Errorf("purge: %v", err)
-				return
+				return err
 			}
-			purged += n
-			select {
-			case <-stop:
-				return
-			default:
-			}
+			n++
 		}
+		if n != 1 {
+			return fmt.Errorf("got %d lapsed records, want 1", n)
+		}
+		return nil
 	})
-	for worker := range 8 {
-		working.Go(func() {
-			for n := range 90 { // each slot is over as soon as it is settled
-				r := request(fmt.Sprint(worker, "/", n%3)) // taken again and again
-				if n%3 == 2 {
-					r = request(fmt.Sprint(worker, "/left/", n))
-				}
-				r.Retention = 0
-				held, err := s.Reserve(t.Context(), r)
-				if err != nil || held.Token != r.Token {
-					t.Errorf("got it held by %v, error %v, want %v", held.Token, err, r.Token)
-					return
-				}
-				again, err := s.Reserve(t.Context(), r)
-				if err != nil || again.Fence != held.Fence {
-					t.Errorf("got fence %d, error %v, want the reservation with fence %d (I9)", again.Fence, err, held.Fence)
-					return
-				}
-				if err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}); err != nil {
-					t.Errorf("complete: %v (I9)", err)
-					return
-				}
-			}
-		})
-	}
-	working.Wait()
-	close(stop)
-	purging.Wait()
-	for n := 1; n > 0; purged += n {
-		var err error
-		if n, err = purger.Purge(t.Context(), 50); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for rec := range s.List(t.Context(), semel.Filter{}) {
-		t.Errorf("got a %v record left", rec.State)
-	}
-	t.Logf("%d purged", purged)
-}
-
-// I2, I9: a purge believes the record and not the life that the server was told:
-// it spares a reservation, and what still counts, under any header.
-func TestPurgeReadsTheRecord(t *testing.T) {
-	t.Parallel()
-	server := natstest.Start(t, natstest.Options{})
-	s := open(t, server.URL(), natsstore.Config{Stream: "READS"})
-	held, kept, over := request("held"), request("kept"), request("over")
-	held.Retention, over.Retention = 0, 0
-	for _, r := range []semel.Reservation{held, kept, over} {
-		reserve(t, s, r)
-	}
-	complete(t, s, kept, answerOf("kept"))
-	complete(t, s, over, answerOf("over"))
-	for _, r := range []semel.Reservation{held, kept, over} {
-		publish(t, s, r.Key, raw(t, s, "READS", r.Key).Data, "61")
-	}
-	if n, err := s.Purge(t.Context(), 10); n != 1 || err != nil {
-		t.Errorf("got %d purged, error %v, want only what is over", n, err)
-	}
-	var left []string
-	for rec, err := range s.List(t.Context(), semel.Filter{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		left = append(left, rec.Key.ID)
-	}
-	if len(left) != 2 || strings.Contains(fmt.Sprint(left), "over") {
-		t.Errorf("got %v left, want held and kept", left)
-	}
 }

@@ -16,8 +16,6 @@ const fetchSize = 500
 type scan struct {
 	store  *Store
 	stream jetstream.Stream
-	// headers leaves out the values.
-	headers bool
 	// see is shown each message and returns false to end the scan.
 	see func(jetstream.Msg, *jetstream.MsgMetadata) (more bool, err error)
 
@@ -74,7 +72,7 @@ func (c *scan) consume(ctx context.Context) error {
 	create, cancel := context.WithTimeout(ctx, c.store.cfg.Timeout)
 	defer cancel()
 	consumer, err := c.stream.CreateConsumer(create, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, HeadersOnly: c.headers,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.last + 1,
 		InactiveThreshold: time.Minute, // if nobody deletes it
 	})

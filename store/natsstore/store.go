@@ -37,7 +37,6 @@ type Store struct {
 	told   sync.Once // what the promise rests on
 	clock  clock
 	hints  hints
-	purge  purgeCursor
 
 	closing sync.Once
 }

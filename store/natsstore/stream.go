@@ -29,7 +29,7 @@ func (s *Store) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
 	c.MaxMsgs, c.MaxAge, c.MaxMsgsPerSubject = -1, 0, 1
 	c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = true, 0
 	c.AllowDirect, c.MirrorDirect = false, false
-	c.NoAck, c.DenyPurge, c.AllowRollup = false, true, false
+	c.NoAck, c.DenyPurge, c.DenyDelete, c.AllowRollup = false, true, true, false
 	if s.cfg.Replicas > 0 {
 		c.Replicas = s.cfg.Replicas
 	}

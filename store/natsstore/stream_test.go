@@ -55,7 +55,7 @@ func TestMigrateAtOnce(t *testing.T) {
 	}
 	c := configOf(t, client(t, stores[0]), cfg.Stream)
 	if c.AllowDirect || !c.AllowMsgTTL || c.SubjectDeleteMarkerTTL != 0 || c.MaxMsgsPerSubject != 1 || c.Discard != jetstream.DiscardNew ||
-		c.Storage != jetstream.FileStorage || c.MaxAge != 0 || c.MaxBytes != cfg.MaxBytes || !c.DenyPurge || c.DenyDelete {
+		c.Storage != jetstream.FileStorage || c.MaxAge != 0 || c.MaxBytes != cfg.MaxBytes || !c.DenyPurge || !c.DenyDelete {
 		t.Errorf("got a stream of %+v", c)
 	}
 	if c.FirstSeq < 1e15 {

@@ -141,6 +141,11 @@ func (g *gate) prepare(ctx context.Context, limit time.Duration) error {
 	defer cancel()
 	if g.migrate {
 		if err := g.Migrate(ctx); err != nil {
+			// Why it could not be, if that is the server's nature: a replica, or a
+			// schema that this role may not make.
+			if unfit := g.Validate(ctx); isUnfit(unfit) {
+				err = errors.Join(err, unfit)
+			}
 			return err
 		}
 	}
@@ -221,6 +226,15 @@ func (g *gate) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, 
 		return semel.Record{}, err
 	}
 	return g.server.Reserve(ctx, r)
+}
+
+// Purge implements [semel.Purger]. Nothing is over where nothing may be kept yet.
+func (g *gate) Purge(ctx context.Context, limit int) (int, error) {
+	purger, ok := semel.As[semel.Purger](g.server)
+	if !ok || g.closedBy() != nil {
+		return 0, nil
+	}
+	return purger.Purge(ctx, limit)
 }
 
 // Ping implements [semel.Pinger].

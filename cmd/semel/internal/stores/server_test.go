@@ -23,6 +23,7 @@ type weather struct {
 	mu         sync.Mutex
 	down       error // of every step
 	unfit      error // of Validate
+	rigid      error // of Migrate
 	migrations int
 	closed     bool
 }
@@ -37,7 +38,7 @@ func (w *weather) Migrate(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.migrations++
-	return w.down
+	return errors.Join(w.down, w.rigid)
 }
 
 func (w *weather) Validate(context.Context) error {
@@ -103,9 +104,13 @@ func TestGateOpensWhenTheServerIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		pinger, _ := semel.As[semel.Pinger](opened.Store)
+		purger, _ := semel.As[semel.Purger](opened.Store)
 		for range 3 {
 			if _, err := opened.Store.Reserve(t.Context(), probe("a")); !errors.Is(err, errDown) {
 				t.Errorf("got %v, want why the store cannot be used", err)
+			}
+			if n, err := purger.Purge(t.Context(), 10); n != 0 || err != nil {
+				t.Errorf("purge: got %d and %v, want nothing done", n, err)
 			}
 			if err := pinger.Ping(t.Context()); !errors.Is(err, errDown) {
 				t.Errorf("ping: got %v, want why the store cannot be used", err)
@@ -154,6 +159,17 @@ func TestGateClosesWhileItTries(t *testing.T) {
 			t.Errorf("got %v, closed %v, %d migrations", err, w.closed, w.migrations)
 		}
 	})
+}
+
+// A server that cannot be migrated because of what it is, a replica for example,
+// ends the start and says both.
+func TestServerThatCannotBeMigrated(t *testing.T) {
+	rigid := errors.New("read-only")
+	w := &weather{Store: memstore.New(memstore.Config{}), rigid: rigid, unfit: errUnfit}
+	_, err := openServer(t.Context(), w, Options{Use: Serve, Logger: slog.New(slog.DiscardHandler)})
+	if !errors.Is(err, rigid) || !errors.Is(err, errUnfit) {
+		t.Errorf("got %v, want why it cannot be migrated and what it is", err)
+	}
 }
 
 // A server that answers and is not fit ends the start; so does any trouble for

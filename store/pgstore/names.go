@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"unicode/utf8"
 
@@ -30,6 +31,7 @@ const (
 type names struct {
 	schema, table string
 	replacer      *strings.Replacer
+	files         fs.FS // schema/*.sql
 }
 
 func newNames(schema, table string) (*names, error) {
@@ -50,7 +52,7 @@ func newNames(schema, table string) (*names, error) {
 			return nil, errors.New(n.what + " is no identifier")
 		}
 	}
-	n := &names{schema: schema, table: table}
+	n := &names{schema: schema, table: table, files: schemaFiles}
 	n.replacer = strings.NewReplacer(
 		`"slots"`, n.qualified(table),
 		`"migrations"`, n.qualified(n.migrations()),

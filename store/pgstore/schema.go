@@ -52,10 +52,10 @@ type migration struct {
 	sql     string
 }
 
-// list returns the embedded files in their order: 0001_name.sql has version 1,
-// and there is no gap.
+// list returns the schema files in their order: 0001_name.sql has version 1, and
+// there is no gap.
 func (n *names) list() ([]migration, error) {
-	entries, err := fs.ReadDir(schemaFiles, "schema") // sorted by name
+	entries, err := fs.ReadDir(n.files, "schema") // sorted by name
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (n *names) list() ([]migration, error) {
 		if err != nil || version != len(all)+1 {
 			return nil, fmt.Errorf("schema file %s is not number %d", e.Name(), len(all)+1)
 		}
-		text, err := fs.ReadFile(schemaFiles, "schema/"+e.Name())
+		text, err := fs.ReadFile(n.files, "schema/"+e.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -120,10 +120,11 @@ func (n *names) script() string {
 	return b.String()
 }
 
-// Migrate makes the schema, or brings it to this version, in one transaction. It
-// changes nothing, and needs no right to, when that is done already. Any number
-// of processes may run it at once: they wait for one another. It ends when ctx
-// does. A newer schema is a [*SchemaError].
+// Migrate makes the schema, or brings it to this version, in one transaction. A
+// table that was dropped is made again. It changes nothing, and needs no right
+// to, when that is done already. Any number of processes may run it at once: they
+// wait for one another. It ends when ctx does. A newer schema is a
+// [*SchemaError].
 func (s *Store) Migrate(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -158,6 +159,9 @@ func (s *Store) migrate(ctx context.Context, conn *pgxpool.Conn) error {
 	if have > len(all) {
 		return &SchemaError{Have: have, Want: len(all), Table: s.names.qualified(s.names.table)}
 	}
+	if have, err = s.unlessDropped(ctx, tx, have); err != nil {
+		return err
+	}
 	for _, m := range all[have:] {
 		if _, err := tx.Exec(ctx, s.names.recorded(m), pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("schema %d: %w", m.version, err)
@@ -186,4 +190,16 @@ func (s *Store) versionIn(ctx context.Context, tx pgx.Tx) (version int, err erro
 		return 0, err
 	}
 	return version, tx.QueryRow(ctx, s.sql.version, pgx.QueryExecModeExec).Scan(&version)
+}
+
+// unlessDropped returns have, or 0 when the table is gone and only the notes of
+// its migrations are left; it removes those.
+func (s *Store) unlessDropped(ctx context.Context, tx pgx.Tx, have int) (int, error) {
+	var gone bool
+	err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NULL", pgx.QueryExecModeExec, s.names.qualified(s.names.table)).Scan(&gone)
+	if err != nil || !gone || have == 0 {
+		return have, err
+	}
+	_, err = tx.Exec(ctx, "DELETE FROM "+s.names.qualified(s.names.migrations()), pgx.QueryExecModeExec)
+	return 0, err
 }

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/pgstore"
 )
@@ -39,8 +41,10 @@ func TestMigrateTenAtOnce(t *testing.T) {
 	}
 }
 
-// A schema that is missing, older or newer is refused by Validate and by the
-// first Reserve, with what to do; Migrate makes the missing one only.
+// L4: a schema that is missing or newer is refused by Validate and by the first
+// Reserve, with what to do; Migrate makes the missing one only. A table that is
+// dropped while the store serves is an error of each step until Migrate has made
+// it again.
 func TestOtherSchemas(t *testing.T) {
 	t.Parallel()
 	url := servertest.Postgres(t).DSN()
@@ -84,6 +88,15 @@ func TestOtherSchemas(t *testing.T) {
 	wantError(t, err, "reserve", nil, "the schema is not this program's", "Migrate")
 	wantError(t, s.Complete(t.Context(), completion(r, "body")), "complete", nil, "Migrate")
 	wantError(t, s.Ping(t.Context()), "ping", nil, "Migrate")
+	_, err = s.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})
+	wantError(t, err, "renew", nil, "Migrate")
+	migrate(t, s)
+	mustReserve(t, s, r)
+	mustComplete(t, s, r, "body")
+	mustReplay(t, s, r, "body")
+	if err := opened(t, url, cfg).Validate(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // What Schema prints makes what Migrate makes.

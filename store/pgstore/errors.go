@@ -64,6 +64,14 @@ func unknownStatement(err error) bool {
 	return code == codeNoStatement || code == codeStatementExists
 }
 
+// panicked reports whether the server fell with the statement. What it had
+// written of its log counts when it is up again, so nobody knows whether the
+// statement happened.
+func panicked(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.SeverityUnlocalized == "PANIC"
+}
+
 func isConnect(err error) bool {
 	_, ok := errors.AsType[*pgconn.ConnectError](err)
 	return ok
@@ -77,6 +85,9 @@ func explain(step string, err error) error {
 	}
 	switch codeOf(err) {
 	case codeDiskFull:
+		if panicked(err) {
+			break
+		}
 		return fmt.Errorf("pgstore: %s: %w: %w", step, semel.ErrFull, err)
 	case codeProgramLimitExceeded:
 		return fmt.Errorf("pgstore: %s: %w: %w", step, semel.ErrTooLarge, err)

@@ -112,6 +112,48 @@ func TestQueueForgets(t *testing.T) {
 	})
 }
 
+// refusal is an error that a server answers.
+type refusal string
+
+func (e refusal) Error() string { return string(e) }
+func (refusal) RedisError()     {}
+
+// What the server refuses for a passing reason is repeated for all steps of a
+// caller at a time: a thousand renewals give up as soon as one.
+func TestPassingRefusals(t *testing.T) {
+	t.Parallel()
+	for passes, want := range map[time.Duration]error{100 * time.Millisecond: nil, time.Hour: refusal("LOADING 1")} {
+		synctest.Test(t, func(t *testing.T) {
+			start, sent := time.Now(), 0
+			r := newRouter(nil, waiting{})
+			r.lanes[""] = &lane{send: func(steps []*step) {
+				for _, s := range steps {
+					sent++
+					if s.err = nil; s.key == "refused" && time.Since(start) < passes {
+						s.err = refusal("LOADING 1")
+					}
+				}
+			}}
+			steps := make([]*step, 1000)
+			for i := range steps {
+				steps[i] = &step{key: []string{"refused", "done"}[i%2]}
+			}
+			r.doAll(t.Context(), steps)
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("it took %v, want about a second at most", took)
+			}
+			for i, s := range steps {
+				if i%2 == 0 && s.err != want || i%2 == 1 && s.err != nil { //nolint:errorlint // the very error
+					t.Fatalf("step %d: got error %v, want %v", i, s.err, want)
+				}
+			}
+			if most := 500 + 500*maxTries; sent > most {
+				t.Errorf("%d steps were sent, want %d at most: what is done is not repeated", sent, most)
+			}
+		})
+	}
+}
+
 // A panic of the client reaches the caller who sent, and nobody waits for ever.
 func TestSenderPanics(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,17 +41,26 @@ func (r *router) do(ctx context.Context, s *step) error {
 		if try == maxTries || !transient(s.err) {
 			return s.err
 		}
-		if r.cluster != nil {
-			r.cluster.ReloadState(ctx)
-		}
-		time.Sleep(pause)
-		pause *= 2
+		r.rest(ctx, &pause)
 	}
 }
 
-// doAll runs the steps of one caller, those of each lane after one another.
-// The error of each is in it.
+// doAll runs the steps of one caller, those of each lane after one another. What
+// do would run again, it runs again too, all at a time. The error of each is in
+// it.
 func (r *router) doAll(ctx context.Context, steps []*step) {
+	pause := firstPause
+	for try := 1; ; try++ {
+		r.doOnce(ctx, steps)
+		steps = slices.DeleteFunc(slices.Clone(steps), func(s *step) bool { return !transient(s.err) })
+		if try == maxTries || len(steps) == 0 {
+			return
+		}
+		r.rest(ctx, &pause)
+	}
+}
+
+func (r *router) doOnce(ctx context.Context, steps []*step) {
 	groups := make(map[*lane][]*step)
 	for _, s := range steps {
 		l := r.lane(ctx, s.key)
@@ -61,11 +71,16 @@ func (r *router) doAll(ctx context.Context, steps []*step) {
 		others.Go(func() { l.doAll(group) })
 	}
 	others.Wait()
-	for _, s := range steps {
-		if transient(s.err) {
-			_ = r.do(ctx, s) // it is in s
-		}
+}
+
+// rest waits before another try, longer each time, and lets the client look
+// where the slots are by now.
+func (r *router) rest(ctx context.Context, pause *time.Duration) {
+	if r.cluster != nil {
+		r.cluster.ReloadState(ctx)
 	}
+	time.Sleep(*pause)
+	*pause *= 2
 }
 
 // lane returns the lane of a key.

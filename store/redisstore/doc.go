@@ -24,6 +24,12 @@
 //     full server refuses reservations ([semel.ErrFull]) instead of being killed.
 //   - appendfsync says what a power loss takes. [Store.Inspect] tells both.
 //
+// When the disk of the append-only file is full, a server with appendfsync
+// always ends itself, and ends again at the next write after a start, until
+// there is space. Steps say that nobody answers. With another appendfsync it
+// stays, refuses what writes ([semel.ErrFull]), and goes on by itself.
+// Nothing that was acknowledged is lost either way.
+//
 // One key holds one record, PREFIX{SLOT}, and every script has one key, so a
 // cluster needs no care. Keep other programs' keys elsewhere, or under another
 // prefix: what is no record is never overwritten ([DamagedError]). The user

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -64,12 +65,13 @@ func TestOpenForms(t *testing.T) {
 func TestOpenParameters(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.Context(), "redis://h?prefix=p:&replicas=2&sync_aof=true&wait_timeout=300ms&read_timeout=7s&max_retries=5",
-		Config{Prefix: "other"})
+		Config{Prefix: "other", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if want := (Config{Prefix: "p:", Replicas: 2, SyncAOF: true, WaitTimeout: 300 * time.Millisecond}); s.cfg != want {
+	want := Config{Prefix: "p:", Replicas: 2, SyncAOF: true, WaitTimeout: 300 * time.Millisecond, Logger: s.cfg.Logger}
+	if s.cfg != want {
 		t.Errorf("got %+v, want %+v", s.cfg, want)
 	}
 	if o := s.client.(*redis.Client).Options(); o.ReadTimeout != 7*time.Second || o.MaxRetries != 5 {

@@ -36,7 +36,7 @@ func (e *SchemaError) Error() string {
 }
 
 // DamagedError says that the message of a slot is not what a step wrote. It is
-// never replayed, and never taken for an absent slot.
+// never replayed, and never taken for an absent slot. It wraps [semel.ErrDamaged].
 type DamagedError struct {
 	Slot semel.Slot
 	// Err says what is wrong with it.
@@ -48,8 +48,8 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("natsstore: the record of slot %s is damaged: %v", e.Slot, e.Err)
 }
 
-// Unwrap returns what is wrong.
-func (e *DamagedError) Unwrap() error { return e.Err }
+// Unwrap returns [semel.ErrDamaged] and what is wrong.
+func (e *DamagedError) Unwrap() []error { return []error{semel.ErrDamaged, e.Err} }
 
 // Codes of JetStream's errors.
 const (

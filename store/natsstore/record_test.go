@@ -194,8 +194,8 @@ func TestDamageIsNoAbsence(t *testing.T) {
 		for step, err := range errs {
 			var damage *natsstore.DamagedError
 			var schema *natsstore.SchemaError
-			if what != "newer" && (!errors.As(err, &damage) || damage.Slot != r.Key.Slot()) {
-				t.Errorf("%s, %s: got error %v, want a DamagedError", what, step, err)
+			if what != "newer" && (!errors.As(err, &damage) || damage.Slot != r.Key.Slot() || !errors.Is(err, semel.ErrDamaged)) {
+				t.Errorf("%s, %s: got error %v, want a DamagedError that is a semel.ErrDamaged", what, step, err)
 			}
 			if what == "newer" && (!errors.As(err, &schema) || schema.Have != 2) {
 				t.Errorf("%s, %s: got error %v, want a SchemaError", what, step, err)

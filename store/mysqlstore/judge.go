@@ -55,8 +55,11 @@ func (f *facts) judgeSession(v *verdicts) {
 	v.add("binlog_format", format, f.on("log_bin") && format == "STATEMENT", semel.Broken,
 		"Set binlog_format to ROW: statements do not replicate READ COMMITTED, nor the clock's microseconds.")
 	isolation := f.any("transaction_isolation", "tx_isolation")
-	v.add("isolation", isolation, isolation != "READ-COMMITTED", semel.Weak,
-		"Use READ-COMMITTED in the sessions of the store (Open does): every step is right without it, but locks gaps and waits more.")
+	level, advice := semel.Weak, "Use READ-COMMITTED in the sessions of the store (Open does): every step is right without it, but locks gaps and waits more."
+	if isolation == "READ-UNCOMMITTED" {
+		level, advice = semel.Broken, "Use READ-COMMITTED in the sessions of the store (Open does): they see what is not committed, and may never be."
+	}
+	v.add("isolation", isolation, isolation != "READ-COMMITTED", level, advice)
 	packet := f.number("max_allowed_packet")
 	v.add("max_allowed_packet", f.any("max_allowed_packet"), packet < 4<<20, semel.Weak,
 		"Set it to 4M or more: larger responses cannot be kept.")

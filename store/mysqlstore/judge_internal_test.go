@@ -80,6 +80,7 @@ func TestJudge(t *testing.T) {
 		{what: "newer schema", change: func(f *facts) { f.have = 2 }, broken: "schema", grade: "B"},
 		{what: "MyISAM", change: func(f *facts) { f.engine = "MyISAM" }, broken: "engine", grade: "B"},
 		{what: "isolation", settings: one("transaction_isolation", "REPEATABLE-READ"), weak: "isolation", grade: "B"},
+		{what: "dirty reads", settings: one("transaction_isolation", "READ-UNCOMMITTED"), broken: "isolation", grade: "B"},
 		{what: "packet", settings: one("max_allowed_packet", "1048576"), weak: "max_allowed_packet", grade: "B"},
 		{what: "impatient", settings: one("wait_timeout", "10"), weak: "wait_timeout", grade: "B"},
 

@@ -2,9 +2,11 @@ package mysqlstore_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
@@ -54,6 +56,34 @@ func TestMissingDatabase(t *testing.T) {
 	works(t, s)
 }
 
+// A pool whose DSN names no database is refused, and so is one whose sessions see
+// what is not committed: a replay could answer with a response that is lost.
+func TestUnfitPools(t *testing.T) {
+	t.Parallel()
+	server := servertest.MariaDB(t)
+	dsn := database(t, server, "")
+	open(t, dsn, mysqlstore.Config{})
+	refused := func(s *mysqlstore.Store, finding string) {
+		t.Helper()
+		u, ok := errors.AsType[*semel.UnfitError](s.Validate(t.Context()))
+		if !ok || u.Findings[0].Name != finding {
+			t.Errorf("got %v, want the server refused for its %s", u, finding)
+		}
+	}
+	refused(on(t, pool(t, dsn+"?tx_isolation=%27READ-UNCOMMITTED%27"), mysqlstore.Config{}), "isolation")
+
+	nowhere, err := mysqlstore.New(pool(t, server.DSN()), mysqlstore.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(nowhere, "database")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := nowhere.Migrate(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "mysqlstore: migrate: ") {
+		t.Errorf("migrate: got %v, want it to fail at once", err)
+	}
+}
+
 // L4: missing tables are a SchemaError before the first step has succeeded, and
 // an error that says what to do afterwards. Migrate helps in both cases.
 func TestMissingTable(t *testing.T) {
@@ -67,13 +97,24 @@ func TestMissingTable(t *testing.T) {
 	}
 	works(t, s)
 	run(t, pool(t, dsn), "DROP TABLE semel_slots")
-	if _, err := s.Reserve(t.Context(), reservation("k")); err == nil || !strings.Contains(err.Error(), "run Migrate") {
-		t.Errorf("got %v, want an error that says what to do", err)
+	for step, err := range steps(s) {
+		want := "run Migrate"
+		if step == "inspect" {
+			continue // it tells what is missing
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "mysqlstore: "+step+": ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want it to name the step and %q", step, err, want)
+		}
 	}
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	works(t, s)
+	for step, err := range steps(s) {
+		if err != nil && !errors.Is(err, semel.ErrLost) { // the steps come in any order
+			t.Errorf("%s: got %v, want it to serve again", step, err)
+		}
+	}
 }
 
 func wantSchemaError(t *testing.T, err error, have int) {

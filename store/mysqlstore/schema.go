@@ -39,10 +39,10 @@ type migration struct {
 	sql     string
 }
 
-// migrations returns the embedded files in their order: 0001_name.sql has
-// version 1, and there is no gap.
-func migrations() ([]migration, error) {
-	entries, err := fs.ReadDir(schemaFiles, "schema") // sorted by name
+// migrations returns the schema files in their order: 0001_name.sql has version
+// 1, and there is no gap.
+func (s *statements) migrations() ([]migration, error) {
+	entries, err := fs.ReadDir(s.files, "schema") // sorted by name
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func migrations() ([]migration, error) {
 		if err != nil || version != len(all)+1 {
 			return nil, fmt.Errorf("schema file %s is not number %d", e.Name(), len(all)+1)
 		}
-		text, err := fs.ReadFile(schemaFiles, "schema/"+e.Name())
+		text, err := fs.ReadFile(s.files, "schema/"+e.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func Schema() string {
 	if err != nil {
 		return "" // the name is ours; a test reads the text
 	}
-	all, err := migrations()
+	all, err := texts.migrations()
 	if err != nil {
 		return ""
 	}
@@ -108,7 +108,7 @@ func (s *statements) script(all []migration, have int) []string {
 func (s *Store) Migrate(ctx context.Context) error { return explain("migrate", s.migrate(ctx)) }
 
 func (s *Store) migrate(ctx context.Context) (err error) {
-	all, err := migrations()
+	all, err := s.sql.migrations()
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,9 @@ func (s *Store) lock(ctx context.Context, conn *sql.Conn) (unlock func() error, 
 		}
 		if got.Bool {
 			break
+		}
+		if !got.Valid {
+			return nil, errors.New("the server gives no lock: the connection names no database, or was told to stop")
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -69,8 +69,9 @@ type Store struct {
 //
 // The pool's DSN must name a database. Its other parameters are free: no step
 // depends on clientFoundRows, parseTime, loc, interpolateParams, the time zone
-// or the isolation level. [Open] chooses READ COMMITTED, with which steps wait
-// for each other less, and has time-outs, which a pool should have too.
+// or the isolation level, except that READ UNCOMMITTED is refused. [Open]
+// chooses READ COMMITTED, with which steps wait for each other less, and has
+// time-outs, which a pool should have too.
 func New(db *sql.DB, cfg Config) (*Store, error) {
 	s, err := newStore(db, cfg)
 	if err != nil {
@@ -134,14 +135,14 @@ func (s *Store) Grade() semel.Grade {
 }
 
 // Ping implements [semel.Pinger]: the server answers, takes writes, and has the
-// schema. It ends with ctx.
+// table. It ends with ctx.
 func (s *Store) Ping(ctx context.Context) error {
 	if s.kept.Load() == nil { // nobody has looked yet
 		return explain("ping", s.validate(ctx))
 	}
 	var readOnly bool
-	var versions int
-	err := s.db.QueryRowContext(ctx, s.sql.ping).Scan(&readOnly, &versions)
+	var rows int
+	err := s.db.QueryRowContext(ctx, s.sql.ping).Scan(&readOnly, &rows)
 	if err == nil && readOnly {
 		err = ErrReadOnly
 	}

@@ -79,6 +79,9 @@ func (t *target) parseURL(text string) error {
 	if u.Fragment != "" {
 		return errors.New("the URL has a fragment: write # as %23")
 	}
+	if strings.Contains(u.EscapedPath(), "@") { // a password that ended early, which errors would show as the database
+		return errors.New("the URL has an @ behind its host: write it as %40, and / and ? in a password as %2F and %3F")
+	}
 	if v := params.Get("maxConns"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 {

@@ -56,6 +56,7 @@ func TestURLErrors(t *testing.T) {
 	for _, text := range []string{
 		"", "mysql://", "mysql://u:hunter2@h", "mysql://u:hunter2@h/", "mysql:///pay", "mysql://u:hunter2@/pay", "postgres://u:hunter2@h/pay",
 		"mysql://u:hunter2/@h:x/pay", "mysql://u:hunter2@h:port/pay", "mysql://u:hun%ter2@h/pay", "mysql://u:hunter2#@h/pay",
+		"mysql://u:1/hunter2@h/pay", "mysql://u:/hunter2@h/pay",
 		"mysql://u:hunter2@h/pay#x", "mysql://u:hunter2@h/pay?socket=/s", "mysql://u:hunter2@h/pay?maxConns=0", "mysql://u:hunter2@h/pay?maxConns=x",
 		"mysql://u:hunter2@h/pay?timeout=soon", "mysql://u:hunter2@h/pay?tls=none", "mysql://u:hunter2@h/pay?a=%zz", "u:hunter2@tcp(h:3306)", "u:hunter2@h/pay",
 	} {

@@ -110,7 +110,7 @@ func (s *Store) planEach() pgx.QueryExecMode {
 	if mode := s.execMode(); mode != pgx.QueryExecModeCacheStatement {
 		return mode
 	}
-	return pgx.QueryExecModeExec
+	return s.wholeMode
 }
 
 // page reads the records behind the place.

@@ -57,6 +57,26 @@ func TestLongList(t *testing.T) {
 	}
 }
 
+// A role that has bytes written in the old form costs nothing: none is sent as text.
+func TestListOfEscapedBytes(t *testing.T) {
+	t.Parallel()
+	s := fresh(t, servertest.Postgres(t).DSN()+"&bytea_output=escape")
+	r := reservation("a")
+	mustReserve(t, s, r)
+	mustComplete(t, s, r, "body")
+	mustReplay(t, s, r, "body")
+	n := 0
+	for rec, err := range s.List(t.Context(), semel.Filter{Bodies: true}) {
+		if err != nil || rec.Key != r.Key || string(rec.Response.Body) != "body" {
+			t.Fatalf("got %q with the body %q (%v), want the kept response", rec.Key.ID, rec.Response.Body, err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("got %d records, want 1", n)
+	}
+}
+
 // Bodies are those of the records that are listed: a slot that was taken anew
 // meanwhile is left out.
 func TestListWithBodies(t *testing.T) {

@@ -41,9 +41,11 @@
 //
 // A step is one statement, and all times are the server's. A reservation that is
 // refused, or answered with a kept response, writes nothing: no transaction id,
-// no byte of log. When the disk is full, steps fail with [semel.ErrFull]; when the
-// server is away, with the driver's error; both succeed again when it is back,
-// without a restart of this process.
+// no byte of log. When the server has no room for the table, steps fail with
+// [semel.ErrFull] and replays go on. When it has none for its log, it ends: free
+// space and start it again; nothing that was acknowledged is lost. While it is
+// away, steps fail with the driver's error. In each case they succeed again
+// afterwards, without a restart of this process.
 //
 // No step is ever canceled at the server by this process. While a commit waits
 // for a standby that does not answer, so does the step; the engine answers

@@ -30,14 +30,7 @@ func smallDisk(t *testing.T, server *servertest.Server, size int) string {
 	if !ok {
 		t.Fatal("a file has no owner")
 	}
-	options := fmt.Sprintf("size=%d,uid=%d,gid=%d,mode=0700", size, id.Uid, id.Gid)
-	if err := syscall.Mount("semel", dir, "tmpfs", 0, options); err != nil {
-		why := fmt.Sprintf("a small file system cannot be mounted: %v", err)
-		if os.Getenv("SEMEL_TEST_REQUIRE") == "all" {
-			t.Fatalf("SEMEL_TEST_REQUIRE=all, but %s", why)
-		}
-		t.Skip(why)
-	}
+	mountSmall(t, dir, fmt.Sprintf("size=%d,uid=%d,gid=%d,mode=0700", size, id.Uid, id.Gid))
 	t.Cleanup(func() {
 		server.Kill(t)
 		if err := syscall.Unmount(dir, 0); err != nil {
@@ -45,6 +38,18 @@ func smallDisk(t *testing.T, server *servertest.Server, size int) string {
 		}
 	})
 	return dir
+}
+
+// mountSmall mounts a file system in memory, if this process may.
+func mountSmall(t *testing.T, dir, options string) {
+	t.Helper()
+	if err := syscall.Mount("semel", dir, "tmpfs", 0, options); err != nil {
+		why := fmt.Sprintf("a small file system cannot be mounted: %v", err)
+		if os.Getenv("SEMEL_TEST_REQUIRE") == "all" {
+			t.Fatalf("SEMEL_TEST_REQUIRE=all, but %s", why)
+		}
+		t.Skip(why)
+	}
 }
 
 // I10, L4: when the disk of the table is full, steps fail with ErrFull, replays

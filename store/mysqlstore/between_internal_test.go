@@ -10,25 +10,35 @@ import (
 	"github.com/semel-go/semel/internal/servertest"
 )
 
+// testDatabase makes a database of the test's own and returns its DSN.
+func testDatabase(t *testing.T) string {
+	t.Helper()
+	server := servertest.MariaDB(t)
+	name := servertest.Name(t)
+	admin := opened(t, server.DSN()+"mysql")
+	if _, err := admin.db.Exec("CREATE DATABASE " + name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = admin.db.Exec("DROP DATABASE " + name) }) // the server may be somebody else's
+	return server.DSN() + name
+}
+
+// opened is a store that is not migrated.
+func opened(t *testing.T, dsn string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), dsn, Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
 // newTestStore is a migrated store on a table of its own, for what only happens
 // between two statements of a step.
 func newTestStore(t *testing.T) *Store {
 	t.Helper()
-	server := servertest.MariaDB(t)
-	name := servertest.Name(t)
-	s, err := Open(t.Context(), server.DSN()+"mysql", Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.db.Exec("CREATE DATABASE " + name); err != nil {
-		t.Fatal(err)
-	}
-	_ = s.Close()
-	if s, err = Open(t.Context(), server.DSN()+name, Config{Logger: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	t.Cleanup(func() { _, _ = s.db.Exec("DROP DATABASE " + name) }) // the server may be somebody else's
+	s := opened(t, testDatabase(t))
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}

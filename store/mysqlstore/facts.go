@@ -32,7 +32,7 @@ func (s *Store) ask(ctx context.Context) (*facts, error) {
 		return nil, ErrClosed
 	}
 	f := &facts{settings: make(map[string]string)}
-	all, err := migrations()
+	all, err := s.sql.migrations()
 	if err != nil {
 		return nil, err
 	}

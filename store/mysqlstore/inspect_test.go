@@ -128,6 +128,13 @@ func TestClockInAutumn(t *testing.T) {
 		if held := mustReserve(t, s, r); held.Fence != second*1e6+250_000 {
 			t.Errorf("got fence %d, want the clock in microseconds, %d", held.Fence, second*1e6+250_000)
 		}
+		slot, until := r.Key.Slot(), int64(0)
+		if err := db.QueryRow("SELECT lease_until FROM semel_slots WHERE slot = ?", slot[:]).Scan(&until); err != nil {
+			t.Fatal(err)
+		}
+		if want := second*1e6 + 250_000 + r.Lease.Microseconds(); until != want {
+			t.Errorf("got a lease until %d, want %d: it counts from the server's clock", until, want)
+		}
 	}
 	if wrong == 0 {
 		t.Error("the session's time zone has no hour that happens twice: the test shows nothing")

@@ -3,6 +3,7 @@ package mysqlstore
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 )
@@ -24,6 +25,7 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,54}$`)
 // statements are the texts of all steps, for one table.
 type statements struct {
 	table string
+	files fs.FS // schema/*.sql
 
 	insert, find, take           string
 	complete, completed          string
@@ -43,7 +45,7 @@ func newStatements(table string) (*statements, error) {
 	if !tableName.MatchString(table) {
 		return nil, fmt.Errorf("Config.Table %q is not a letter and up to 54 letters, digits and underscores", table)
 	}
-	s := &statements{table: table}
+	s := &statements{table: table, files: schemaFiles}
 	list := s.text("list")
 	for _, f := range []struct {
 		to   *string

@@ -20,7 +20,10 @@ var (
 	ErrReadOnly = errors.New("the server is a read-only replica")
 )
 
-var errClient = errors.New("redisstore: the client must be a *redis.Client or a *redis.ClusterClient")
+var (
+	errClient   = errors.New("redisstore: the client must be a *redis.Client or a *redis.ClusterClient")
+	errTimeouts = errors.New("redisstore: the client must have a ReadTimeout and a WriteTimeout: a server that falls silent would hold up every step for ever")
+)
 
 // DamagedError says that the value at a slot's key is not a record, or not the
 // one that was stored. It is never replayed and never overwritten. It wraps

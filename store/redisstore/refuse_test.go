@@ -213,6 +213,19 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := redisstore.New(ring, redisstore.Config{}); err == nil {
 		t.Error("a ring was accepted")
 	}
+	for name, o := range map[string]redis.Options{"read": {ReadTimeout: -1}, "deadline": {ReadTimeout: -2}, "write": {WriteTimeout: -1}} {
+		endless := redis.NewClient(&o)
+		defer endless.Close()
+		cluster := redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: []string{"127.0.0.1:1"}, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		})
+		defer cluster.Close()
+		for _, c := range []redis.UniversalClient{endless, cluster} {
+			if _, err := redisstore.New(c, redisstore.Config{}); err == nil || !strings.Contains(err.Error(), "Timeout") {
+				t.Errorf("%s: got error %v, want a client that waits for ever refused", name, err)
+			}
+		}
+	}
 	for name, cfg := range map[string]redisstore.Config{
 		"braces": {Prefix: "{a}"}, "long": {Prefix: strings.Repeat("p", 129)}, "replicas": {Replicas: -1},
 		"too many": {Replicas: 17}, "wait": {WaitTimeout: -1}, "longer than the read timeout": {Replicas: 1, WaitTimeout: 3e11},

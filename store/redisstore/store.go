@@ -80,7 +80,9 @@ type Store struct {
 // New returns a store that uses a client of the caller's: a [redis.Client],
 // also one that follows sentinels, or a [redis.ClusterClient]. A [redis.Ring]
 // is refused: when one of its servers fails it asks another, which knows nothing
-// of the records. New does no I/O and starts nothing; the first Reserve validates the
+// of the records. So is a client without ReadTimeout or WriteTimeout: steps share
+// pipelines, and two that wait for ever for a server that fell silent would stop
+// all the others. New does no I/O and starts nothing; the first Reserve validates the
 // server. The client stays the caller's, who closes it after the store.
 func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
@@ -92,21 +94,23 @@ func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	var readTimeout time.Duration
+	var readTimeout, writeTimeout time.Duration
 	switch c := client.(type) {
 	case *redis.Client:
-		readTimeout = c.Options().ReadTimeout
+		readTimeout, writeTimeout = c.Options().ReadTimeout, c.Options().WriteTimeout
 	case *redis.ClusterClient:
-		readTimeout = c.Options().ReadTimeout
+		readTimeout, writeTimeout = c.Options().ReadTimeout, c.Options().WriteTimeout
 	default:
 		return nil, errClient
 	}
 	switch {
+	case readTimeout <= 0 || writeTimeout <= 0:
+		return nil, errTimeouts
 	case len(cfg.Prefix) > maxPrefix || strings.ContainsAny(cfg.Prefix, "{}"):
 		return nil, errors.New("redisstore: Config.Prefix has more than 128 bytes, or braces")
 	case cfg.Replicas < 0 || cfg.Replicas > maxReplicas:
 		return nil, fmt.Errorf("redisstore: Config.Replicas is %d, want 0 to %d", cfg.Replicas, maxReplicas)
-	case cfg.WaitTimeout < 0 || cfg.waits() && readTimeout > 0 && cfg.WaitTimeout >= readTimeout:
+	case cfg.WaitTimeout < 0 || cfg.waits() && cfg.WaitTimeout >= readTimeout:
 		return nil, fmt.Errorf("redisstore: Config.WaitTimeout is %v, want more than zero and less than the client's ReadTimeout, %v",
 			cfg.WaitTimeout, readTimeout)
 	}

@@ -106,7 +106,7 @@ var (
 		window: time.Second, callers: []int{1, 2, 4, 8, 16, 32, 64},
 		small: 10_000, large: 1_000_000, purging: 3 * time.Second,
 		records: 200_000, attempts: 10_000, lease: 30 * time.Second,
-		serving: 2 * time.Second, backlog: 500_000, leases: 10_000, leaseFor: 30 * time.Second,
+		serving: 1500 * time.Millisecond, backlog: 500_000, leases: 10_000, leaseFor: 30 * time.Second,
 	}
 	quickSize = size{
 		direct: 2_000, loopback: 1_000, sidecar: 500, warmup: 64, starts: 1, idle: 100 * time.Millisecond,

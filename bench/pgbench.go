@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -50,7 +51,7 @@ func (b pgbench) run(ctx context.Context, e *env, server *servertest.Server, poo
 	if e.size.serving < time.Second { // a quick run
 		args = append(args, "-t", "20")
 	} else {
-		args = append(args, "-P", "1", "-T", strconv.Itoa(1+int(e.size.serving.Seconds())))
+		args = append(args, "-P", "1", "-T", strconv.Itoa(1+int(math.Ceil(e.size.serving.Seconds()))))
 	}
 	cmd := exec.CommandContext(ctx, b.program, append(args, "postgres")...)
 	cmd.Env = append(os.Environ(), "PGOPTIONS=-c enable_seqscan=off", "LC_ALL=C")

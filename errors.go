@@ -52,3 +52,19 @@ func (e *StoreError) Error() string { return fmt.Sprintf("semel: %s: %v", e.Step
 
 // Unwrap returns the cause.
 func (e *StoreError) Unwrap() error { return e.Err }
+
+// UnrenewedError is how a [Renewer] tells which holders it could not renew while
+// it did renew, or lost, all others: their records were locked by somebody else,
+// for example. They may still hold their slots.
+type UnrenewedError struct {
+	Tokens []Token
+	Err    error
+}
+
+// Error tells how many they are, and the cause.
+func (e *UnrenewedError) Error() string {
+	return fmt.Sprintf("%d leases are not renewed: %v", len(e.Tokens), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnrenewedError) Unwrap() error { return e.Err }

@@ -2,6 +2,7 @@ package semel
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -186,7 +187,11 @@ func (e *Engine) renewSome(claims []*Claim) {
 	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
 	if err != nil {
-		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", len(claims), "err", err)
+		n := len(claims)
+		if some, ok := errors.AsType[*UnrenewedError](err); ok {
+			n = len(some.Tokens)
+		}
+		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", n, "err", err)
 	}
 	for _, c := range e.running.note(claims, sent, gone, err) {
 		e.cfg.Logger.WarnContext(ctx, "the lease of a running attempt is lost",
@@ -197,9 +202,11 @@ func (e *Engine) renewSome(claims []*Claim) {
 // note writes down the answer to a renewal, ends the attempts that lost their
 // slot and returns them.
 func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error) (lost []*Claim) {
-	isGone := make(map[Token]bool, len(gone))
-	for _, t := range gone {
-		isGone[t] = true
+	isGone := setOf(gone)
+	some, partly := errors.AsType[*UnrenewedError](err)
+	var isMissed map[Token]bool
+	if partly {
+		isMissed = setOf(some.Tokens)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -207,7 +214,7 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 		at := &c.attempt
 		switch {
 		case !at.listed: // it ended meanwhile
-		case err != nil: // the next look tries again, or ends the attempt
+		case err != nil && (!partly || isMissed[c.token]): // the next look tries again, or ends the attempt
 			at.asked = at.renewed
 		case isGone[c.token] && c.standing.Load() != open:
 			a.unlist(c) // it is being completed, and "lost" just says that it has been
@@ -219,6 +226,14 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 		}
 	}
 	return lost
+}
+
+func setOf(tokens []Token) map[Token]bool {
+	set := make(map[Token]bool, len(tokens))
+	for _, t := range tokens {
+		set[t] = true
+	}
+	return set
 }
 
 // lastLease is what an attempt is left with when the engine closes. It is not

@@ -51,7 +51,9 @@ type Renewer interface {
 	// Renew sets the lease of each holder to lease from the store's now and
 	// returns the tokens that no longer hold their slot. A lease of zero ends
 	// it at once: the record is lapsed whatever the margin. A slot that was
-	// completed or released is not held any more, so its token is lost.
+	// completed or released is not held any more, so its token is lost. An
+	// error means that no lease can be counted on, except [*UnrenewedError]:
+	// then only those of its tokens cannot, and lost is right.
 	Renew(ctx context.Context, lease time.Duration, holders []Holder) (lost []Token, err error)
 }
 

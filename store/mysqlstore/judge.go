@@ -63,7 +63,8 @@ func (f *facts) judgeSession(v *verdicts) {
 	packet := f.number("max_allowed_packet")
 	v.add("max_allowed_packet", f.any("max_allowed_packet"), packet < 4<<20, semel.Weak,
 		"Set it to 4M or more: larger responses cannot be kept.")
-	v.add("innodb_lock_wait_timeout", f.any("innodb_lock_wait_timeout"), false, semel.Fine, "")
+	v.add("innodb_lock_wait_timeout", f.any("innodb_lock_wait_timeout"), f.number("innodb_lock_wait_timeout") > 5, semel.Weak,
+		"Set it to 2 for these sessions: a row that somebody keeps locked holds up the renewal of a thousand leases for as long.")
 	wait := f.number("wait_timeout")
 	v.add("wait_timeout", f.any("wait_timeout"), wait >= 0 && wait < 60, semel.Weak,
 		"Set it to 60 or more, or the pool's ConnMaxIdleTime below it: the server closes connections that the pool keeps.")

@@ -14,7 +14,7 @@ func good() *facts {
 		version: "8.4.2", comment: "MySQL Community Server - GPL", schema: "payments", bytes: true, have: 1, want: 1, engine: "InnoDB",
 		settings: map[string]string{
 			"autocommit": "ON", "binlog_format": "ROW", "innodb_doublewrite": "ON", "innodb_flush_log_at_trx_commit": "1",
-			"innodb_flush_method": "O_DIRECT", "innodb_lock_wait_timeout": "50", "innodb_read_only": "OFF", "log_bin": "ON",
+			"innodb_flush_method": "O_DIRECT", "innodb_lock_wait_timeout": "2", "innodb_read_only": "OFF", "log_bin": "ON",
 			"max_allowed_packet": "67108864", "read_only": "OFF", "sql_mode": "STRICT_TRANS_TABLES", "super_read_only": "OFF",
 			"sync_binlog": "1", "transaction_isolation": "READ-COMMITTED", "transaction_read_only": "OFF", "wait_timeout": "28800",
 		},

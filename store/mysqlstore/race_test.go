@@ -2,7 +2,9 @@ package mysqlstore_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -134,8 +136,10 @@ func TestRenewBesideALockedRow(t *testing.T) {
 	if _, err := tx.Exec("SELECT 1 FROM semel_slots WHERE slot = ? FOR UPDATE", slot[:]); err != nil {
 		t.Fatal(err)
 	}
-	if lost, err := s.Renew(t.Context(), time.Hour, holders); err == nil {
-		t.Errorf("got no error and %d lost, want the locked row to be an error", len(lost))
+	lost, err := s.Renew(t.Context(), time.Hour, holders)
+	some, ok := errors.AsType[*semel.UnrenewedError](err)
+	if !ok || len(lost) > 0 || !slices.Equal(some.Tokens, []semel.Token{holders[0].Token}) {
+		t.Errorf("got %d lost, error %v, want the holder of the locked row named", len(lost), err)
 	}
 	_ = tx.Rollback()
 	running := 0

@@ -24,8 +24,8 @@ type holder struct {
 //
 // A row that somebody else keeps locked holds up its statement for the server's
 // innodb_lock_wait_timeout (2 s with [Open]). Then the statement is split by
-// ten, and again, so that only the holder of that row is not renewed, which is
-// an error.
+// ten, and again, so that only the holder of that row is not renewed, which a
+// [*semel.UnrenewedError] says.
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	if len(holders) == 0 {
 		return nil, nil
@@ -42,35 +42,42 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 	// batches that meet wait for each other and do not deadlock.
 	slices.SortFunc(named, func(a, b holder) int { return bytes.Compare(a.slot[:], b.slot[:]) })
 	var lost []semel.Token
-	var errs []error
+	var locked semel.UnrenewedError
 	for part := range slices.Chunk(named, maxRenew) {
-		gone, err := s.renew(ctx, max(0, micros(lease)), part)
-		lost = append(lost, gone...)
+		gone, err := s.renew(ctx, max(0, micros(lease)), part, &locked)
 		if err != nil {
-			errs = append(errs, err)
+			return nil, explain("renew", err)
 		}
+		lost = append(lost, gone...)
 	}
-	if len(errs) > 0 {
-		return nil, explain("renew", errors.Join(errs...))
+	if len(locked.Tokens) > 0 {
+		return lost, explain("renew", &locked)
 	}
 	return lost, nil
 }
 
-// renew renews a part, or tenths of it apart when a row in it is locked.
-func (s *Store) renew(ctx context.Context, lease int64, part []holder) (lost []semel.Token, err error) {
+// renew renews a part, or tenths of it apart when a row in it is locked. It adds
+// the holders of locked rows to locked.
+func (s *Store) renew(ctx context.Context, lease int64, part []holder, locked *semel.UnrenewedError) (lost []semel.Token, err error) {
 	err = again(isDeadlock, func() (err error) {
 		lost, err = s.renewAll(ctx, lease, part)
 		return err
 	})
-	if numberOf(err) != errLockWaitTimeout || len(part) == 1 {
+	switch {
+	case numberOf(err) != errLockWaitTimeout:
 		return lost, err
+	case len(part) == 1:
+		locked.Tokens, locked.Err = append(locked.Tokens, part[0].token), err
+		return nil, nil
 	}
-	var errs []error
 	for some := range slices.Chunk(part, (len(part)+9)/10) {
-		gone, err := s.renew(ctx, lease, some)
-		lost, errs = append(lost, gone...), append(errs, err)
+		gone, err := s.renew(ctx, lease, some, locked)
+		if err != nil {
+			return nil, err
+		}
+		lost = append(lost, gone...)
 	}
-	return lost, errors.Join(errs...)
+	return lost, nil
 }
 
 // renewAll renews a part by one statement. Only a part that is not whole is

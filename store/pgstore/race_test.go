@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -211,9 +212,11 @@ func TestLockedRows(t *testing.T) {
 	lost, err := s.Renew(t.Context(), time.Hour, []semel.Holder{
 		{Key: lapsed.Key, Token: lapsed.Token}, {Key: stranger.Key, Token: stranger.Token}, {Key: other.Key, Token: other.Token},
 	})
-	if err != nil || !slices.Equal(lost, []semel.Token{stranger.Token}) {
-		t.Errorf("renew: got %d lost (%v), want only the stranger's", len(lost), err)
+	some, ok := errors.AsType[*semel.UnrenewedError](err)
+	if !ok || !slices.Equal(some.Tokens, []semel.Token{lapsed.Token}) || !slices.Equal(lost, []semel.Token{stranger.Token}) {
+		t.Errorf("renew: got %d lost, error %v, want the stranger lost and the locked one named", len(lost), err)
 	}
+	wantError(t, err, "renew", pgstore.ErrBusy)
 	if n, err := s.Purge(t.Context(), 100); n != 0 || err != nil {
 		t.Errorf("purge: got %d (%v), want the locked record left alone", n, err)
 	}

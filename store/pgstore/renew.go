@@ -21,9 +21,7 @@ const renewPatience = 512 * time.Millisecond
 //
 // A row that another session has locked is asked for again: mostly a take-over
 // is under way, and the attempt is lost when it is done. One that stays locked
-// for longer is passed over and not lost: a transaction holds it, so it cannot be
-// taken over meanwhile. So an attempt that completes its slot in a transaction
-// does not wait for its own renewal.
+// for longer than a second is not renewed, which a [*semel.UnrenewedError] says.
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	var lost []semel.Token
 	for wait := time.Millisecond; len(holders) > 0; wait *= 2 {
@@ -35,13 +33,23 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 			}
 			lost, passed = append(lost, gone...), append(passed, locked...)
 		}
-		if wait > renewPatience || len(passed) == 0 {
-			break
+		if wait > renewPatience && len(passed) > 0 {
+			return lost, explain("renew", unrenewed(passed))
 		}
 		holders = passed
-		time.Sleep(wait)
+		if len(holders) > 0 {
+			time.Sleep(wait)
+		}
 	}
 	return lost, nil
+}
+
+func unrenewed(holders []semel.Holder) error {
+	e := &semel.UnrenewedError{Err: ErrBusy}
+	for _, h := range holders {
+		e.Tokens = append(e.Tokens, h.Token)
+	}
+	return e
 }
 
 // renewBatch returns the tokens that do not hold their slot, and the holders

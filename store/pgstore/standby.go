@@ -35,9 +35,10 @@ const confirmStatement = "SELECT pg_logical_emit_message(true, 'semel', '')"
 // wait for nothing, and be acknowledged.
 func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) error {
 	if takeNotice(conn) {
-		s.behind.Store(true)
+		s.behind.Add(1)
 	}
-	if !s.behind.Load() || conn.Conn().IsClosed() {
+	marks := s.behind.Load()
+	if marks == s.caughtUp.Load() || conn.Conn().IsClosed() {
 		return err
 	}
 	if _, err := conn.Exec(ctx, confirmStatement, s.execMode()); err != nil {
@@ -46,7 +47,7 @@ func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) erro
 	if takeNotice(conn) {
 		return ErrNotReplicated
 	}
-	s.behind.Store(false)
+	s.caughtUp.Store(marks) // those that came meanwhile stay
 	return err
 }
 

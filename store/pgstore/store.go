@@ -61,7 +61,8 @@ type Store struct {
 	valid     atomic.Bool
 	grade     atomic.Pointer[semel.Grade]
 	purged    atomic.Int64 // where the next purge begins
-	behind    atomic.Bool  // a step may not have reached the standby
+	behind    atomic.Int64 // counts the steps that may not have reached the standby
+	caughtUp  atomic.Int64 // how many of those have by now
 	watch     *breakage
 	closing   sync.Once
 }

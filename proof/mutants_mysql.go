@@ -47,7 +47,16 @@ func mysqlMutants() []Mutant {
 		mutant("a purge looks for reservations", "sql/purge_find.sql",
 			"AND state <> 1", "", "^TestConformance$/^purge$"),
 
-		// Time.
+		// Time. No server's clock can be told from that of a program on the same
+		// machine: the sessions of the test have a time of their own, and the mutant
+		// takes the machine's.
+		mutant("a lease counts from the program's clock", "sql/insert.sql",
+			"{now} + ?, 1, 0", "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', SYSDATE(6)) + ?, 1, 0", "^TestClockInAutumn$"),
+		// The server assigns from left to right, and an expression sees what was
+		// assigned before it. The order of ours does not matter, as none reads a column
+		// that another one sets; this one would.
+		mutant("a completion reads a lease that it has ended", "sql/complete.sql",
+			"SET status = ?,", "SET lease_until = 0, status = ?,", "^TestConformance$/^retention$"),
 		mutant("an expired response is replayed", "record.go",
 			"return w.expiresAt <= w.now\n", "return false\n", "^TestConformance$/^retention$"),
 		mutant("a kept response expires at once", "record.go",
@@ -102,6 +111,12 @@ func mysqlMutants() []Mutant {
 			"f.number(semiSync(\"timeout\")...) >= degradeMillis &&", "", "^TestJudge$"),
 		mutant("migrations run side by side", "schema.go",
 			"if got.Bool {", "if true {", "^TestMigrateLocked$"),
+		mutant("an older schema is taken for ours", "judge.go",
+			"f.have != f.want,", "f.have == 0 || f.have > f.want,", "^TestOlderSchema$"),
+		mutant("every migration is repeated", "schema.go",
+			"if m.version <= have {", "if m.version <= 0 {", "^TestOlderSchema$"),
+		mutant("a table that was dropped does not disturb a ping", "sql/ping.sql",
+			"FROM {table}", "FROM {versions}", "^TestMissingTable$"),
 		mutant("a newer schema is migrated", "schema.go",
 			"if have > len(all) {", "if have > len(all)+100 {", "^TestSchemaVersions$"),
 		mutant("the password is shown", "url.go",

@@ -49,7 +49,23 @@ func pgMutants() []Mutant {
 			"WHERE slot = $1::bytea AND fence = $2::bigint", "WHERE slot = $1::bytea AND $2::bigint > 0", "^TestConformance$/^resolve$/^fence$"),
 		mutant("a resolved attempt keeps its token", "sql/resolve.sql",
 			"token = $5::bytea", "token = CASE WHEN false THEN $5::bytea ELSE token END", "^TestConformance$/^resolve$/^late-owner$"),
-	}, pgServerMutants(mutant)...)
+	}, append(pgClockMutants(mutant), pgServerMutants(mutant)...)...)
+}
+
+// pgClockMutants look at another clock than the server's at the time of the step.
+// That of the program cannot be told from the server's on one machine: the test
+// gives the server a clock that is a day off, and the mutant takes the machine's.
+func pgClockMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a lease counts from the beginning of the transaction", "sql/reserve.sql",
+			"clock_timestamp()", "now()", "^TestTimeOfTheStep$"),
+		mutant("a renewal counts from the beginning of the transaction", "sql/renew.sql",
+			"clock_timestamp()", "now()", "^TestTimeOfTheStep$"),
+		mutant("a completion is as late as its transaction", "sql/complete.sql",
+			"clock_timestamp()", "now()", "^TestLateInALongTransaction$"),
+		mutant("a lease counts from the program's clock", "sql/reserve.sql",
+			"clock_timestamp()", "pg_catalog.clock_timestamp()", "^TestClockOfTheServer$"),
+	}
 }
 
 // pgServerMutants break what the store does about the server and the way to it.
@@ -62,11 +78,17 @@ func pgServerMutants(mutant func(name, file, before, after, test string) Mutant)
 		mutant("a step can be canceled", "step.go",
 			"\tctx = context.WithoutCancel(ctx)\n", "", "^TestWaitForTheStandbyIsNotCanceled$"),
 		mutant("a step that the standby lacks succeeds", "standby.go",
-			"s.behind.Store(true)", "s.behind.Store(false)", "^TestCanceledWaitIsNoSuccess$"),
+			"s.behind.Add(1)", "s.behind.Add(0)", "^TestCanceledWaitIsNoSuccess$"),
 		mutant("a replica serves", "inspect.go",
 			"role, !f.recovery, semel.Broken,", "role, !f.recovery, semel.Weak,", "^TestStandby$"),
 		mutant("a newer schema is taken for ours", "schema.go",
 			"have == len(all)", "have >= len(all)", "^TestOtherSchemas$"),
+		mutant("an older schema is taken for ours", "schema.go",
+			"have == len(all)", "have > 0 && have <= len(all)", "^TestOlderSchema$"),
+		mutant("an older schema is made from the beginning", "schema.go",
+			"range all[have:]", "range all[0*have:]", "^TestOlderSchema$"),
+		mutant("a table that was dropped is not made again", "schema.go",
+			"|| !gone ||", "|| true ||", "^TestOtherSchemas$"),
 		mutant("migrations do not wait for one another", "schema.go",
 			`"SELECT pg_advisory_xact_lock(%d)"`, `"SELECT %d"`, "^TestMigrateTenAtOnce$"),
 		mutant("a serialization failure is final", "errors.go",
@@ -77,6 +99,10 @@ func pgServerMutants(mutant func(name, file, before, after, test string) Mutant)
 			"if unknownStatement(err) {", "if false {", "^TestPoolerAppears$"),
 		mutant("a full disk is any error", "errors.go",
 			"case codeDiskFull:", `case "none":`, "^TestFullDisk$"),
+		mutant("a server that fell is full", "errors.go",
+			"if panicked(err) {", "if false {", "^TestPanicIsNotErrFull$"),
+		mutant("a read-only server has no name", "errors.go",
+			"case codeReadOnly:", `case "none":`, "^TestReadOnlyForAWhile$"),
 		mutant("a plan for a small table stays", "open.go",
 			"set_config('enable_seqscan', 'off', false)", "set_config('enable_seqscan', 'on', false)", "^TestPlansOutliveASmallTable$"),
 		mutant("a secret of the URL is in the error", "open.go",

@@ -27,6 +27,13 @@
 // [semel.Engine.RunPurge] is not needed. Nothing deletes a reservation.
 // [Store.List] reads the whole stream, bodies included: it is for operators.
 //
+// Watch the servers' disks, and bound the stream below them with
+// [Config.MaxBytes]: a full stream is [semel.ErrFull], and serves again when
+// there is room. On a full disk a server does not answer writes, so that steps
+// fail after [Config.Timeout] with an error that says what it may be; NATS 2.11
+// answers, and that is ErrFull. Nothing acknowledged is lost. Newer servers must
+// be started again once there is space.
+//
 // The stream must stay as [Store.Migrate] made it. In particular a client that
 // reads it with direct gets may read from a replica that lags, and a purge of
 // the stream, which it denies, would forget every reservation.

@@ -90,7 +90,8 @@ func explain(err error) error {
 	return err
 }
 
-// isFull tells a lack of room from other failures to store.
+// isFull tells a lack of room from other failures to store. NATS 2.11 says that
+// its disk is full; newer ones say nothing, see unconfirmed.
 func isFull(code int, text string) bool {
 	switch code {
 	case codeInsufficientResources, codeMemoryExceeded, codeStorageExceeded:

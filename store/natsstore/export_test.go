@@ -10,6 +10,9 @@ import (
 // SetClock gives the store another clock of this process.
 func (s *Store) SetClock(now func() time.Time) { s.clock.now = now }
 
+// SetLayout makes the store one of a program with another layout of the stream.
+func (s *Store) SetLayout(version int) { s.layout = version }
+
 // Conn is the store's connection.
 func (s *Store) Conn() *nats.Conn { return s.nc }
 

@@ -150,6 +150,10 @@ func TestWrongPassword(t *testing.T) {
 	if err := s.Ping(t.Context()); err == nil || errors.Is(err, natsstore.ErrClosed) {
 		t.Errorf("got error %v, want a refusal that may end", err)
 	}
+	server.Configure(t, natstest.Options{User: "semel", Password: "wr0ng"})
+	server.Restart(t)
+	natstest.Poll(t, "the store works (L4)", func() error { return s.Migrate(t.Context()) })
+	reserve(t, s, request("a"))
 }
 
 // A server without JetStream, and a stream that nobody made, are told apart

@@ -20,8 +20,8 @@ func (s *Store) Inspect(ctx context.Context) (semel.Inspection, error) {
 	}
 	found := semel.Inspection{Server: "NATS " + s.nc.ConnectedServerVersion()}
 	_, info, err := s.ask(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		found.Findings = []semel.Finding{s.serverVersion(), broken("stream", "missing", s.missing().Error())}
+	if gone, ok := errors.AsType[*SchemaError](err); ok {
+		found.Findings = []semel.Finding{s.serverVersion(), broken("stream", "missing", gone.Error())}
 		return found, nil
 	}
 	if err != nil {

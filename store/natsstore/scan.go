@@ -61,7 +61,7 @@ func (s *Store) newest(ctx context.Context, stream jetstream.Stream) (uint64, er
 		return 0, nil
 	}
 	if err != nil {
-		return 0, explain(err)
+		return 0, s.explain(err)
 	}
 	return msg.Sequence, nil
 }
@@ -77,7 +77,7 @@ func (c *scan) consume(ctx context.Context) error {
 		InactiveThreshold: time.Minute, // if nobody deletes it
 	})
 	if err != nil {
-		return explain(err)
+		return c.store.explain(err)
 	}
 	defer func() {
 		ctx, cancel := c.store.within(ctx)
@@ -107,7 +107,7 @@ func (c *scan) consume(ctx context.Context) error {
 func (c *scan) fetch(consumer jetstream.Consumer, delivered uint64) (uint64, bool, error) {
 	batch, err := consumer.FetchNoWait(fetchSize)
 	if err != nil {
-		return delivered, false, explain(err)
+		return delivered, false, c.store.explain(err)
 	}
 	for msg := range batch.Messages() {
 		m, err := msg.Metadata()

@@ -39,7 +39,7 @@ func (s *Store) read(ctx context.Context, stream jetstream.Stream, slot semel.Sl
 		return held{absent: true}, nil
 	}
 	if err != nil {
-		return held{}, explain(err)
+		return held{}, s.explain(err)
 	}
 	return parse(slot, msg.Header, msg.Data, msg.Sequence, msg.Time)
 }
@@ -120,14 +120,14 @@ func (s *Store) write(ctx context.Context, slot semel.Slot, w *row, expected uin
 	if limit := s.nc.MaxPayload(); int64(msg.Size()) > limit {
 		return 0, tooLarge(limit)
 	}
-	ctx, cancel := s.within(ctx)
+	bounded, cancel := s.within(ctx)
 	defer cancel()
-	ack, err := s.js.PublishMsg(ctx, &msg)
+	ack, err := s.js.PublishMsg(bounded, &msg)
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return 0, tooLarge(s.nc.MaxPayload())
 	case err != nil:
-		return 0, explain(err)
+		return 0, s.unconfirmed(ctx, err)
 	case ack.Stream != s.cfg.Stream:
 		return 0, fmt.Errorf("the subject belongs to the stream %s", ack.Stream)
 	}

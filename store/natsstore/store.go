@@ -32,7 +32,8 @@ type Store struct {
 	nc    *nats.Conn
 	owned bool // the connection is ours to close
 
-	stream atomic.Pointer[jetstream.Stream] // set by the first Validate that succeeds
+	layout int                              // the version of the stream that this program knows
+	stream atomic.Pointer[jetstream.Stream] // set by a Validate that succeeds; nil again when the stream is gone
 	grade  atomic.Pointer[semel.Grade]
 	told   sync.Once // what the promise rests on
 	clock  clock
@@ -52,7 +53,7 @@ func New(js jetstream.JetStream, cfg Config) (*Store, error) {
 	if js == nil {
 		return nil, errors.New("natsstore: no JetStream")
 	}
-	return &Store{cfg: cfg, js: js, nc: js.Conn(), clock: clock{now: time.Now}}, nil
+	return &Store{cfg: cfg, js: js, nc: js.Conn(), layout: schemaVersion, clock: clock{now: time.Now}}, nil
 }
 
 // Close closes the connection that [Open] made. It leaves that of [New] alone.
@@ -98,7 +99,8 @@ func (s *Store) connected() error {
 	return errors.New("not connected")
 }
 
-// ask asks the leader what time it is, and learns it.
+// ask asks the leader what time it is, and learns it. Without a stream it fails
+// with [*SchemaError].
 func (s *Store) ask(ctx context.Context) (jetstream.Stream, *jetstream.StreamInfo, error) {
 	if err := s.connected(); err != nil {
 		return nil, nil, err
@@ -106,7 +108,7 @@ func (s *Store) ask(ctx context.Context) (jetstream.Stream, *jetstream.StreamInf
 	sent := s.clock.now()
 	stream, err := s.js.Stream(ctx, s.cfg.Stream)
 	if err != nil {
-		return nil, nil, explain(err)
+		return nil, nil, s.explain(err)
 	}
 	info := stream.CachedInfo()
 	if info.TimeStamp.IsZero() {

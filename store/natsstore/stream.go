@@ -40,7 +40,7 @@ func (s *Store) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
 	if metadata == nil {
 		metadata = make(map[string]string)
 	}
-	metadata[schemaKey] = strconv.Itoa(schemaVersion)
+	metadata[schemaKey] = strconv.Itoa(s.layout)
 	c.Metadata = metadata
 	return c
 }
@@ -95,7 +95,7 @@ func (s *Store) upgrade(ctx context.Context, info *jetstream.StreamInfo) error {
 	have, err := s.version(info.Config.Metadata)
 	switch {
 	case err == nil:
-	case have > schemaVersion:
+	case have > s.layout:
 		return err
 	case have == 0 && info.State.Msgs > 0:
 		return fmt.Errorf("the stream %s holds messages and was not made by semel", s.cfg.Stream)
@@ -115,14 +115,14 @@ func (s *Store) version(metadata map[string]string) (int, error) {
 	if err != nil || have < 0 {
 		have = 0
 	}
-	if have != schemaVersion {
-		return have, &SchemaError{What: "the stream " + s.cfg.Stream, Have: have, Want: schemaVersion}
+	if have != s.layout {
+		return have, &SchemaError{What: "the stream " + s.cfg.Stream, Have: have, Want: s.layout}
 	}
 	return have, nil
 }
 
 func (s *Store) missing() *SchemaError {
-	return &SchemaError{What: "the stream " + s.cfg.Stream, Want: schemaVersion}
+	return &SchemaError{What: "the stream " + s.cfg.Stream, Want: s.layout}
 }
 
 // Validate says why the store must not serve: the stream is missing, was made
@@ -138,9 +138,6 @@ func (s *Store) Validate(ctx context.Context) error {
 
 func (s *Store) validate(ctx context.Context) (jetstream.Stream, error) {
 	stream, info, err := s.ask(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, s.missing()
-	}
 	if err != nil {
 		return nil, err
 	}

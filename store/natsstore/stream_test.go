@@ -96,6 +96,53 @@ func TestMigrateUpgrades(t *testing.T) {
 	}
 }
 
+// I10: a newer program migrates the stream of an older one in place, with its
+// records. Then the older one refuses it, and does not take it back.
+func TestMigrateOlder(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	cfg := natsstore.Config{Stream: "OLDER"}
+	older, newer, late := open(t, server.URL(), cfg), connect(t, server.URL(), cfg), connect(t, server.URL(), cfg)
+	newer.SetLayout(2)
+	kept, running := request("kept"), request("running")
+	reserve(t, older, kept)
+	complete(t, older, kept, answerOf("kept"))
+	reserve(t, older, running)
+
+	var schema *natsstore.SchemaError
+	_, err := newer.Reserve(t.Context(), request("a"))
+	for what, err := range map[string]error{"reserve": err, "validate": newer.Validate(t.Context())} {
+		if !errors.As(err, &schema) || schema.Have != 1 || schema.Want != 2 || !strings.Contains(err.Error(), "migrate") {
+			t.Errorf("%s: got error %v, want a SchemaError of 1 for 2", what, err)
+		}
+	}
+	found, err := newer.Inspect(t.Context())
+	if err != nil || !has(found, "schema", "1", semel.Broken) {
+		t.Errorf("inspect: got %+v, %v, want the schema broken", found.Findings, err)
+	}
+	for range 2 { // the second finds nothing to do
+		if err := newer.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := configOf(t, client(t, newer), cfg.Stream).Metadata["semel.schema"]; v != "2" {
+		t.Errorf("got version %q, want 2", v)
+	}
+	replay(t, newer, kept)
+	complete(t, newer, running, answerOf("running"))
+	replay(t, newer, running)
+
+	_, err = late.Reserve(t.Context(), request("b"))
+	for what, err := range map[string]error{"reserve": err, "migrate": late.Migrate(t.Context()), "validate": late.Validate(t.Context())} {
+		if !errors.As(err, &schema) || schema.Have != 2 || schema.Want != 1 || !strings.Contains(err.Error(), "newer program") {
+			t.Errorf("%s: got error %v, want a SchemaError of 2 for 1", what, err)
+		}
+	}
+	if v := configOf(t, client(t, newer), cfg.Stream).Metadata["semel.schema"]; v != "2" {
+		t.Errorf("got version %q, want 2: an older program took the stream back", v)
+	}
+}
+
 // A stream of somebody else is left alone, and one of a newer version too.
 func TestMigrateRefuses(t *testing.T) {
 	t.Parallel()

@@ -86,6 +86,10 @@ type Options struct {
 	User, Password string
 	// NoJetStream starts a server without streams.
 	NoJetStream bool
+	// Deny are subjects to which User may not publish.
+	Deny []string
+	// Dir is where the streams are. Default: a folder of the test's.
+	Dir string
 }
 
 // Server is a NATS server in a process of its own.
@@ -104,9 +108,7 @@ type Server struct {
 func Start(tb testing.TB, opts Options) *Server {
 	tb.Helper()
 	s := &Server{dir: tb.TempDir(), addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(tb))), opts: opts}
-	if err := os.WriteFile(s.file(), []byte(s.config()), 0o600); err != nil {
-		tb.Fatal(err)
-	}
+	s.Configure(tb, opts)
 	tb.Cleanup(func() {
 		s.signal(tb, kill)
 		s.wait()
@@ -116,6 +118,15 @@ func Start(tb testing.TB, opts Options) *Server {
 	})
 	s.Start(tb)
 	return s
+}
+
+// Configure changes what the next Start begins with.
+func (s *Server) Configure(tb testing.TB, opts Options) {
+	tb.Helper()
+	s.opts = opts
+	if err := os.WriteFile(s.file(), []byte(s.config()), 0o600); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func tail(text string) string { return text[max(0, len(text)-4000):] }
@@ -133,6 +144,13 @@ func freePort(tb testing.TB) int {
 
 func (s *Server) file() string { return filepath.Join(s.dir, "nats.conf") }
 
+func (s *Server) data() string {
+	if s.opts.Dir != "" {
+		return s.opts.Dir
+	}
+	return filepath.Join(s.dir, "data")
+}
+
 func (s *Server) config() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen: %q\n", s.addr)
@@ -142,14 +160,15 @@ func (s *Server) config() string {
 	}
 	fmt.Fprintf(&b, "max_payload: %d\nmax_pending: %d\n", payload, 8*max(payload, 8<<20))
 	if s.opts.User != "" {
-		fmt.Fprintf(&b, "authorization { user: %q, password: %q }\n", s.opts.User, s.opts.Password)
+		fmt.Fprintf(&b, "authorization { users: [ { user: %q, password: %q, permissions: { publish: { deny: %q } } } ] }\n",
+			s.opts.User, s.opts.Password, s.opts.Deny)
 	}
 	if !s.opts.NoJetStream {
 		interval := "2m"
 		if s.opts.SyncAlways {
 			interval = "always"
 		}
-		fmt.Fprintf(&b, "jetstream { store_dir: %q, sync_interval: %s, max_file: 4G, max_mem: 256M }\n", filepath.Join(s.dir, "data"), interval)
+		fmt.Fprintf(&b, "jetstream { store_dir: %q, sync_interval: %s, max_file: 4G, max_mem: 256M }\n", s.data(), interval)
 	}
 	return b.String()
 }

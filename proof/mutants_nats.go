@@ -31,7 +31,7 @@ func natsMutants() []Mutant {
 			"		if late {\n", "		if true {\n", "^TestConformance$/^retention$"),
 		mutant("a lease of zero waits for the margin", "row.go",
 			"	case h.lease == 0:\n		return 0\n", "", "^TestConformance$/^renew$"),
-	}, natsServerMutants(mutant)...)
+	}, append(natsServerMutants(mutant), natsOutageMutants(mutant)...)...)
 }
 
 // natsServerMutants break what the store wants from the server.
@@ -81,5 +81,25 @@ func natsServerMutants(mutant func(name, file, before, after, test string) Mutan
 			"	switch s.nc.Status() {\n", "	if s.nc.IsReconnecting() {\n		return nil\n	}\n	switch s.nc.Status() {\n", "^TestNew$"),
 		mutant("a step ends with its caller", "store.go",
 			"context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeout)", "context.WithTimeout(ctx, s.cfg.Timeout)", "^TestCanceled$"),
+	}
+}
+
+// natsOutageMutants break what makes an outage clear and passing.
+func natsOutageMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a stream that is gone is served from when it is another", "silence.go",
+			"		s.stream.Store(nil)\n		return s.missing()", "		return s.missing()", "^TestStreamIsReplaced$"),
+		mutant("a write without an answer is not looked into", "silence.go",
+			"if !silent(err) || ", "if err != nil || ", "^TestStreamIsDeleted$"),
+		mutant("a denial is not told", "silence.go",
+			"silent(err) && errors.Is(denied", "err == nil && errors.Is(denied", "^TestPermissions$"),
+		mutant("an older program takes a newer stream back", "stream.go",
+			"case have > s.layout:", "case have > s.layout+1:", "^TestMigrateOlder$"),
+		mutant("a newer program serves from an older stream", "stream.go",
+			"if have != s.layout {", "if have > s.layout || have == 0 {", "^TestMigrateOlder$"),
+		mutant("a refused password is the end of the store", "open.go",
+			"		nats.IgnoreAuthErrorAbort(),\n", "", "^TestWrongPassword$"),
+		mutant("an older server's full disk is a failure like others", "errors.go",
+			` || strings.Contains(text, "no space left")`, "", "^TestFull$"),
 	}
 }

@@ -61,9 +61,9 @@ type UnrenewedError struct {
 	Err    error
 }
 
-// Error tells how many they are, and the cause.
+// Error tells the cause, and how many they are.
 func (e *UnrenewedError) Error() string {
-	return fmt.Sprintf("%d leases are not renewed: %v", len(e.Tokens), e.Err)
+	return fmt.Sprintf("%v (leases not renewed: %d)", e.Err, len(e.Tokens))
 }
 
 // Unwrap returns the cause.

@@ -145,37 +145,51 @@ func (s *Store) put(ctx context.Context, slot semel.Slot, w row, expected uint64
 const renewers = 64
 
 // Renew implements [semel.Renewer]. Each lease is one message; up to 64 are on
-// their way at a time. The first error ends it: what was renewed by then stays
-// renewed.
+// their way at a time. A damaged record costs only its own holder; any other
+// failure ends the renewal, because the next one would fail as slowly. What is
+// not renewed by then is named in a [*semel.UnrenewedError].
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
-	var (
-		wg     sync.WaitGroup
-		next   atomic.Int64
-		mu     sync.Mutex
-		lost   []semel.Token
-		broken error
-	)
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	results := make([]error, len(holders))
+	for i := range results {
+		results[i] = errNotTried
+	}
 	for range min(renewers, len(holders)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(holders)); i = next.Add(1) - 1 {
 				_, err := s.edit(ctx, holders[i].Key.Slot(), holders[i].Token, false, func(w *row, _ bool) { w.renew(lease) })
-				if err == nil {
-					continue
-				}
-				mu.Lock()
-				if errors.Is(err, semel.ErrLost) {
-					lost = append(lost, holders[i].Token)
-				} else {
-					broken = err
+				results[i] = err
+				if err != nil && !errors.Is(err, semel.ErrLost) && !errors.Is(err, semel.ErrDamaged) {
 					next.Store(int64(len(holders)))
 				}
-				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	if broken != nil {
-		return nil, failed("renew", broken)
+	return renewed(holders, results)
+}
+
+// errNotTried: an earlier renewal of the same call has failed.
+var errNotTried = errors.New("not tried")
+
+// renewed sorts what became of the holders.
+func renewed(holders []semel.Holder, results []error) (lost []semel.Token, err error) {
+	var missed semel.UnrenewedError
+	for i, err := range results {
+		switch token := holders[i].Token; {
+		case err == nil:
+		case errors.Is(err, semel.ErrLost):
+			lost = append(lost, token)
+		default:
+			missed.Tokens = append(missed.Tokens, token)
+			if missed.Err == nil || !errors.Is(err, errNotTried) {
+				missed.Err = err
+			}
+		}
+	}
+	if len(missed.Tokens) > 0 {
+		return lost, failed("renew", &missed)
 	}
 	return lost, nil
 }

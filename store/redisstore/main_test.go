@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ func open(tb testing.TB, url string, cfg redisstore.Config) *redisstore.Store {
 	tb.Helper()
 	if cfg.Prefix == "" {
 		cfg.Prefix = servertest.Name(tb) + ":"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s, err := redisstore.Open(tb.Context(), url, cfg)
 	if err != nil {

@@ -82,8 +82,9 @@ func TestExpiryWithoutTTL(t *testing.T) {
 	}
 }
 
-// What is no record of ours is an error of every step that meets it, never a
-// reservation and never a replay, and it stays as it is (I12).
+// What is no record of ours, or one of another layout, older or newer, is an
+// error of every step that meets it, never a reservation and never a replay, and
+// it stays as it is (I12).
 func TestDamagedValues(t *testing.T) {
 	t.Parallel()
 	server := servertest.Redis(t)
@@ -97,7 +98,7 @@ func TestDamagedValues(t *testing.T) {
 	for name, d := range map[string]struct {
 		damage damage
 		writes bool // also the steps that write see it
-		newer  bool
+		schema bool // of another version of the layout
 	}{
 		"another type": {damage: func(prefix string, r semel.Reservation, _ string) error {
 			c.Del(t.Context(), keyOf(prefix, r))
@@ -106,7 +107,8 @@ func TestDamagedValues(t *testing.T) {
 		"empty":     {damage: set(func([]byte) []byte { return nil }), writes: true},
 		"foreign":   {damage: set(func([]byte) []byte { return []byte(strings.Repeat("value ", 100)) }), writes: true},
 		"cut off":   {damage: set(func(v []byte) []byte { return v[:80] }), writes: true},
-		"newer":     {damage: set(func(v []byte) []byte { v[3]++; return v }), writes: true, newer: true},
+		"older":     {damage: set(func(v []byte) []byte { v[3]--; return v }), writes: true, schema: true},
+		"newer":     {damage: set(func(v []byte) []byte { v[3]++; return v }), writes: true, schema: true},
 		"names":     {damage: set(func(v []byte) []byte { v[97] = 1; return v })},
 		"state":     {damage: set(func(v []byte) []byte { v[4] = 7; return v }), writes: true},
 		"another's": {damage: set(func(v []byte) []byte { v[109] ^= 1; return v })},
@@ -140,8 +142,8 @@ func TestDamagedValues(t *testing.T) {
 				errs["resolve"] = s.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: held.Fence})
 			}
 			for step, err := range errs {
-				_, newer := errors.AsType[*redisstore.SchemaError](err)
-				if newer != d.newer || !newer && !errors.Is(err, semel.ErrDamaged) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
+				found, schema := errors.AsType[*redisstore.SchemaError](err)
+				if schema != d.schema || !schema && !errors.Is(err, semel.ErrDamaged) || schema && (found.Found == 1 || found.Want != 1) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
 					t.Errorf("%s: got error %v, want one that names the step and the damage", step, err)
 				}
 			}

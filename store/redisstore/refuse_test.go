@@ -122,21 +122,75 @@ func finding(found semel.Inspection, name string) semel.Finding {
 	return semel.Finding{}
 }
 
-// A wrong password is said without either password.
+// A wrong password is said without either password. When the server knows it,
+// and when it has changed under a store and is changed back, the same store
+// serves (L4).
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	server := servertest.NewRedis(t)
 	c := admin(t, server.Addr())
-	must(t, "config set", c.ConfigSet(t.Context(), "requirepass", "right-secret").Err())
-	for _, url := range []string{"redis://:wrong-secret@" + server.Addr(), server.DSN()} {
-		s := open(t, url, redisstore.Config{})
+	config := func(password string) {
+		t.Helper()
+		must(t, "config set", c.ConfigSet(t.Context(), "requirepass", password).Err())
+	}
+	must(t, "the administrator's connection", c.Ping(t.Context()).Err())
+	config("right-secret")
+	refused := func(s *redisstore.Store) {
+		t.Helper()
 		_, err := s.Reserve(t.Context(), ask("a"))
 		if err == nil || !strings.HasPrefix(err.Error(), "redisstore: reserve: ") || strings.Contains(err.Error(), "secret") ||
 			!strings.Contains(err.Error(), "WRONGPASS") && !strings.Contains(err.Error(), "NOAUTH") {
 			t.Errorf("got error %v, want one that names the step and hides the password", err)
 		}
 	}
-	serves(t, open(t, "redis://:right-secret@"+server.Addr(), redisstore.Config{}))
+	wrong, none := open(t, "redis://:wrong-secret@"+server.Addr(), redisstore.Config{}), open(t, server.DSN(), redisstore.Config{})
+	refused(wrong)
+	refused(none)
+	right := open(t, "redis://:right-secret@"+server.Addr(), redisstore.Config{})
+	r := ask("kept")
+	grant(t, right, r)
+	must(t, "complete", right.Complete(t.Context(), completion(r)))
+
+	config("wrong-secret")
+	serves(t, wrong)
+	must(t, "connections", c.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err())
+	refused(right)
+	config("right-secret")
+	serves(t, right)
+	replay(t, right, r)
+	config("")
+	serves(t, none)
+}
+
+// The same for a user of an access list, who is made, disabled and permitted
+// while the store is there.
+func TestUserComesLater(t *testing.T) {
+	t.Parallel()
+	server := servertest.NewRedis(t)
+	c := admin(t, server.Addr())
+	acl := func(rules ...any) {
+		t.Helper()
+		must(t, "acl", c.Do(t.Context(), append([]any{"ACL", "SETUSER", "late"}, rules...)...).Err())
+	}
+	s := open(t, "redis://late:secret@"+server.Addr(), redisstore.Config{})
+	fails := func(text string) {
+		t.Helper()
+		_, err := s.Reserve(t.Context(), ask("a"))
+		if err == nil || !strings.HasPrefix(err.Error(), "redisstore: reserve: ") || !strings.Contains(err.Error(), text) {
+			t.Errorf("got error %v, want one of the step with %s", err, text)
+		}
+	}
+	fails("WRONGPASS")
+	acl("on", ">secret", "~*", "+@all")
+	serves(t, s)
+	acl("-evalsha", "-eval")
+	fails("NOPERM")
+	acl("+@all")
+	serves(t, s)
+	acl("resetkeys")
+	fails("NOPERM")
+	acl("~*")
+	serves(t, s)
 }
 
 // A user who may only run scripts on the prefix serves; what cannot be checked

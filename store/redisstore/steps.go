@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -100,24 +101,25 @@ func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) e
 const maxRenew = 1000
 
 // Renew implements [semel.Renewer]. The holders share pipelines; each renewal is
-// a step of its own. After an error some may be renewed.
+// a step of its own, and those that fail, on a master that stands still perhaps,
+// are named in a [*semel.UnrenewedError].
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) (lost []semel.Token, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	for len(holders) > 0 {
-		n := min(len(holders), maxRenew)
-		some, err := s.renew(ctx, lease, holders[:n])
-		if err != nil {
-			return nil, err
-		}
-		lost, holders = append(lost, some...), holders[n:]
+	var missed semel.UnrenewedError
+	for some := range slices.Chunk(holders, maxRenew) {
+		lost = append(lost, s.renew(ctx, lease, some, &missed)...)
+	}
+	if len(missed.Tokens) > 0 {
+		return lost, &missed
 	}
 	return lost, nil
 }
 
-func (s *Store) renew(ctx context.Context, lease time.Duration, holders []semel.Holder) (lost []semel.Token, err error) {
+// renew returns the tokens that are lost, and adds those of failed steps to missed.
+func (s *Store) renew(ctx context.Context, lease time.Duration, holders []semel.Holder, missed *semel.UnrenewedError) (lost []semel.Token) {
 	steps := make([]*step, len(holders))
 	for i, h := range holders {
 		steps[i] = &step{
@@ -126,19 +128,18 @@ func (s *Store) renew(ctx context.Context, lease time.Duration, holders []semel.
 	}
 	s.router.doAll(ctx, steps)
 	for i, p := range steps {
-		slot := holders[i].Key.Slot()
-		if p.err != nil {
-			return nil, explain("renew", slot, p.err)
+		held, err := 0, p.err
+		if err == nil {
+			held, err = p.cmd.Int()
 		}
-		held, err := p.cmd.Int()
-		switch {
+		switch token := holders[i].Token; {
 		case err != nil:
-			return nil, explain("renew", slot, err)
+			missed.Tokens, missed.Err = append(missed.Tokens, token), explain("renew", holders[i].Key.Slot(), err)
 		case held == 0:
-			lost = append(lost, holders[i].Token)
+			lost = append(lost, token)
 		}
 	}
-	return lost, nil
+	return lost
 }
 
 // Resolve implements [semel.Resolver]. It replaces the token of the lapsed

@@ -20,7 +20,8 @@ import (
 func TestEngine(t *testing.T) {
 	for _, r := range rigs {
 		t.Run(r.name, func(t *testing.T) {
-			rig, n := r.open(t), seed(t)
+			n := seed(t)
+			rig := r.open(t)
 			rounds := 1
 			if long() {
 				rounds = 12

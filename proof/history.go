@@ -95,6 +95,9 @@ type Answer struct {
 	// None: a Look saw nothing.
 	None     bool
 	Response Digest
+	// again is how often the driver may have sent the step besides; each is a lost
+	// step beside this one.
+	again int
 }
 
 // mine reports whether the record is the reservation that c asked for.

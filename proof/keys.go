@@ -76,6 +76,7 @@ func (k *keyring) note(key semel.Key, a Answer) {
 			continue
 		}
 		h.steps++
+		h.unknown += a.again
 		switch {
 		case a.Unknown:
 			h.unknown++

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -28,9 +29,11 @@ func TestMain(m *testing.M) {
 // long reports whether the runs may take minutes: make proof.
 func long() bool { return os.Getenv("SEMEL_PROOF") == "long" }
 
-// seed is chosen anew each time, unless SEMEL_PROOF_SEED sets it.
-func seed(t *testing.T) uint64 {
+// seed is chosen anew each time, unless SEMEL_PROOF_SEED sets it. It is logged
+// at once: ask for it before anything can fail.
+func seed(t *testing.T) (n uint64) {
 	t.Helper()
+	defer func() { t.Logf("seed %d", n) }()
 	text := os.Getenv("SEMEL_PROOF_SEED")
 	if text == "" {
 		return rand.Uint64N(1 << 32)
@@ -42,23 +45,30 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// rigs are the stores on servers.
-var rigs = []struct {
+type opened struct {
 	name string
 	open func(t *testing.T) *Rig
-}{{"pgstore", Postgres}, {"mysqlstore", MariaDB}, {"redisstore", Redis}, {"natsstore", NATS}}
+}
+
+// rigs are the stores on servers.
+var rigs = []opened{{"pgstore", Postgres}, {"mysqlstore", MariaDB}, {"redisstore", Redis}, {"natsstore", NATS}}
 
 // TestLinear runs workers against each store on a real server while everything
 // fails that can, and checks every history (I1 to I6, I9 to I13; L4).
 func TestLinear(t *testing.T) {
-	for _, r := range rigs {
+	for _, r := range append(slices.Clip(rigs), opened{"redisstore, default retries", RedisRepeating}) {
 		t.Run(r.name, func(t *testing.T) {
-			rig, n := r.open(t), seed(t)
-			if !long() {
+			n := seed(t)
+			rig := r.open(t)
+			switch {
+			case !long():
 				attack(t, rig, "every fault", n, rig.Faults(t), 1)
 				return
+			case rig.Repeats != nil:
+				attack(t, rig, "every fault", n, rig.Faults(t), 8)
+				return
 			}
-			for round := range uint64(8) {
+			for round := range uint64(6) {
 				for _, f := range rig.Faults(t) {
 					attack(t, rig, f.Name, n+round, []Fault{f}, 4)
 				}
@@ -74,9 +84,10 @@ func attack(t *testing.T, rig *Rig, name string, seed uint64, faults []Fault, ro
 	if t.Failed() {
 		return
 	}
+	t.Logf("%s, %s, seed %d", rig.Name, name, seed)
 	run := NewRun(Load{
 		Seed: seed, For: 5 * time.Minute, Lease: rig.Lease, Slack: rig.Slack, Grace: rig.Grace,
-		Scope: fmt.Sprintf("%s %d", name, seed),
+		Scope: fmt.Sprintf("%s %d", name, seed), Repeats: rig.Repeats,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -84,7 +95,12 @@ func attack(t *testing.T, rig *Rig, name string, seed uint64, faults []Fault, ro
 		defer close(done)
 		run.Work(ctx, rig.Store)
 	}()
-	Nemesis(ctx, rand.New(rand.NewPCG(seed, 1<<32)), faults, rounds)
+	rng := rand.New(rand.NewPCG(seed, 1<<32))
+	Nemesis(ctx, rng, faults, rounds)
+	// A slow machine may not have come to everything yet.
+	for end := time.Now().Add(time.Minute); run.Tally.Tame() != "" && time.Now().Before(end); {
+		Nemesis(ctx, rng, faults, 1)
+	}
 	cancel()
 	<-done
 	rig.WaitUntilServing(t)
@@ -110,6 +126,9 @@ func report(t *testing.T, store, faults string, run *Run, serving Store) {
 	}
 	if tame := run.Tally.Tame(); tame != "" {
 		t.Errorf("the run proves nothing: %s", tame)
+	}
+	if run.Load.Repeats != nil && run.Tally.repeated.Load() == 0 {
+		t.Error("the run proves nothing: the driver repeated no step")
 	}
 	if heard < asked {
 		t.Errorf("only %d of %d keys could be audited", heard, asked)

@@ -26,6 +26,11 @@ type Rig struct {
 	Sever func() error
 	// Lease, Slack and Grace of the load that it gets; see [Load].
 	Lease, Slack, Grace time.Duration
+	// Forgets is how long after its retention the server itself deletes what
+	// Purge leaves to it.
+	Forgets time.Duration
+	// Repeats is set where the driver repeats steps by itself.
+	Repeats *Repeats
 	// Trips is how many questions a reservation may ask the server when nobody
 	// else wants the slot (L2).
 	Trips Trips

@@ -36,6 +36,8 @@ type Load struct {
 	Grace time.Duration
 	// Patience is how long a worker waits for an answer.
 	Patience time.Duration
+	// Repeats is set where the store's driver repeats steps by itself.
+	Repeats *Repeats
 }
 
 // fill sets what was left out.
@@ -54,6 +56,7 @@ func (l Load) fill() Load {
 // Tally counts what happened in a run, to tell a hard one from a tame one.
 type Tally struct {
 	steps, unknown    atomic.Int64
+	repeated          atomic.Int64 // sendings besides the last that the driver made
 	grants, takeOvers atomic.Int64 // reservations got, and those of them from a lapsed attempt
 	zombies, replays  atomic.Int64 // owners who came back too late, and kept answers seen
 	resolved, purged  atomic.Int64 // by the operator, and by the purger
@@ -61,8 +64,8 @@ type Tally struct {
 
 // String is one line for the log.
 func (t *Tally) String() string {
-	return fmt.Sprintf("%d steps, %d answers lost; %d grants, %d take-overs, %d zombies refused, %d replays, %d resolved, %d purged",
-		t.steps.Load(), t.unknown.Load(), t.grants.Load(), t.takeOvers.Load(), t.zombies.Load(), t.replays.Load(),
+	return fmt.Sprintf("%d steps, %d answers lost, %d sent again; %d grants, %d take-overs, %d zombies refused, %d replays, %d resolved, %d purged",
+		t.steps.Load(), t.unknown.Load(), t.repeated.Load(), t.grants.Load(), t.takeOvers.Load(), t.zombies.Load(), t.replays.Load(),
 		t.resolved.Load(), t.purged.Load())
 }
 
@@ -102,7 +105,7 @@ func (r *Run) Work(ctx context.Context, store Store) {
 	var workers, purger sync.WaitGroup
 	for i := range r.Load.Workers {
 		w := &worker{
-			tape: tape{store, r.History, i, r.Load.Patience, r.Load.Slack, r.Load.Grace}, load: r.Load, keys: r.keys, left: &left,
+			tape: r.tape(store, i), load: r.Load, keys: r.keys, left: &left,
 			rng: rand.New(rand.NewPCG(r.Load.Seed, uint64(i))), tally: &r.Tally,
 		}
 		workers.Go(func() { w.run(ctx) })
@@ -111,6 +114,12 @@ func (r *Run) Work(ctx context.Context, store Store) {
 	workers.Wait()
 	cancel()
 	purger.Wait()
+}
+
+// tape is one worker's way to the store.
+func (r *Run) tape(store Store, worker int) tape {
+	l := r.Load
+	return tape{store, r.History, worker, l.Patience, l.Slack, l.Grace, l.Repeats}
 }
 
 // purge runs beside the workers. Nothing but expired keys may go.
@@ -128,7 +137,7 @@ func (r *Run) purge(ctx context.Context, store Store) {
 // acknowledged before a fault must be there after it (I10). It returns how many
 // keys it asked for and about how many it heard.
 func (r *Run) Audit(store Store) (heard, asked int) {
-	t := tape{store, r.History, r.Load.Workers, r.Load.Patience, r.Load.Slack, r.Load.Grace}
+	t := r.tape(store, r.Load.Workers)
 	for _, key := range r.keys.keys() {
 		looked := t.look(key)
 		held := t.reserve(semel.Reservation{

@@ -30,6 +30,7 @@ type tape struct {
 	patience time.Duration
 	// slack and grace as in [Load].
 	slack, grace time.Duration
+	repeats      *Repeats // or nil
 }
 
 var errImpatient = errors.New("proof: the store did not answer in time")
@@ -58,6 +59,7 @@ func within[T any](patience time.Duration, step func() (T, error)) (T, error) {
 
 // record runs a step and writes it down.
 func (t *tape) record(c Call, step func() (Answer, error)) Answer {
+	again := t.repeats.watch(c)
 	c.At, c.Slack, c.Grace = t.history.now(), t.slack, t.grace
 	a, err := within(t.patience, step)
 	a.At = t.history.now()
@@ -68,6 +70,10 @@ func (t *tape) record(c Call, step func() (Answer, error)) Answer {
 		a.Refusal = semel.ErrInFlight
 	case err != nil:
 		a = Answer{At: a.At, Unknown: true}
+	}
+	a.again = again(err)
+	for range a.again {
+		t.history.Add(t.worker, c, Answer{At: a.At, Unknown: true})
 	}
 	t.history.Add(t.worker, c, a)
 	return a

@@ -197,6 +197,7 @@ func (w *worker) answer(r semel.Reservation) semel.Response {
 func (w *worker) heard(key semel.Key, a Answer) Answer {
 	w.keys.note(key, a)
 	w.tally.steps.Add(1)
+	w.tally.repeated.Add(int64(a.again))
 	if a.Unknown {
 		w.tally.unknown.Add(1)
 		w.lost = true

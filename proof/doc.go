@@ -15,12 +15,16 @@
 // must be one that a single correct slot can have: I1 to I6, I9, I11, I12, I13,
 // and, because each key is asked for again when all is over, I10. Leases and
 // retentions are judged by when a step was called and answered, so a lease that
-// ends too early or too late by more than [Load.Slack] is seen.
+// ends too early or too late by more than [Load.Slack] is seen. Redis is run twice:
+// with a driver that repeats nothing, and with its defaults; see [Repeats].
 //
 // TestLive: what such a history cannot show. A lapsed reservation is told or
 // taken over by the first that asks (L1), however many asked before; a
-// reservation takes a known number of round trips (L2); and each store serves
-// again after each fault without being opened anew (L4).
+// reservation takes a known number of round trips (L2); over a silent line nobody
+// waits longer than his deadline (L3); each store serves again after each fault
+// without being opened anew (L4); and what was over before a kill does not come
+// back as a reservation (I9): where the server deletes by itself, its expiry
+// survives the kill.
 //
 // TestEngine: clients retry against an engine under the policy Hold: no key has
 // two effects (I7), and all are told the same (I3).
@@ -30,8 +34,8 @@
 //
 // # What it does not show
 //
-// Absence of faults: a run finds what happened to happen. SEMEL_PROOF_SEED
-// repeats the choices of the workers and the nemesis, not the schedule. Loss of
+// Absence of faults: a run finds what happened to happen. SEMEL_PROOF_SEED,
+// which each test logs before it begins, repeats the choices of the workers and the nemesis, not the schedule. Loss of
 // power, of a disk and failover to a replica are not among the faults. What a
 // kill does to the file of sqlitestore is tested there. The times of a record
 // are for people and not looked at. I8 needs a caller's transaction, and I14

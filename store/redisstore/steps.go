@@ -126,7 +126,7 @@ func (s *Store) renew(ctx context.Context, lease time.Duration, holders []semel.
 			script: renewScript, key: s.keyOf(h.Key.Slot()), args: []any{h.Token[:], micros(lease)},
 		}
 	}
-	s.router.doAll(ctx, steps)
+	s.router.doAll(context.WithoutCancel(ctx), steps)
 	for i, p := range steps {
 		held, err := 0, p.err
 		if err == nil {

@@ -4,7 +4,7 @@ func redisMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
 		return Mutant{"Redis: " + name, "store/redisstore/" + file, before, after, "store/redisstore", test}
 	}
-	return []Mutant{
+	return append([]Mutant{
 		mutant("a foreign token completes", "lua/complete.lua",
 			" or token ~= ARGV[1]", "", "^TestConformance$/^complete"),
 		mutant("a late completion is not kept for a whole retention", "lua/complete.lua",
@@ -57,5 +57,23 @@ func redisMutants() []Mutant {
 			"if time.Since(b.begun) < maxQueued {", "if true {", "^TestQueueForgets$"),
 		mutant("an error quotes the key", "errors.go",
 			"text != err.Error() {", "text == \"\" {", "^TestErrorsHideTheirArguments$"),
+	}, redisOutageMutants(mutant)...)
+}
+
+// redisOutageMutants break what keeps a step whole, and says what ails the server.
+func redisOutageMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("an older record is read", "lua/record.lua",
+			"string.byte(held, 4) ~= 1", "string.byte(held, 4) > 1", "^TestDamagedValues$"),
+		mutant("a step looks for its server under its caller's context", "steps.go",
+			"s.router.do(context.WithoutCancel(ctx), p)", "s.router.do(ctx, p)", "^TestNoContextReachesTheClient$"),
+		mutant("a renewal looks for its server under its caller's context", "steps.go",
+			"s.router.doAll(context.WithoutCancel(ctx), steps)", "s.router.doAll(ctx, steps)", "^TestNoContextReachesTheClient$"),
+		mutant("a server is validated under a caller's context", "steps.go",
+			"s.validate(uncancelled())", "s.validate(ctx)", "^TestNoContextReachesTheClient$"),
+		mutant("a pipeline has a context that ends", "route.go",
+			"return context.Background() //", "ctx, _ := context.WithTimeout(context.Background(), 1<<40)\n	return ctx //", "^TestNoContextReachesTheClient$"),
+		mutant("a full disk is not called full", "errors.go",
+			`strings.Contains(err.Error(), "No space left")`, "false", "^TestDiskFullWithoutSync$"),
 	}
 }

@@ -80,7 +80,7 @@ func mysqlMutants() []Mutant {
 		mutant("a deadlock is an error", "errors.go",
 			"case errDeadlock, errRecordChanged,", "case errRecordChanged,", "^TestThreeSessions$"),
 		mutant("a locked row costs all their leases", "renew.go",
-			"|| len(part) == 1 {", "|| true {", "^TestRenewBesideALockedRow$"),
+			"case len(part) == 1:", "case true:", "^TestRenewBesideALockedRow$"),
 		mutant("the driver gets a context that ends", "step.go",
 			"ctx = context.WithoutCancel(ctx)\n", "", "^TestCanceledCaller$"),
 		mutant("a full disk has no name", "errors.go",

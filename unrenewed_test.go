@@ -42,11 +42,11 @@ func TestOneOfManyIsNotRenewed(t *testing.T) {
 		store := &stubborn{Store: memstore.New(memstore.Config{})}
 		var log bytes.Buffer
 		e := newEngine(t, store, semel.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		claims := make([]*semel.Claim, 3)
-		contexts := make([]context.Context, 3)
-		for i, id := range []string{"a", "b", "c"} {
-			claims[i] = reserve(t, e, call(id, "x"))
-			contexts[i] = claims[i].Attach(t.Context())
+		var claims []*semel.Claim
+		var contexts []context.Context
+		for _, id := range []string{"a", "b", "c"} {
+			c := reserve(t, e, call(id, "x"))
+			claims, contexts = append(claims, c), append(contexts, c.Attach(t.Context()))
 		}
 		store.locked = claims[1].Token()
 		gone := reserve(t, e, call("gone", "x")) // and one is lost

@@ -49,6 +49,8 @@ func natsServerMutants(mutant func(name, file, before, after, test string) Mutan
 			"h.state != semel.StateReserved && h.expires <= c.now", "false", "^TestConformance$/^purge$"),
 		mutant("a reservation that outlives its retention is not listed", "list.go",
 			"h.state != semel.StateReserved && h.expires <= c.now", "h.expires <= c.now", "^TestLapsedIsListed$"),
+		mutant("a record is deleted before the server has forgotten its reservation", "slot.go",
+			"const ttlGrace = 10 * time.Minute", "const ttlGrace = time.Minute", "^TestTTL$"),
 		mutant("clients may delete records", "stream.go",
 			"c.DenyDelete, c.AllowRollup = false, true, true, false", "c.DenyDelete, c.AllowRollup = false, true, false, false", "^TestMigrateAtOnce$"),
 		mutant("a lease is measured by the client's clock", "slot.go",

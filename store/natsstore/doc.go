@@ -23,7 +23,7 @@
 // Set max_payload to 2MB: a record is one message, and by default a message has
 // one mebibyte, less than the response that an engine may keep.
 //
-// The server deletes records by itself, one minute after their retention;
+// The server deletes records by itself, ten minutes after their retention;
 // [semel.Engine.RunPurge] is not needed. Nothing deletes a reservation.
 // [Store.List] reads the whole stream, bodies included: it is for operators.
 //

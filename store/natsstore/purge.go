@@ -3,7 +3,7 @@ package natsstore
 import "context"
 
 // Purge implements [semel.Purger]. It has nothing to do: the server deletes by
-// itself what is over, a minute after its retention, and List leaves out what
+// itself what is over, ten minutes after its retention, and List leaves out what
 // waits for that.
 //
 // It must not help. A message that a client deletes comes back when the server

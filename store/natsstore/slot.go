@@ -14,8 +14,12 @@ import (
 )
 
 // ttlGrace is added to the retention before the server deletes a record. Each
-// replica deletes by its own clock, and none may be early.
-const ttlGrace = time.Minute
+// replica deletes by its own clock, and none may be early. And a server that is
+// killed forgets what it deleted since it last wrote its state, which it does
+// every two minutes and a half: a record that is deleted sooner after it has
+// replaced its reservation would bring that back (I9). Seen with NATS 2.15 and a
+// grace of a minute: of 100 reservations all were there again.
+const ttlGrace = 10 * time.Minute
 
 // maxTTL is the longest life that is left to the server. What is kept for
 // longer stays until a purge.

@@ -33,6 +33,39 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
+// fuller completes large responses one after the other.
+type fuller struct {
+	t    *testing.T
+	s    *natsstore.Store
+	kept []semel.Reservation // acknowledged
+}
+
+var large = semel.Response{Status: 201, Body: bytes.Repeat([]byte("b"), 100_000)}
+
+func (f *fuller) one() error {
+	r := request("full " + semel.NewToken().String())
+	if _, err := f.s.Reserve(f.t.Context(), r); err != nil {
+		return err
+	}
+	err := f.s.Complete(f.t.Context(), semel.Completion{Key: r.Key, Token: r.Token, Retention: r.Retention, Response: large})
+	if err == nil {
+		f.kept = append(f.kept, r)
+	}
+	return err
+}
+
+// check replays all that was acknowledged.
+func (f *fuller) check() {
+	f.t.Helper()
+	for _, r := range f.kept {
+		r.Token = semel.NewToken()
+		held, err := f.s.Reserve(f.t.Context(), r)
+		if err != nil || held.State != semel.StateCompleted || !bytes.Equal(held.Response.Body, large.Body) {
+			f.t.Fatalf("got a %v slot, error %v, want the kept response (I2, I10)", held.State, err)
+		}
+	}
+}
+
 // I10, L4: a server whose disk is full does not answer writes, and never
 // acknowledges one; a step says what that may mean, and that the server goes on
 // answering otherwise. It stays so, also with space again, until the server is
@@ -45,58 +78,77 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := natstest.Start(t, natstest.Options{Dir: filepath.Join(dir, "data"), SyncAlways: true})
-	s := open(t, server.URL(), natsstore.Config{Timeout: time.Second})
-	var kept []semel.Reservation
-	body := bytes.Repeat([]byte("b"), 100_000)
-	one := func() error {
-		r := request("full " + semel.NewToken().String())
-		if _, err := s.Reserve(t.Context(), r); err != nil {
-			return err
-		}
-		err := s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token, Retention: r.Retention, Response: semel.Response{Status: 201, Body: body}})
-		if err == nil {
-			kept = append(kept, r)
-		}
-		return err
-	}
-	check := func() {
-		t.Helper()
-		for _, r := range kept {
-			r.Token = semel.NewToken()
-			held, err := s.Reserve(t.Context(), r)
-			if err != nil || held.State != semel.StateCompleted || !bytes.Equal(held.Response.Body, body) {
-				t.Fatalf("got a %v slot, error %v, want the kept response (I2, I10)", held.State, err)
-			}
-		}
-	}
+	f := &fuller{t: t, s: open(t, server.URL(), natsstore.Config{Timeout: time.Second})}
 	var err error
-	for err == nil && len(kept) < 1000 {
-		err = one()
+	for err == nil && len(f.kept) < 1000 {
+		err = f.one()
 	}
 	for range 2 { // it stays so
 		if err == nil || !strings.HasPrefix(err.Error(), "natsstore: ") || !strings.Contains(err.Error(), "cannot write to its disk") {
 			t.Fatalf("got error %v on a full disk, want one that says what may be", err)
 		}
-		err = one()
+		err = f.one()
 	}
 	if !strings.Contains(server.Log(), "no space left") {
 		t.Error("the server's disk is not full: the test shows nothing")
 	}
-	full := len(kept)
-	check() // a write that is refused, as for a replay, needs no space
+	full := len(f.kept)
+	f.check() // a write that is refused, as for a replay, needs no space
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	server.Restart(t)
-	natstest.Poll(t, "the store serves again (L4)", one)
-	check()
+	natstest.Poll(t, "the store serves again (L4)", f.one)
+	f.check()
 	for range 20 {
-		if err := one(); err != nil {
+		if err := f.one(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	server.Restart(t)
-	natstest.Poll(t, "the store serves again (L4)", one)
-	check()
-	t.Logf("%d completed, then %d", full, len(kept)-full)
+	natstest.Poll(t, "the store serves again (L4)", f.one)
+	f.check()
+	t.Logf("%d completed, then %d", full, len(f.kept)-full)
+}
+
+// I10, L4: of three servers one with a full disk costs a step or two, when it
+// leads, and no record. With space again, and started anew, it is as current as
+// the others.
+func TestDiskFullOfOne(t *testing.T) {
+	t.Parallel()
+	dir, small := t.TempDir(), smallDisk(t, 24<<20)
+	ballast := filepath.Join(small, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 14<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(small, filepath.Join(dir, "s1")); err != nil {
+		t.Fatal(err)
+	}
+	cluster := natstest.StartCluster(t, 3, natstest.Options{Dir: dir})
+	cfg := natsstore.Config{Stream: "FULL", Replicas: 3, Timeout: 2 * time.Second}
+	f := &fuller{t: t, s: open(t, cluster.URL(), cfg)}
+	full := false
+	for range 150 { // more than fits
+		natstest.Poll(t, "a record is kept", f.one)
+		var disk syscall.Statfs_t
+		if err := syscall.Statfs(small, &disk); err != nil {
+			t.Fatal(err)
+		}
+		full = full || int(disk.Bavail)*int(disk.Bsize) < 1<<20
+	}
+	if !full {
+		t.Error("the disk did not get full: the test shows nothing")
+	}
+	f.check()
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("semel", small, "tmpfs", syscall.MS_REMOUNT, "size=256m"); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Stop(t, 0)
+	cluster.Start(t, 0)
+	waitCurrent(t, f.s)
+	f.check()
+	natstest.Poll(t, "a record is kept", f.one)
 }

@@ -25,7 +25,8 @@ type Cluster struct {
 }
 
 // StartCluster starts so many servers and waits until they have a leader. They
-// end with the test. Of the options only SyncAlways and MaxPayload count.
+// end with the test. Of the options only SyncAlways, MaxPayload and Dir, which
+// has a folder s1, s2... for each, count.
 func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 	tb.Helper()
 	var routes []*url.URL
@@ -36,7 +37,10 @@ func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
 	}
 	c := &Cluster{servers: make([]*server.Server, n)}
-	dir := tb.TempDir()
+	dir := opts.Dir
+	if dir == "" {
+		dir = tb.TempDir()
+	}
 	payload := int32(opts.MaxPayload)
 	if payload == 0 {
 		payload = 8 << 20

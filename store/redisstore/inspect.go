@@ -30,7 +30,8 @@ func (s *Store) inspect(ctx context.Context) (semel.Inspection, error) {
 // Validate changes nothing. It returns an error that wraps [*semel.UnfitError] when
 // the store must not serve from this server: a replica, an eviction policy that
 // would delete records, a version that is too old, a cluster's node that was
-// opened as a single server. The first Reserve does the same.
+// opened as a single server. Too few replicas are no such reason, because they may
+// come: the steps fail until then. The first Reserve does the same.
 func (s *Store) Validate(ctx context.Context) error {
 	return explain("validate", semel.Slot{}, s.validate(ctx))
 }
@@ -40,7 +41,7 @@ func (s *Store) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := semel.Unfit(found.Findings); err != nil {
+	if err := semel.Unfit(lasting(found.Findings)); err != nil {
 		return err
 	}
 	s.told.Do(func() { found.Announce(ctx, s.cfg.Logger.With("store", "redis"), s.Grade()) })

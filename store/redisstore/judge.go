@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -184,18 +185,27 @@ func (j *judging) persistence() {
 	}
 }
 
+// findingReplicas counts the replicas, by the name that INFO has for them.
+const findingReplicas = "connected_slaves"
+
+// lasting returns the findings that waiting does not change. Replicas come and
+// go: while there are too few of them the steps fail by themselves.
+func lasting(all []semel.Finding) []semel.Finding {
+	return slices.DeleteFunc(slices.Clone(all), func(f semel.Finding) bool { return f.Name == findingReplicas })
+}
+
 // replication: WAIT needs somebody who confirms.
 func (j *judging) replication() {
-	replicas, known := j.number("connected_slaves"), j.info["connected_slaves"] != ""
+	replicas, known := j.number(findingReplicas), j.info[findingReplicas] != ""
 	switch value := strconv.FormatInt(replicas, 10); {
 	case !known:
 	case replicas < int64(j.cfg.Replicas):
-		j.add("connected_slaves", value, semel.Weak,
+		j.add(findingReplicas, value, semel.Broken,
 			fmt.Sprintf("Connect %d replicas: reservations fail while fewer confirm.", j.cfg.Replicas))
 	case replicas > 0 && j.cfg.Replicas == 0:
-		j.add("connected_slaves", value, semel.Weak, "Set Replicas to 1 or more if one of them may be promoted: a failover forgets what it had not copied.")
+		j.add(findingReplicas, value, semel.Weak, "Set Replicas to 1 or more if one of them may be promoted: a failover forgets what it had not copied.")
 	default:
-		j.fine("connected_slaves", value)
+		j.fine(findingReplicas, value)
 	}
 	if v := j.config["min-replicas-to-write"]; v != "" {
 		j.fine("min-replicas-to-write", v)
@@ -209,7 +219,7 @@ func gradeOf(all []facts, cluster bool) semel.Grade {
 	switch {
 	case cluster:
 		return c("A kill of the clients. A failover of a master may forget acknowledged records, and a retry then runs again.")
-	case f.info["connected_slaves"] != "0" || f.sentinels > 0:
+	case f.info[findingReplicas] != "0" || f.sentinels > 0:
 		return c("A kill of the clients. The server has replicas or sentinels: a failover may forget acknowledged records, and a retry then runs again.")
 	case f.info["aof_enabled"] != "1":
 		return c("A kill of the clients. Without an append-only file a restart of the server forgets records, and a retry then runs again.")

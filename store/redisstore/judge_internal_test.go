@@ -59,7 +59,7 @@ func TestJudge(t *testing.T) {
 		"nearly full":    {info: map[string]string{"used_memory": "950"}, finding: "maxmemory", level: semel.Weak, grade: "B"},
 		"log fails":      {info: map[string]string{"aof_last_write_status": "err"}, finding: "aof_last_write_status", level: semel.Weak, grade: "B"},
 		"failover":       {info: map[string]string{"connected_slaves": "1"}, finding: "connected_slaves", level: semel.Weak, grade: "C"},
-		"too few":        {info: map[string]string{"connected_slaves": "1"}, cfg: Config{Replicas: 2}, finding: "connected_slaves", level: semel.Weak, grade: "C"},
+		"too few":        {info: map[string]string{"connected_slaves": "1"}, cfg: Config{Replicas: 2}, finding: "connected_slaves", level: semel.Broken, grade: "C"},
 		"a node":         {info: map[string]string{"cluster_enabled": "1"}, finding: "cluster_enabled", level: semel.Broken, grade: "B"},
 		"no cluster":     {cluster: true, finding: "cluster_enabled", level: semel.Broken, grade: "C"},
 		"cluster down": {

@@ -34,7 +34,9 @@ const (
 // of sentinels are sentinel_username and sentinel_password. The parameters are
 // go-redis's, such as dial_timeout, read_timeout, pool_size, skip_verify (one
 // server), db (sentinel), and the store's own: prefix, replicas, sync_aof and
-// wait_timeout stand before the fields of [Config]. Errors do not contain the URL.
+// wait_timeout stand before the fields of [Config]. Special characters in user,
+// password and parameters are written as % and two digits. Errors do not contain
+// the URL.
 func Open(_ context.Context, rawURL string, cfg Config) (*Store, error) {
 	p, err := parseURL(rawURL)
 	if err == nil {
@@ -67,7 +69,11 @@ type parts struct {
 	query url.Values
 }
 
-var errURL = errors.New("the URL is not redis://HOST:PORT/DB, redis+cluster://HOST,HOST or redis+sentinel://HOST,HOST/NAME")
+var (
+	errURL     = errors.New("the URL is not redis://HOST:PORT/DB, redis+cluster://HOST,HOST or redis+sentinel://HOST,HOST/NAME")
+	errSpecial = errors.New("the URL has an @ or a # behind its host: write them as %40 and %23, and / and ? in a password as %2F and %3F")
+	errParse   = errors.New("the URL cannot be parsed; special characters in user and password are written as % and two digits")
+)
 
 func parseURL(text string) (p parts, err error) {
 	scheme, rest, ok := strings.Cut(text, "://")
@@ -76,11 +82,14 @@ func parseURL(text string) (p parts, err error) {
 	if !ok || scheme != "redis" && scheme != "rediss" || p.kind != "" && p.kind != "cluster" && p.kind != "sentinel" {
 		return p, errURL
 	}
+	if endsEarly(rest) {
+		return p, errSpecial
+	}
 	rest, query, _ := strings.Cut(rest, "?")
 	if p.query, err = url.ParseQuery(query); err != nil {
 		return p, errors.New("the URL's parameters are malformed")
 	}
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 { // a password may have a slash
+	if i := strings.IndexByte(rest, '@'); i >= 0 {
 		p.user, rest = rest[:i+1], rest[i+1:]
 	}
 	hosts, path, _ := strings.Cut(rest, "/")
@@ -99,6 +108,19 @@ func parseURL(text string) (p parts, err error) {
 		return p, errURL
 	}
 	return p, nil
+}
+
+// endsEarly reports whether the user part has a character that would end it, and
+// make of the password's rest a host, a path or a parameter, which errors show.
+// rest is the URL after its scheme.
+func endsEarly(rest string) bool {
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		if strings.ContainsAny(rest[i:], "@#") {
+			return true
+		}
+		rest = rest[:i]
+	}
+	return strings.Count(rest, "@") > 1
 }
 
 // address completes a host with or without a port.
@@ -190,7 +212,7 @@ func (p *parts) text(user, path string) string {
 // quiet keeps of an error what cannot contain the password.
 func quiet(err error) error {
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		return errURL
+		return errParse
 	}
 	return err
 }

@@ -87,7 +87,9 @@ func TestOpenRefuses(t *testing.T) {
 		"redis://u:secret@h/x", "redis://u:secret@h/1/2", "redis://u:sec%zzret@h", "redis://u:secret@h?colour=red",
 		"redis://u:secret@h?%zz", "redis://u:secret@h?replicas=many", "redis://u:secret@h?wait_timeout=soon",
 		"redis+sentinel://u:secret@h", "redis+cluster://u:secret@h/1", "redis+cluster://u:secret@h,", "redis://u:secret@h?replicas=99",
-		"redis+sentinel://u:sec%zzret@h/name", "redis+cluster://u:secret@h:1:2", "redis://u:secret@h?read_timeout=x&prefix={",
+		"redis://u:se/cret@h/0", "redis://u:p@secret/w:rd@h:1/0", "redis://u:se?cret@h", "redis://u:se#cret@h", "redis://u:p@secret@h",
+		"redis+cluster://u:p@secret/x@h,i", "redis+sentinel://u:p@secret/x@h/name", "redis://u:p?@h/secret", "redis://u:p@h?prefix=@secret",
+		"redis://u:p@h#secret", "redis+sentinel://u:sec%zzret@h/name", "redis+cluster://u:secret@h:1:2", "redis://u:secret@h?read_timeout=x&prefix={",
 	} {
 		s, err := Open(t.Context(), url, Config{})
 		if err == nil {
@@ -99,6 +101,47 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: got error %v", url, err)
 		}
 	}
+}
+
+// What a password needs is said where it is missing.
+func TestOpenAdvises(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"redis://u:p@ss/w:rd@h:1/0": "%40", "redis://u:p@ss@h": "%40", "redis://u:p#ss@h": "%23", "redis://u:p?ss@h": "%3F", "redis://u:p%ss@h": "two digits",
+	} {
+		s, err := Open(t.Context(), url, Config{})
+		if err == nil {
+			_ = s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got error %v, want advice with %s", url, err, want)
+		}
+	}
+}
+
+// No password that lacks its escapes, whatever it has, is told by an error.
+func FuzzOpenPassword(f *testing.F) {
+	for _, seed := range []string{"", "/", "?", "#", "@", "@x/y:", "@x?replicas=", "://", "%", "%zz", ":", ",", " ", "[", "]", "\\", "\x00", "/1?a=", "@:1/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, middle string) {
+		password := "hunter2" + middle + "hunter2"
+		for _, url := range []string{
+			"redis://u:" + password + "@h:1/0?replicas=99", "redis://:" + password + "@h/x", "rediss+cluster://u:" + password + "@a:1,b/0",
+			"redis+sentinel://u:" + password + "@a,b/name?db=x", "redis+sentinel://u:" + password + "@a,b", "redis+ring://u:" + password + "@h",
+			"redis://u:" + password + "@h:port?prefix={", "redis://" + password + "@h?colour=red",
+		} {
+			s, err := Open(t.Context(), url, Config{})
+			if err == nil {
+				t.Errorf("%q is no error", url)
+				_ = s.Close()
+				continue
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%q: the error tells the password: %v", url, err)
+			}
+		}
+	})
 }
 
 // No URL makes Open panic or tell the password.

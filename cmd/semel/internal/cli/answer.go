@@ -31,6 +31,9 @@ func (f *answerFlags) stdin() bool { return f.body == "-" }
 // read makes the response; stdin is read for "-".
 func (f *answerFlags) read(stdin io.Reader) (semelhttp.Kept, error) {
 	k := semelhttp.Kept{Status: f.status, Header: make(http.Header)}
+	if f.status == 0 {
+		return k, wrong("say what the service answered, such as --status 201", "--status is required")
+	}
 	if f.status < 200 || f.status > 599 {
 		return k, wrong("say what the service answered, such as --status 201", "--status: want 200 to 599, not %d", f.status)
 	}

@@ -27,7 +27,7 @@ how long a round trip takes, and what it survives. Nothing is written without
 	}
 	addSettings(cmd, cmd.Flags(), "store")
 	addConfig(cmd.Flags())
-	probe := cmd.Flags().Bool("probe", false, "reserve, complete and replay a few slots of its own, which are over after a minute")
+	probe := cmd.Flags().Bool("probe", false, "reserve, complete and replay ten slots of its own; semel records list shows them for a minute, and until they are purged")
 	timeout := cmd.Flags().Duration("timeout", 15*time.Second, "give up after this `DURATION`")
 	format := addOutput(cmd, formatTable, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

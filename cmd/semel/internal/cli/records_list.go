@@ -193,7 +193,7 @@ func (t table) record(rec semel.Record, first bool) {
 		status = strconv.Itoa(rec.Response.Status)
 	}
 	t.row(columns, rec.Key.Slot().String()[:12], t.ref(rec.Key), state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
-		span(t.now.Sub(rec.CreatedAt)), untilOrAgo(rec.ExpiresAt, t.now), printable(rec.Owner), printable(rec.Key.Scope), printable(rec.Key.ID))
+		span(t.now.Sub(rec.CreatedAt)), expiry(rec, t.now), printable(rec.Owner), printable(rec.Key.Scope), printable(rec.Key.ID))
 }
 
 // row prints the cells, the last of which is the key.

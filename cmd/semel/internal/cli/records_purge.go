@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,19 +60,26 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 		}
 	}
 	if p.dryRun {
-		o.out.printf("would be purged: %d records\n", over)
+		o.out.printf("would be purged: %s\n", records(over))
 		return nil
 	}
 	if over == 0 && !p.yes {
 		o.out.printf("purged: 0 records\n")
 		return nil
 	}
-	if err := o.confirm(ctx, fmt.Sprintf("%d records will be deleted. Go on?", over), p.yes); err != nil {
+	if err := o.confirm(ctx, fmt.Sprintf("%s will be deleted. Go on?", records(over)), p.yes); err != nil {
 		return err
 	}
 	n, err := o.purgeAll(ctx, purger, cmp.Or(p.batch, o.purgeBatch, defaultBatch), over)
-	o.out.printf("purged: %d records\n", n)
+	o.out.printf("purged: %s\n", records(n))
 	return err
+}
+
+func records(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return strconv.Itoa(n) + " records"
 }
 
 // countOver reads every record. The clock is this machine's, so a count may

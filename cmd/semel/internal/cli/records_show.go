@@ -121,6 +121,10 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	line("key", "%s", key)
 	line("fingerprint", "%s", rec.Fingerprint)
 	line("created", "%s", when(rec.CreatedAt))
+	if rec.State == semel.StateReserved {
+		line("expires", "%s", never)
+		return
+	}
 	line("expires", "%s", when(rec.ExpiresAt))
 }
 

@@ -39,7 +39,8 @@ type recordView struct {
 	Key string `json:"key,omitempty"`
 	// Fingerprint is that of the request: 64 hexadecimal digits.
 	Fingerprint string `json:"fingerprint"`
-	// CreatedAt and ExpiresAt are RFC 3339 in UTC.
+	// CreatedAt and ExpiresAt are RFC 3339 in UTC. A reservation is kept beyond
+	// ExpiresAt, until it is settled or resolved.
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 	// Response is there in semel records show, for completed records.
@@ -105,6 +106,18 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
 	}
 	return fmt.Sprintf("%ds", max(d, 0)/time.Second)
+}
+
+// never says that time alone does not remove a reservation, which is kept until
+// it is settled or resolved (I9).
+const never = "never"
+
+// expiry prints when rec is over.
+func expiry(rec semel.Record, now time.Time) string {
+	if rec.State == semel.StateReserved {
+		return never
+	}
+	return untilOrAgo(rec.ExpiresAt, now)
 }
 
 // untilOrAgo prints how far t is from now.

@@ -225,6 +225,9 @@ func TestWrongPassword(t *testing.T) {
 			if strings.Contains(out, "hunter2") {
 				t.Errorf("the doctor tells the password:\n%s", out)
 			}
+			if !strings.Contains(out, "hint: is the user or password wrong?") {
+				t.Errorf("the doctor does not say what to look at:\n%s", out)
+			}
 		})
 	}
 }

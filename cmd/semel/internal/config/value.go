@@ -128,6 +128,9 @@ func ParseSize(s string) (int64, error) {
 
 // parseUpstream reads the base URL of the server that is guarded.
 func parseUpstream(s string) (*url.URL, error) {
+	if isHostPort(s) {
+		return nil, fmt.Errorf("%q is not a URL that begins with http://, https:// or h2c://, did you mean %q?", s, "http://"+s)
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		if e := (*url.Error)(nil); errors.As(err, &e) {
@@ -151,6 +154,16 @@ func parseUpstream(s string) (*url.URL, error) {
 		}
 	}
 	return u, nil
+}
+
+// isHostPort reports whether s is a host and a port and nothing else.
+func isHostPort(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" || strings.ContainsAny(host, "/@?#") {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // parseHost reads what may stand in the field Host.

@@ -116,6 +116,23 @@ func TestParseUpstream(t *testing.T) {
 	}
 }
 
+// Who gives the address of a listener is shown the URL.
+func TestParseUpstreamProposes(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1:3000": `did you mean "http://127.0.0.1:3000"?`, "localhost:3000": `did you mean "http://localhost:3000"?`,
+		"[::1]:80": `did you mean "http://[::1]:80"?`,
+	} {
+		if _, err := parseUpstream(text); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%q: got %v, want an error that ends with %s", text, err, want)
+		}
+	}
+	for _, text := range []string{"u:hunter2@h:3000", "localhost:0", "ftp:x", ":3000"} {
+		if _, err := parseUpstream(text); err == nil || strings.Contains(err.Error(), "did you mean") {
+			t.Errorf("%q: got %v, want an error that proposes nothing", text, err)
+		}
+	}
+}
+
 // A password in a URL is refused, and no message repeats it.
 func TestParseUpstreamHidesPasswords(t *testing.T) {
 	for _, text := range []string{"http://u:hunter2@a", "ftp://u:hunter2@a/%zz", "http://u:hunter2@a:x", "http://u:hunter2@[a"} {

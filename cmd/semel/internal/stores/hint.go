@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/semel-go/semel"
@@ -34,18 +35,52 @@ func Hint(err error) string {
 func hintServer(err error) string {
 	have, want, versioned := versions(err)
 	var dns *net.DNSError
-	var op *net.OpError
 	switch {
 	case versioned && have > want:
 		return "a newer version of semel made it: use that version"
 	case versioned:
 		return "semel schema apply makes it this version's, given a user who may; so does semel proxy when it starts"
+	case isStranger(err):
+		return "is the user or password wrong? special characters in the URL are written as % and two digits"
+	case lacksRight(err):
+		return "semel schema apply with a user who may makes the tables; the service needs SELECT, INSERT, UPDATE and DELETE on semel_slots, " +
+			"and SELECT on the table of its versions: docs/stores.md has the GRANT lines"
 	case errors.As(err, new(*semel.UnfitError)):
 		return "semel doctor says what else there is to change"
 	case errors.As(err, &dns):
 		return "the host of --store has no address here: is it spelled right?"
-	case errors.As(err, &op) && op.Op == "dial":
+	case isNowhere(err):
 		return "nobody answers there: does the server run, and may this machine reach it?"
+	}
+	return ""
+}
+
+// isStranger reports whether the server knows no such user, or another password.
+// The drivers but PostgreSQL's say so in their texts only.
+func isStranger(err error) bool {
+	return strings.HasPrefix(sqlState(err), "28") ||
+		says(err, "Error 1045", "Error 1698", "WRONGPASS ", "NOAUTH ", "nats: authorization violation")
+}
+
+// lacksRight reports whether the user is known and may not do this.
+func lacksRight(err error) bool {
+	return sqlState(err) == "42501" || says(err, "Error 1044", "Error 1142")
+}
+
+// isNowhere reports whether nobody answers.
+func isNowhere(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || says(err, "natsstore: ") && says(err, "not connected")
+}
+
+func says(err error, texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(err.Error()), strings.ToLower(text)) })
+}
+
+// sqlState is PostgreSQL's, see https://www.postgresql.org/docs/current/errcodes-appendix.html.
+func sqlState(err error) string {
+	if coded := interface{ SQLState() string }(nil); errors.As(err, &coded) {
+		return coded.SQLState()
 	}
 	return ""
 }

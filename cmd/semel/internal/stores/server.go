@@ -231,7 +231,7 @@ func (g *gate) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, 
 // Purge implements [semel.Purger]. Nothing is over where nothing may be kept yet.
 func (g *gate) Purge(ctx context.Context, limit int) (int, error) {
 	purger, ok := semel.As[semel.Purger](g.server)
-	if !ok || g.closedBy() != nil {
+	if !ok || g.shut.Load() != nil {
 		return 0, nil
 	}
 	return purger.Purge(ctx, limit)

@@ -2,7 +2,9 @@ package stores
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,9 +52,15 @@ func dialPostgres(ctx context.Context, raw string, opt Options) (server, error) 
 	return orError(pgstore.Open(ctx, raw, cfg))
 }
 
+// isDSN finds the host of a DSN of go-sql-driver, such as @tcp(127.0.0.1:3306).
+var isDSN = regexp.MustCompile(`[@/](tcp|unix)\(`)
+
 func dialMySQL(ctx context.Context, raw string, opt Options) (server, error) {
 	cfg := mysqlstore.Config{Logger: opt.Logger}
 	var galera string
+	if isDSN.MatchString(raw) {
+		return nil, errors.New("mysql has a URL here and no DSN: write mysql://USER:PASSWORD@HOST:PORT/DB")
+	}
 	raw = take(raw, "table", &cfg.Table)
 	raw = take(raw, "acceptGalera", &galera)
 	cfg.AcceptGalera, _ = strconv.ParseBool(galera) // anything else accepts nothing

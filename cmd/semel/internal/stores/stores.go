@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/config"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
 
@@ -199,5 +200,12 @@ func find(name string) (kind, error) {
 }
 
 func unknownKind(name string) error {
+	var known []string
+	for _, k := range kinds() {
+		known = append(known, k.name)
+	}
+	if near := config.Nearest(strings.ToLower(name), known); near != "" {
+		return &URLError{fmt.Sprintf("unknown kind of store %q, did you mean %q?", name, near)}
+	}
 	return &URLError{fmt.Sprintf("unknown kind of store %q", name)}
 }

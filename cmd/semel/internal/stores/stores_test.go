@@ -3,12 +3,16 @@ package stores
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/nats-io/nats.go"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/store/sqlitestore"
@@ -18,7 +22,10 @@ func TestURLsThatNameNoStore(t *testing.T) {
 	for _, row := range []struct{ url, want string }{
 		{"", `unknown kind of store ""`},
 		{"oracle://u:hunter2@h/db", `unknown kind of store "oracle"`},
-		{"SQLITE:x", `unknown kind of store "SQLITE"`},
+		{"SQLITE:x", `unknown kind of store "SQLITE", did you mean "sqlite"?`},
+		{"postgress://u:hunter2@h/db", `unknown kind of store "postgress", did you mean "postgres"?`},
+		{"mysql://u:hunter2@tcp(host:3306)/db", "mysql has a URL here and no DSN: write mysql://USER:PASSWORD@HOST:PORT/DB"},
+		{"mariadb://u:hunter2@unix(/run/mysqld.sock)/db", "mysql has a URL here and no DSN: write mysql://USER:PASSWORD@HOST:PORT/DB"},
 		{"semel.db", `the store "semel.db" has no kind, did you mean "sqlite:semel.db"?`},
 		{"memory:x", "nothing may follow memory:"},
 		{"memory:?max=1", `unknown parameter "max": memory takes none`},
@@ -190,6 +197,12 @@ type code int
 func (c code) Error() string { return "code" }
 func (c code) Code() int     { return int(c) }
 
+// state is an error with a code of PostgreSQL.
+type state string
+
+func (s state) Error() string    { return "state" }
+func (s state) SQLState() string { return string(s) }
+
 func TestHints(t *testing.T) {
 	for _, row := range []struct {
 		err  error
@@ -206,6 +219,17 @@ func TestHints(t *testing.T) {
 		{code(14), ""},
 		{semel.ErrFull, "make room"},
 		{sqlitestore.ErrPoisoned, "look at the disk"},
+		{state("28P01"), "user or password"},
+		{state("28000"), "% and two digits"},
+		{state("42501"), "semel schema apply"},
+		{state("42P01"), ""},
+		{&mysql.MySQLError{Number: 1045}, "user or password"},
+		{&mysql.MySQLError{Number: 1142}, "SELECT, INSERT, UPDATE and DELETE"},
+		{&mysql.MySQLError{Number: 1064}, ""},
+		{errors.New("redisstore: ping: WRONGPASS invalid username-password pair"), "user or password"},
+		{errors.New("redisstore: ping: NOAUTH Authentication required."), "user or password"},
+		{fmt.Errorf("natsstore: ping: not connected: %w", nats.ErrAuthorization), "user or password"},
+		{errors.New("natsstore: ping: not connected"), "nobody answers there"},
 	} {
 		if got := Hint(row.err); (got == "") != (row.want == "") || !strings.Contains(got, row.want) {
 			t.Errorf("%v: got %q, want %q", row.err, got, row.want)

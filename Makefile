@@ -49,7 +49,7 @@ fuzz: ## Run each fuzz target of each module for FUZZTIME (10s)
 mutants: ## Break every guard once and see its test fail (takes minutes)
 	SEMEL_MUTANTS=1 go test -count=1 -timeout 60m -v -run Caught ./proof
 
-proof: ## Let everything fail on every store and check every answer (takes three quarters of an hour)
+proof: ## Let everything fail on every store and check every answer (takes half an hour)
 	SEMEL_PROOF=long go test -count=1 -timeout 90m -v -run 'Linear|Live|Engine|Checker' ./proof
 
 bench: ## Measure and write docs/benchmarks.md and its plot

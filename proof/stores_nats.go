@@ -21,7 +21,7 @@ func NATS(t *testing.T) *Rig {
 		Name: "natsstore", Store: ready(t, store, err), Link: link, Server: serverOf[testing.TB](t, s),
 		// It reckons the server's time from earlier answers, and what each step
 		// does not know for certain it adds to the retention.
-		Lease: 80 * time.Millisecond, Slack: 20 * time.Millisecond, Grace: time.Second, Forgets: 11 * time.Minute,
+		Lease: 80 * time.Millisecond, Slack: 20 * time.Millisecond, Grace: time.Second, Forgets: 65 * time.Second,
 		Trips: Trips{Fresh: 1, InFlight: 2, Replay: 2, TakeOver: 3},
 	}
 }

@@ -66,7 +66,7 @@ func rawPair(tb testing.TB, js jetstream.JetStream, subject string) {
 		return
 	}
 	msg = &nats.Msg{Subject: msg.Subject, Data: make([]byte, 0, 1436), Header: nats.Header{
-		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(ack.Sequence, 10)}, jetstream.MsgTTLHeader: {"87000"},
+		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(ack.Sequence, 10)}, jetstream.MsgTTLHeader: {"86460"},
 	}}
 	msg.Data = append(append(msg.Data, benchBody...), make([]byte, 412)...)
 	if _, err := js.PublishMsg(tb.Context(), msg); err != nil {

@@ -23,7 +23,7 @@
 // Set max_payload to 2MB: a record is one message, and by default a message has
 // one mebibyte, less than the response that an engine may keep.
 //
-// The server deletes records by itself, ten minutes after their retention;
+// The server deletes records by itself, one minute after their retention;
 // [semel.Engine.RunPurge] is not needed. Nothing deletes a reservation.
 // [Store.List] reads the whole stream, bodies included: it is for operators.
 //
@@ -36,7 +36,8 @@
 //
 // The stream must stay as [Store.Migrate] made it. In particular a client that
 // reads it with direct gets may read from a replica that lags, and a purge of
-// the stream, which it denies, would forget every reservation.
+// the stream forgets every reservation: give nobody else the right to it. The
+// store needs roll-ups, so the stream itself cannot deny purges.
 //
 // # Promise
 //

@@ -18,3 +18,6 @@ func (s *Store) Conn() *nats.Conn { return s.nc }
 
 // SubjectOf is the subject of a key's record.
 func (s *Store) SubjectOf(key semel.Key) string { return s.subject(key.Slot()) }
+
+// SetGrace changes how long after its retention the server deletes a record.
+func (s *Store) SetGrace(d time.Duration) { s.grace = d }

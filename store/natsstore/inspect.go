@@ -97,7 +97,9 @@ func (s *Store) shape(c *jetstream.StreamConfig) []semel.Finding {
 	}
 	check(len(c.Subjects) == 1 && c.Subjects[0] == s.cfg.Subject+".*", "subjects", strings.Join(c.Subjects, " "),
 		"the stream must listen to "+s.cfg.Subject+".* and nothing else")
-	check(c.MaxMsgsPerSubject == 1, "max_msgs_per_subject", c.MaxMsgsPerSubject, "it must be 1: a purge would bring an older record back")
+	check(c.MaxMsgsPerSubject == perSubject, "max_msgs_per_subject", c.MaxMsgsPerSubject,
+		"it must be 2: with 1 a kill of the server brings back reservations that are long over")
+	check(c.AllowRollup, "allow_rollup_hdrs", c.AllowRollup, "it must be true: every write removes the one before by a roll-up")
 	check(c.MaxAge == 0, "max_age", c.MaxAge, "it must be 0: reservations would be forgotten by age")
 	check(c.Retention == jetstream.LimitsPolicy, "retention", c.Retention, "it must be limits: consumers would delete records")
 	check(c.Discard == jetstream.DiscardNew || c.MaxMsgs <= 0 && c.MaxBytes <= 0, "discard", c.Discard,
@@ -110,15 +112,10 @@ func (s *Store) shape(c *jetstream.StreamConfig) []semel.Finding {
 	check(c.Mirror == nil && len(c.Sources) == 0, "sources", len(c.Sources) > 0 || c.Mirror != nil, "records must come from the store alone")
 	check(c.SubjectTransform == nil, "subject_transform", c.SubjectTransform != nil, "it must be empty: records would be looked for elsewhere")
 	check(c.PersistMode == jetstream.DefaultPersistMode, "persist_mode", c.PersistMode, "it must be default: async acknowledges before it writes")
-	if c.SubjectDeleteMarkerTTL > 0 {
-		all = append(all, weak("subject_delete_marker_ttl", c.SubjectDeleteMarkerTTL.String(),
-			"set it to 0: a marker makes the next use of a key three round trips"))
-	}
+	check(c.SubjectDeleteMarkerTTL == 0, "subject_delete_marker_ttl", c.SubjectDeleteMarkerTTL,
+		"it must be 0: with markers the server does not delete what rolled up")
 	if !c.DenyDelete {
 		all = append(all, weak("deny_delete", "false", "set it to true: a kill of the server brings back what a client deletes"))
-	}
-	if !c.DenyPurge {
-		all = append(all, weak("deny_purge", "false", "set it to true, or a purge of the stream forgets every reservation"))
 	}
 	return all
 }

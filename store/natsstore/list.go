@@ -17,7 +17,7 @@ import (
 // slot, is one look; any other reads the whole stream, bodies included, and
 // keeps what it chose in memory, or no more than twice the limit, before it
 // yields. A record whose retention is over is none, although the server deletes
-// it only ten minutes later. A damaged record ends it.
+// it only a minute later. A damaged record ends it.
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
 		found, err := s.list(ctx, f)

@@ -14,12 +14,8 @@ import (
 )
 
 // ttlGrace is added to the retention before the server deletes a record. Each
-// replica deletes by its own clock, and none may be early. And a server that is
-// killed forgets what it deleted since it last wrote its state, which it does
-// every two minutes and a half: a record that is deleted sooner after it has
-// replaced its reservation would bring that back (I9). Seen with NATS 2.15 and a
-// grace of a minute: of 100 reservations all were there again.
-const ttlGrace = 10 * time.Minute
+// replica deletes by its own clock, and none may be early.
+const ttlGrace = time.Minute
 
 // maxTTL is the longest life that is left to the server. What is kept for
 // longer stays until a purge.
@@ -109,6 +105,13 @@ func (s *Store) look(ctx context.Context, slot semel.Slot, due func(*held) int64
 // write publishes the row as the slot's message if its last one has the
 // sequence expected, 0 for none; otherwise it fails with errConflict and has
 // changed nothing. It returns the sequence of the new message.
+//
+// The message before is removed by a roll-up. To leave that to the limit of one
+// message a subject would be a fault: the server writes nothing down when a limit
+// removes a message, as it can do so again after a restart, unless the newer one
+// was deleted meanwhile because its life was over. Then a kill brings the older
+// one back: a reservation that nothing ends any more (I9; seen with NATS 2.15, 100
+// keys of 100). A roll-up writes it down.
 func (s *Store) write(ctx context.Context, slot semel.Slot, w *row, expected uint64) (uint64, error) {
 	if err := s.connected(); err != nil {
 		return 0, err
@@ -117,6 +120,9 @@ func (s *Store) write(ctx context.Context, slot semel.Slot, w *row, expected uin
 		Subject: s.subject(slot),
 		Data:    w.encode(),
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: []string{strconv.FormatUint(expected, 10)}},
+	}
+	if expected > 0 {
+		msg.Header[jetstream.MsgRollup] = []string{jetstream.MsgRollupSubject}
 	}
 	if ttl := s.ttl(w); ttl > 0 {
 		msg.Header[jetstream.MsgTTLHeader] = []string{strconv.FormatInt(int64(ttl/time.Second), 10)}
@@ -156,7 +162,7 @@ func (s *Store) ttl(w *row) time.Duration {
 	if left > maxTTL {
 		return 0
 	}
-	return (left + time.Second - 1).Truncate(time.Second) + ttlGrace
+	return (left + time.Second - 1).Truncate(time.Second) + s.grace
 }
 
 // pause lets others finish. In a replicated stream a write that is under way

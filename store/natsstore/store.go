@@ -37,6 +37,7 @@ type Store struct {
 	grade  atomic.Pointer[semel.Grade]
 	told   sync.Once // what the promise rests on
 	clock  clock
+	grace  time.Duration // ttlGrace, but for tests
 	hints  hints
 
 	closing sync.Once
@@ -53,7 +54,7 @@ func New(js jetstream.JetStream, cfg Config) (*Store, error) {
 	if js == nil {
 		return nil, errors.New("natsstore: no JetStream")
 	}
-	return &Store{cfg: cfg, js: js, nc: js.Conn(), layout: schemaVersion, clock: clock{now: time.Now}}, nil
+	return &Store{cfg: cfg, js: js, nc: js.Conn(), layout: schemaVersion, clock: clock{now: time.Now}, grace: ttlGrace}, nil
 }
 
 // Close closes the connection that [Open] made. It leaves that of [New] alone.

@@ -20,16 +20,21 @@ const (
 	schemaKey     = "semel.schema"
 )
 
+// perSubject is how many messages a slot may have: the last one, and the one that
+// it replaces for the moment until its roll-up removes that.
+const perSubject = 2
+
 // wanted turns a stream's configuration into the one that the store needs. What
 // is not said here stays.
 func (s *Store) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
 	c.Subjects = []string{s.cfg.Subject + ".*"}
 	c.Discard = jetstream.DiscardNew
 	c.DiscardNewPerSubject = false
-	c.MaxMsgs, c.MaxAge, c.MaxMsgsPerSubject = -1, 0, 1
+	c.MaxMsgs, c.MaxAge, c.MaxMsgsPerSubject = -1, 0, perSubject
 	c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = true, 0
 	c.AllowDirect, c.MirrorDirect = false, false
-	c.NoAck, c.DenyPurge, c.DenyDelete, c.AllowRollup = false, true, true, false
+	c.NoAck, c.DenyDelete = false, true
+	c.AllowRollup, c.DenyPurge = true, false // the one needs the other
 	if s.cfg.Replicas > 0 {
 		c.Replicas = s.cfg.Replicas
 	}

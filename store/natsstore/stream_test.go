@@ -54,8 +54,8 @@ func TestMigrateAtOnce(t *testing.T) {
 		}
 	}
 	c := configOf(t, client(t, stores[0]), cfg.Stream)
-	if c.AllowDirect || !c.AllowMsgTTL || c.SubjectDeleteMarkerTTL != 0 || c.MaxMsgsPerSubject != 1 || c.Discard != jetstream.DiscardNew ||
-		c.Storage != jetstream.FileStorage || c.MaxAge != 0 || c.MaxBytes != cfg.MaxBytes || !c.DenyPurge || !c.DenyDelete {
+	if c.AllowDirect || !c.AllowMsgTTL || c.SubjectDeleteMarkerTTL != 0 || c.MaxMsgsPerSubject != 2 || !c.AllowRollup || c.Discard != jetstream.DiscardNew ||
+		c.Storage != jetstream.FileStorage || c.MaxAge != 0 || c.MaxBytes != cfg.MaxBytes || !c.DenyDelete {
 		t.Errorf("got a stream of %+v", c)
 	}
 	if c.FirstSeq < 1e15 {
@@ -159,7 +159,7 @@ func TestMigrateRefuses(t *testing.T) {
 	if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "not made by semel") {
 		t.Errorf("got error %v, want a refusal", err)
 	}
-	if c := configOf(t, js, "OTHER"); c.MaxMsgsPerSubject == 1 || c.Subjects[0] != "other.*" {
+	if c := configOf(t, js, "OTHER"); c.MaxMsgsPerSubject == 2 || c.Subjects[0] != "other.*" {
 		t.Errorf("somebody else's stream was changed to %+v", c)
 	}
 
@@ -187,17 +187,19 @@ func TestUnfitStreams(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	for name, unfit := range map[string]func(*jetstream.StreamConfig){
-		"allow_direct":         func(c *jetstream.StreamConfig) { c.AllowDirect = true },
-		"max_age":              func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
-		"max_msgs_per_subject": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
-		"retention":            func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy },
-		"discard":              func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 },
-		"allow_msg_ttl":        func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false },
-		"no_ack":               func(c *jetstream.StreamConfig) { c.NoAck = true },
-		"subjects":             func(c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere.>"} },
-		"storage":              func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
-		"schema":               func(c *jetstream.StreamConfig) { c.Metadata = nil },
-		"persist_mode":         func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode },
+		"allow_direct":              func(c *jetstream.StreamConfig) { c.AllowDirect = true },
+		"max_age":                   func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"max_msgs_per_subject":      func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 },
+		"subject_delete_marker_ttl": func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL = time.Hour },
+		"allow_rollup_hdrs":         func(c *jetstream.StreamConfig) { c.AllowRollup = false },
+		"retention":                 func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy },
+		"discard":                   func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardOld, 1000 },
+		"allow_msg_ttl":             func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false },
+		"no_ack":                    func(c *jetstream.StreamConfig) { c.NoAck = true },
+		"subjects":                  func(c *jetstream.StreamConfig) { c.Subjects = []string{"elsewhere.>"} },
+		"storage":                   func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
+		"schema":                    func(c *jetstream.StreamConfig) { c.Metadata = nil },
+		"persist_mode":              func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode },
 		"subject_transform": func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: c.Name + ".*", Destination: "x.{{wildcard(1)}}"}
 		},

@@ -110,11 +110,25 @@ func (c *Cluster) Stop(tb testing.TB, i int) {
 	s := c.servers[i]
 	c.servers[i] = nil
 	c.mu.Unlock()
-	if s != nil {
+	if s == nil {
+		return
+	}
+	ended := make(chan struct{})
+	go func() { // as long as the server: one whose disk is full may never end
 		s.Shutdown()
 		s.WaitForShutdown()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(shutdownPatience):
+		tb.Logf("natstest: server %d does not end", i)
 	}
 }
+
+// shutdownPatience bounds the wait for a server to end. One whose disk is full was seen to
+// hang in its shutdown (NATS 2.15.2).
+const shutdownPatience = 10 * time.Second
 
 // running returns the servers that run, and their numbers.
 func (c *Cluster) running() map[int]*server.Server {

@@ -63,7 +63,7 @@ is what used_memory grew by, with the response, for each record of the store's r
 Renew is pipelines with one script for each of up to 1,000 leases.`
 
 func (k *redisKind) open(ctx context.Context) (*redisstore.Store, error) {
-	return redisstore.Open(ctx, k.server.DSN(), redisstore.Config{})
+	return redisstore.Open(ctx, k.server.DSN(), redisstore.Config{Logger: quiet})
 }
 
 func (k *redisKind) fresh(ctx context.Context) error { return k.admin.FlushAll(ctx).Err() }

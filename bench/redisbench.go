@@ -56,7 +56,7 @@ func (*commandHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 func newRedisBench(ctx context.Context, program, addr string) (b redisBench, err error) {
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	defer closeInto(&err, client)
-	s, err := redisstore.New(client, redisstore.Config{})
+	s, err := redisstore.New(client, redisstore.Config{Logger: quiet})
 	if err != nil {
 		return b, err
 	}

@@ -115,7 +115,7 @@ func (s *Store) shape(c *jetstream.StreamConfig) []semel.Finding {
 	check(c.SubjectDeleteMarkerTTL == 0, "subject_delete_marker_ttl", c.SubjectDeleteMarkerTTL,
 		"it must be 0: with markers the server does not delete what rolled up")
 	if !c.DenyDelete {
-		all = append(all, weak("deny_delete", "false", "set it to true: a kill of the server brings back what a client deletes"))
+		all = append(all, weak("deny_delete", "false", "set it to true, or a client that deletes a message forgets its reservation"))
 	}
 	return all
 }

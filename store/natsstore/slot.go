@@ -18,7 +18,7 @@ import (
 const ttlGrace = time.Minute
 
 // maxTTL is the longest life that is left to the server. What is kept for
-// longer stays until a purge.
+// longer is never deleted.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
 // maxTries bounds how often a step begins anew because others change its slot.

@@ -2,7 +2,6 @@ package servertest
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +35,22 @@ var starter = sync.OnceFunc(func() {
 
 // stat returns parent and state of a process; false when there is none.
 func stat(pid int) (parent int, state byte, ok bool) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return statFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+}
+
+// halted reports whether every thread of a process stands still.
+func halted(pid int) bool {
+	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat")) // the pattern is ours
+	for _, file := range threads {
+		if _, state, ok := statFile(file); ok && state != 'T' && state != 't' && state != 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+func statFile(file string) (parent int, state byte, ok bool) {
+	text, err := os.ReadFile(file) //nolint:gosec // of a process of ours
 	if err != nil {
 		return 0, 0, false
 	}
@@ -79,14 +93,4 @@ func anyAlive(pids []int) bool {
 		}
 	}
 	return false
-}
-
-// signalAll signals every process that still exists.
-func signalAll(pids []int, sig syscall.Signal) error {
-	for _, pid := range pids {
-		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
-		}
-	}
-	return nil
 }

@@ -89,11 +89,11 @@ func (s *Server) Stop(tb TB) {
 	tb.Helper()
 	s.own(tb)
 	pid := s.pid(tb)
-	if err := signalAll(append([]int{pid}, descendants(pid)...), syscall.SIGSTOP); err != nil {
+	if err := Freeze(append([]int{pid}, descendants(pid)...)...); err != nil {
 		tb.Fatalf("servertest: stop %s: %v", s.kind, err)
 	}
 	// A child that was born before its parent halted.
-	if err := signalAll(descendants(pid), syscall.SIGSTOP); err != nil {
+	if err := Freeze(descendants(pid)...); err != nil {
 		tb.Fatalf("servertest: stop %s: %v", s.kind, err)
 	}
 }

@@ -256,7 +256,11 @@ func (s *Server) Shutdown(tb testing.TB) {
 // Stop freezes the server until Continue.
 func (s *Server) Stop(tb testing.TB) {
 	tb.Helper()
-	s.signal(tb, stop)
+	if p := s.process(); p != nil {
+		if err := freeze(p); err != nil {
+			tb.Errorf("freeze: %v", err)
+		}
+	}
 }
 
 // Continue lets a frozen server go on.
@@ -267,18 +271,26 @@ func (s *Server) Continue(tb testing.TB) {
 
 func (s *Server) signal(tb testing.TB, sig os.Signal) {
 	tb.Helper()
-	s.mu.Lock()
-	cmd := s.cmd
-	s.mu.Unlock()
-	if cmd == nil {
+	p := s.process()
+	if p == nil {
 		return
 	}
 	if sig == nil {
 		tb.Fatal("this system cannot freeze a process")
 	}
-	if err := cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Errorf("signal %v: %v", sig, err)
 	}
+}
+
+// process returns the server's process, or nil when there is none.
+func (s *Server) process() *os.Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return nil
+	}
+	return s.cmd.Process
 }
 
 // wait waits for the end of the process.

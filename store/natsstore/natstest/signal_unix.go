@@ -5,10 +5,14 @@ package natstest
 import (
 	"os"
 	"syscall"
+
+	"github.com/semel-go/semel/internal/servertest"
 )
 
 var (
 	kill   os.Signal = os.Kill
-	stop   os.Signal = syscall.SIGSTOP
 	resume os.Signal = syscall.SIGCONT
 )
+
+// freeze stops a process and returns when it stands still.
+func freeze(p *os.Process) error { return servertest.Freeze(p.Pid) }

@@ -62,6 +62,9 @@ type Record struct {
 	// not known: each was taken over after its lease ended. 0 after a release,
 	// an expiry or a purge.
 	Lapses int
+	// Deferred is true while a reserved slot's attempt has promised that it has
+	// had no effect yet, see [Reservation].
+	Deferred bool
 	// Lapsed is true when the state is reserved and, by the store's clock, the
 	// lease and the margin of the asking reservation are over.
 	Lapsed bool
@@ -70,8 +73,18 @@ type Record struct {
 	// CreatedAt and ExpiresAt are the store's clock at the reservation, and when
 	// the retention ends. For people; no decision in the core reads them.
 	CreatedAt, ExpiresAt time.Time
+	// Reason is what the operator gave who resolved the slot, see [Resolution].
+	// Empty once the slot is reserved again.
+	Reason string
 	// Response is set when State is StateCompleted.
 	Response Response
+}
+
+// Blameless reports whether nothing can have happened under the reservation: its
+// attempt has promised not to have begun, and none before it is unknown.
+// When it lapses it may be taken over whatever the policy.
+func (r *Record) Blameless() bool {
+	return r.State == StateReserved && r.Deferred && r.Lapses == 0
 }
 
 // Reservation asks for a slot. Durations cross this interface, never instants:
@@ -89,6 +102,13 @@ type Reservation struct {
 	// TakeOver lets this reservation replace a lapsed one that has the same
 	// fingerprint. Without it a lapsed reservation stays as it is.
 	TakeOver bool
+	// TakeOverBlameless is TakeOver for a lapsed reservation that is
+	// [Record.Blameless] only. TakeOver includes it.
+	TakeOverBlameless bool
+	// Deferred promises that the attempt has no effect before it says so by
+	// [EffectBeginner], or only such as commit together with its completion. A
+	// store that does not keep it must answer with a record that is not Deferred.
+	Deferred bool
 	// Owner names this process, for the operator. May be empty.
 	Owner string
 }
@@ -122,7 +142,13 @@ type Resolution struct {
 	Response *Response
 	// Retention counts from the resolution.
 	Retention time.Duration
+	// Reason says who resolved it and why, for the record: up to
+	// [MaxReasonLen] bytes. May be empty.
+	Reason string
 }
+
+// MaxReasonLen is the longest [Resolution].Reason in bytes.
+const MaxReasonLen = 1024
 
 // Filter chooses records for a [Lister]. The zero Filter chooses all.
 type Filter struct {

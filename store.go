@@ -19,13 +19,17 @@ import (
 type Store interface {
 	// Reserve takes the slot for r if it is absent, free, completed with its
 	// retention over, or, with r.TakeOver, lapsed with the same fingerprint;
-	// it then gives a fence larger than any before. In every other case it
-	// changes nothing. It returns what the slot holds after the step: the
+	// it then gives a fence larger than any before. With r.TakeOverBlameless it
+	// also takes a lapsed one of the same fingerprint that is Blameless. In every
+	// other case it changes nothing. It returns what the slot holds after the step: the
 	// reservation is r's if and only if the token is r.Token. The statement
 	// that writes also delivers this verdict.
 	//
-	// Taking over a lapsed reservation adds one to Lapses; taking a slot in
-	// any other way sets it to zero. Repeating Reserve with the token that
+	// Taking over a lapsed reservation adds one to Lapses, unless it was
+	// Blameless; taking a slot in any other way sets it to zero. Deferred is then
+	// what r says. A transaction that has locked the row of a lapsed
+	// reservation, see [TxSteps], keeps it from being taken over; if it is
+	// Blameless nobody waits for that. Repeating Reserve with the token that
 	// holds the slot returns the record unchanged.
 	Reserve(ctx context.Context, r Reservation) (Record, error)
 	Completer
@@ -35,14 +39,23 @@ type Store interface {
 	Release(ctx context.Context, key Key, token Token) error
 }
 
-// Completer is the one step that may also run inside a caller's transaction,
-// see [Claim.CompleteIn].
+// Completer ends an attempt with a response. See [TxSteps] for completing inside
+// a caller's transaction.
 type Completer interface {
 	// Complete turns the reservation of c.Token into a kept response, also
 	// when the lease has ended but nobody took the slot over. It returns nil
 	// if that token has completed the slot already, keeping the first
 	// response, and ErrLost in every other case.
 	Complete(ctx context.Context, c Completion) error
+}
+
+// EffectBeginner ends the promise of [Reservation].Deferred.
+type EffectBeginner interface {
+	// BeginEffects makes the reservation of token one that may have had effects,
+	// in one durable step. Repeating it is harmless, and so is calling it for a
+	// reservation that was not Deferred. It returns [ErrLost] when the token
+	// does not hold the slot.
+	BeginEffects(ctx context.Context, key Key, token Token) error
 }
 
 // Renewer extends leases in batches. A store without it cannot protect an
@@ -78,7 +91,8 @@ type Resolver interface {
 	// Resolve returns ErrInFlight while the lease runs, and ErrLost when the
 	// slot is not reserved under r.Fence. A kept response gets a new token: the
 	// lapsed attempt, should it come back, must hear ErrLost and not take the
-	// operator's answer for its own (I3).
+	// operator's answer for its own (I3). r.Reason is kept until the slot is
+	// reserved again.
 	Resolve(ctx context.Context, r Resolution) error
 }
 

@@ -104,7 +104,7 @@ func TestLookAfterASuspension(t *testing.T) {
 	a.add(c.engine, c)
 	ctx := &attemptContext{claim: c, values: context.Background()}
 	a.attach(c, ctx)
-	due, idle := a.look(lease, lease/6, true)
+	due, _, idle := a.look(lease, lease/6, true)
 	if len(due) != 0 || !idle {
 		t.Errorf("got %d to renew, idle %v, want nothing left", len(due), idle)
 	}

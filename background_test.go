@@ -395,7 +395,7 @@ func TestClientLeavesDuringTheAttempt(t *testing.T) {
 			"order-2": func(c *semel.Claim) error { return c.Release(ctx) },
 			"order-3": func(c *semel.Claim) error { c.Abandon(ctx); return nil },
 			"order-4": func(c *semel.Claim) error { _, err := c.Confirm(ctx); return err },
-			"order-5": func(c *semel.Claim) error { return c.CompleteIn(ctx, w, answer("in tx")) },
+			"order-5": func(c *semel.Claim) error { return c.CompleteIn(ctx, ofTx{w}, answer("in tx")) },
 		} {
 			if err := end(reserve(t, e, call(id, "x"))); err != nil {
 				t.Errorf("%s: %v", id, err)

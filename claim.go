@@ -38,7 +38,8 @@ func (d Disposition) String() string {
 }
 
 // Claim is the right of one attempt to end the slot it reserved. End it with
-// exactly one of Complete, CompleteIn, Release and Abandon. A claim that is
+// exactly one of Complete, CompleteIn, Release and Abandon (claim_tx.go has what
+// belongs to transactions). A claim that is
 // forgotten holds its key: its lease lapses and the policy applies.
 // All methods are safe for concurrent use.
 type Claim struct {
@@ -52,6 +53,7 @@ type Claim struct {
 	attempt     attempt
 	room        attemptContext // for the first Attach
 	standing    atomic.Uint32  // open, abandoned, ...
+	deferred    atomic.Bool    // no effect yet, by the promise of Call.DeferEffects
 	wish        atomic.Uint32  // the disposition that Settle was told, plus one
 }
 
@@ -62,6 +64,7 @@ const (
 	kept
 	keptInTx // by CompleteIn, which only the caller's commit makes true
 	freed
+	managed // by Engine.InTx, which alone ends it
 )
 
 // Format implements [fmt.Formatter], so that no verb prints the key.
@@ -116,7 +119,7 @@ func (c *Claim) Settlement() (Disposition, bool) {
 // still roll back: ask Confirm.
 func (c *Claim) Settled() (how Disposition, ok bool) {
 	switch c.standing.Load() {
-	case open:
+	case open, managed:
 		return Unknown, false
 	case kept, keptInTx:
 		return Keep, true
@@ -156,27 +159,6 @@ func (c *Claim) Complete(ctx context.Context, r Response) error {
 	return err
 }
 
-// CompleteIn completes through in, the caller's open transaction, so that the
-// record and the business writes commit or vanish together. It counts as
-// settled from then on, and its lease is kept until Confirm or Abandon. After
-// an error roll the transaction back.
-func (c *Claim) CompleteIn(ctx context.Context, in Completer, r Response) error {
-	if err := c.settle(keptInTx); err != nil {
-		return err
-	}
-	sealed, err := c.engine.seal(c.key, r)
-	if err != nil {
-		return err
-	}
-	ctx, end := c.engine.observe(ctx, StepComplete, c.key)
-	err = in.Complete(context.WithoutCancel(ctx), c.completion(sealed))
-	end(Event{Count: 1, Err: err})
-	if err != nil && !errors.Is(err, ErrLost) {
-		err = &StoreError{StepComplete, err}
-	}
-	return err
-}
-
 func (c *Claim) completion(sealed Response) Completion {
 	return Completion{Key: c.key, Token: c.token, Response: sealed, Retention: c.retention}
 }
@@ -202,22 +184,4 @@ func (c *Claim) Abandon(ctx context.Context) {
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
 	c.engine.abandon(ctx, c)
-}
-
-// Confirm asks the store what has become of the slot, after ErrLost or after
-// the transaction of CompleteIn. The outcome is Replay when there is a kept
-// response for this request, Reserved (without a Claim) when the slot is still
-// held by this attempt, and InFlight with Lapsed when nothing is known. Reserved
-// after CompleteIn means that the transaction was rolled back: the claim is open
-// again.
-func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
-	out, err := c.engine.confirm(ctx, c)
-	switch {
-	case err != nil: // nothing is known, so nothing changes
-	case out.Kind == Reserved:
-		c.standing.CompareAndSwap(keptInTx, open) // rolled back
-	case c.standing.CompareAndSwap(keptInTx, kept):
-		c.engine.running.remove(c)
-	}
-	return out, err
 }

@@ -21,7 +21,7 @@ var endings = []struct {
 		return c.Complete(ctx, answer("a"))
 	}},
 	{"complete in", semel.Keep, func(ctx context.Context, c *semel.Claim, in semel.Completer) error {
-		return c.CompleteIn(ctx, in, answer("a"))
+		return c.CompleteIn(ctx, ofTx{in}, answer("a"))
 	}},
 	{"release", semel.Free, func(ctx context.Context, c *semel.Claim, _ semel.Completer) error { return c.Release(ctx) }},
 	{"abandon", semel.Unknown, func(ctx context.Context, c *semel.Claim, _ semel.Completer) error { c.Abandon(ctx); return nil }},

@@ -37,6 +37,17 @@ func (x *tx) commit() error {
 	return nil
 }
 
+// ofTx makes a Completer the transaction of a store's module.
+type ofTx struct{ semel.Completer }
+
+func (x ofTx) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
+
+func (ofTx) Lock(context.Context, semel.Key, semel.Token) error { return nil }
+
+func (ofTx) Reserve(context.Context, semel.Reservation) (semel.Record, error) {
+	return semel.Record{}, errors.New("nobody reserves in it")
+}
+
 // I8: the record turns completed with the commit, not before.
 func TestCompleteInCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +59,7 @@ func TestCompleteInCommits(t *testing.T) {
 		ctx := c.Attach(client)
 		defer c.Detach()
 		x := &tx{Completer: store, t: t}
-		if err := c.CompleteIn(ctx, x, answer("paid")); err != nil {
+		if err := c.CompleteIn(ctx, ofTx{x}, answer("paid")); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 { // a slow commit: the lease is kept
@@ -89,7 +100,7 @@ func TestCompleteInRollsBack(t *testing.T) {
 		store := memstore.New(memstore.Config{})
 		e, _ := process(t, store, semel.Config{})
 		c := reserve(t, e, call("order-1", "x"))
-		if err := c.CompleteIn(t.Context(), &tx{Completer: store, t: t}, answer("rolled back")); err != nil {
+		if err := c.CompleteIn(t.Context(), ofTx{&tx{Completer: store, t: t}}, answer("rolled back")); err != nil {
 			t.Fatal(err)
 		}
 		out, err := c.Confirm(t.Context())
@@ -104,7 +115,7 @@ func TestCompleteInRollsBack(t *testing.T) {
 		wantOutcome(t, begin(t, e, call("order-1", "x")), semel.InFlight)
 
 		again := &tx{Completer: store, t: t}
-		if err := c.CompleteIn(t.Context(), again, answer("second try")); err != nil {
+		if err := c.CompleteIn(t.Context(), ofTx{again}, answer("second try")); err != nil {
 			t.Fatal(err)
 		}
 		if err := again.commit(); err != nil {
@@ -126,12 +137,12 @@ func TestCompleteInFails(t *testing.T) {
 		e, _ := process(t, memstore.New(memstore.Config{}), semel.Config{})
 		c := reserve(t, e, call("order-1", "x"))
 		broken := errors.New("the connection broke")
-		wantStoreError(t, c.CompleteIn(t.Context(), failing{broken}, answer("a")), semel.StepComplete, broken)
+		wantStoreError(t, c.CompleteIn(t.Context(), ofTx{failing{broken}}, answer("a")), semel.StepComplete, broken)
 		wantError(t, c.Release(t.Context()), semel.ErrSettled) // not before it is known
 		if _, err := c.Confirm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.CompleteIn(t.Context(), failing{semel.ErrLost}, answer("a")); !errors.Is(err, semel.ErrLost) {
+		if err := c.CompleteIn(t.Context(), ofTx{failing{semel.ErrLost}}, answer("a")); !errors.Is(err, semel.ErrLost) {
 			t.Errorf("got %v, want ErrLost", err)
 		}
 		if _, err := c.Confirm(t.Context()); err != nil {
@@ -152,7 +163,7 @@ func TestAbandonAfterCompleteIn(t *testing.T) {
 		committed, rolledBack := reserve(t, e, call("order-1", "x")), reserve(t, e, call("order-2", "x"))
 		for _, c := range []*semel.Claim{committed, rolledBack} {
 			x := &tx{Completer: store, t: t}
-			if err := c.CompleteIn(t.Context(), x, answer("paid")); err != nil {
+			if err := c.CompleteIn(t.Context(), ofTx{x}, answer("paid")); err != nil {
 				t.Fatal(err)
 			}
 			if c == committed {

@@ -21,6 +21,11 @@ type Call struct {
 	Lapsed Policy
 	// Recover belongs to Lapsed; needed if and only if Lapsed is Recover.
 	Recover RecoverFunc
+	// DeferEffects promises that the attempt has no effect before
+	// [Claim.BeginEffects], or only what commits together with its completion
+	// ([Claim.CompleteIn]). When it lapses before that, the next one runs under
+	// every policy: nothing is unknown. Default: effects may begin at once.
+	DeferEffects bool
 }
 
 // Engine runs attempts against one store. It is safe for concurrent use.
@@ -82,48 +87,59 @@ func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s"
 // reserve; cancelling it later has no effect on the attempt. Its values may be
 // read after Begin has returned, by a step that is late.
 func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
-	if err := call.Key.Validate(); err != nil {
+	r, err := e.reservation(ctx, &call)
+	if err != nil {
 		return Outcome{}, err
-	}
-	if err := context.Cause(ctx); err != nil {
-		return Outcome{}, err
-	}
-	policy, hook := e.cfg.Lapsed, e.cfg.Recover
-	if call.Lapsed != 0 || call.Recover != nil {
-		policy, hook = call.Lapsed, call.Recover
-		if err := checkPolicy(policy, hook); err != nil {
-			return Outcome{}, err
-		}
-	}
-	maxRun := or(call.MaxRun, e.cfg.MaxRun)
-	r := Reservation{
-		Key:         call.Key,
-		Fingerprint: call.Fingerprint,
-		Token:       NewToken(),
-		Lease:       e.cfg.Lease,
-		Margin:      e.cfg.Margin,
-		Retention:   max(or(call.Retention, e.cfg.Retention), maxRun),
-		TakeOver:    policy != Hold,
-		Owner:       e.cfg.Owner,
 	}
 	start := time.Now() // before the request leaves: the owner gives up first
 	held, err := e.reserve(ctx, r)
 	if err != nil {
 		return Outcome{}, err
 	}
-	verdict := decide(held, r, policy)
+	verdict := decide(held, r, call.Lapsed)
 	if verdict != runs && verdict != asks {
 		return e.answer(verdict, held)
 	}
-	c := e.claim(held, start, r.Retention, maxRun)
+	c := e.claim(held, start, r.Retention, call.MaxRun)
 	if c == nil {
 		e.undo(ctx, r, held.Lapses > 0)
 		return Outcome{}, ErrClosed
 	}
 	if verdict == asks {
-		return e.recoverLapsed(ctx, hook, c, held)
+		return e.recoverLapsed(ctx, call.Recover, c, held)
 	}
 	return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
+}
+
+// reservation is what call asks of the store. It fills in what call leaves to the
+// engine.
+func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, error) {
+	if err := call.Key.Validate(); err != nil {
+		return Reservation{}, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return Reservation{}, err
+	}
+	if call.Lapsed != 0 || call.Recover != nil {
+		if err := checkPolicy(call.Lapsed, call.Recover); err != nil {
+			return Reservation{}, err
+		}
+	} else {
+		call.Lapsed, call.Recover = e.cfg.Lapsed, e.cfg.Recover
+	}
+	call.MaxRun = or(call.MaxRun, e.cfg.MaxRun)
+	return Reservation{
+		Key:               call.Key,
+		Fingerprint:       call.Fingerprint,
+		Token:             NewToken(),
+		Lease:             e.cfg.Lease,
+		Margin:            e.cfg.Margin,
+		Retention:         max(or(call.Retention, e.cfg.Retention), call.MaxRun),
+		TakeOver:          call.Lapsed != Hold,
+		TakeOverBlameless: true,
+		Deferred:          call.DeferEffects,
+		Owner:             e.cfg.Owner,
+	}, nil
 }
 
 func or(d, def time.Duration) time.Duration {

@@ -18,6 +18,10 @@ const (
 	StepRenew
 	StepRecover
 	StepPurge
+	StepBeginEffects
+	StepLock
+	StepCommit
+	StepSweep
 )
 
 // String returns the name in lower case, fit for a metric label.
@@ -37,6 +41,14 @@ func (s Step) String() string {
 		return "recover"
 	case StepPurge:
 		return "purge"
+	case StepBeginEffects:
+		return "begin-effects"
+	case StepLock:
+		return "lock"
+	case StepCommit:
+		return "commit"
+	case StepSweep:
+		return "sweep"
 	}
 	return "invalid"
 }
@@ -67,7 +79,8 @@ type Event struct {
 	Kind Kind
 	// Lapsed is true when the outcome met a lapsed attempt.
 	Lapsed bool
-	// Count is how many holders were renewed or records purged; 1 otherwise.
+	// Count is how many holders were renewed, records purged or lapsed ones looked
+	// at; 1 otherwise.
 	Count int
 	// Lost is how many of Count were lost.
 	Lost int

@@ -160,7 +160,7 @@ func TestObserveTellsEachStep(t *testing.T) {
 		want(semel.StepReserve, semel.Event{Kind: semel.InFlight, Lapsed: true, Count: 1})
 
 		inTx := reserve(t, e, call("order-3", "x"))
-		_ = inTx.CompleteIn(t.Context(), failing{errCut}, answer("a"))
+		_ = inTx.CompleteIn(t.Context(), ofTx{failing{errCut}}, answer("a"))
 		want(semel.StepComplete, semel.Event{Count: 1, Err: errCut})
 		inTx.Abandon(t.Context())
 		want(semel.StepAbandon, semel.Event{Count: 1})

@@ -106,10 +106,11 @@ func decide(held Record, asked Reservation, policy Policy) verdict {
 		return asks
 	case mine:
 		return runs
-	case held.Lapsed && !asked.TakeOver:
+	case held.Lapsed && !asked.TakeOver && !(asked.TakeOverBlameless && held.Blameless()):
 		return unknown
 	default:
-		// Either the lease runs, or this call lost the race to take over.
+		// The lease runs, or this call lost the race to take over, or the
+		// attempt's own transaction keeps it from being taken over.
 		return waits
 	}
 }

@@ -13,6 +13,8 @@ type situation struct {
 	same     bool // the fingerprints are equal
 	lapsed   bool
 	takeOver bool
+	blame    bool // the attempt may have begun
+	only     bool // only the blameless may be taken over
 	lapses   int
 	policy   Policy
 }
@@ -27,8 +29,12 @@ func situations() []situation {
 				for _, same := range both {
 					for _, lapsed := range both {
 						for _, takeOver := range both {
-							for lapses := range 2 {
-								all = append(all, situation{state, mine, same, lapsed, takeOver, lapses, policy})
+							for _, blame := range both {
+								for _, only := range both {
+									for lapses := range 2 {
+										all = append(all, situation{state, mine, same, lapsed, takeOver, blame, only, lapses, policy})
+									}
+								}
 							}
 						}
 					}
@@ -40,8 +46,8 @@ func situations() []situation {
 }
 
 func (s situation) held() (Record, Reservation) {
-	asked := Reservation{Token: Token{1}, Fingerprint: Fingerprint{1}, TakeOver: s.takeOver}
-	held := Record{State: s.state, Token: Token{2}, Fingerprint: Fingerprint{2}, Lapsed: s.lapsed, Lapses: s.lapses}
+	asked := Reservation{Token: Token{1}, Fingerprint: Fingerprint{1}, TakeOver: s.takeOver, TakeOverBlameless: s.only}
+	held := Record{State: s.state, Token: Token{2}, Fingerprint: Fingerprint{2}, Lapsed: s.lapsed, Lapses: s.lapses, Deferred: !s.blame}
 	if s.mine {
 		held.Token = asked.Token
 	}
@@ -61,26 +67,31 @@ var specification = map[verdict]struct {
 		// After a reserve a slot is reserved or completed, and what carries the
 		// attempt's own token also carries its fingerprint.
 		return (s.state != StateReserved && s.state != StateCompleted) || (s.mine && !s.same)
-	}, 240},
+	}, 960},
 	refuses: {func(s situation) bool {
 		// I5: another request's slot, whatever became of it.
 		return (s.state == StateReserved || s.state == StateCompleted) && !s.mine && !s.same
-	}, 48},
-	replays: {func(s situation) bool { return s.state == StateCompleted && s.same }, 48},
+	}, 192},
+	replays: {func(s situation) bool { return s.state == StateCompleted && s.same }, 192},
 	runs: {func(s situation) bool {
 		// I7: with an unknown attempt behind it, only the policy rerun runs.
 		return s.state == StateReserved && s.same && s.mine && (s.lapses == 0 || s.policy == Rerun)
-	}, 16},
+	}, 64},
 	asks: {func(s situation) bool {
 		return s.state == StateReserved && s.same && s.mine && s.lapses > 0 && (s.policy == Hold || s.policy == Recover)
-	}, 8},
+	}, 32},
 	unknown: {func(s situation) bool {
-		return s.state == StateReserved && s.same && !s.mine && s.lapsed && !s.takeOver
-	}, 6},
+		// Nothing may be unknown of one that had not begun, if the caller would
+		// have taken it over.
+		return s.state == StateReserved && s.same && !s.mine && s.lapsed && !s.takeOver &&
+			(!s.only || s.blame || s.lapses > 0)
+	}, 21},
 	waits: {func(s situation) bool {
-		// A lapsed slot that was asked for and not given went to somebody faster.
-		return s.state == StateReserved && s.same && !s.mine && (!s.lapsed || s.takeOver)
-	}, 18},
+		// A lapsed slot that was asked for and not given went to somebody faster,
+		// or a transaction protects it.
+		return s.state == StateReserved && s.same && !s.mine &&
+			(!s.lapsed || s.takeOver || s.only && !s.blame && s.lapses == 0)
+	}, 75},
 }
 
 func TestDecideInEverySituation(t *testing.T) {
@@ -108,8 +119,8 @@ func TestDecideInEverySituation(t *testing.T) {
 		}
 		total += sentence.count
 	}
-	if total != len(situations()) || total != 4*2*2*2*2*2*3 {
-		t.Errorf("got %d situations specified of %d, want all 384", total, len(situations()))
+	if total != len(situations()) || total != 4*2*2*2*2*2*2*2*3 {
+		t.Errorf("got %d situations specified of %d, want all 1,536", total, len(situations()))
 	}
 }
 
@@ -168,8 +179,8 @@ func TestNames(t *testing.T) {
 		{names(Unknown, Keep, Free, Free+1), []string{"hold", "keep", "release", "invalid"}},
 		{names(Policy(0), Hold, Rerun, Recover, Recover+1), []string{"invalid", "hold", "rerun", "recover", "invalid"}},
 		{
-			names(Step(0), StepReserve, StepComplete, StepRelease, StepAbandon, StepRenew, StepRecover, StepPurge, StepPurge+1),
-			[]string{"invalid", "reserve", "complete", "release", "abandon", "renew", "recover", "purge", "invalid"},
+			names(Step(0), StepReserve, StepComplete, StepRelease, StepAbandon, StepRenew, StepRecover, StepPurge, StepBeginEffects, StepLock, StepCommit, StepSweep, StepSweep+1),
+			[]string{"invalid", "reserve", "complete", "release", "abandon", "renew", "recover", "purge", "begin-effects", "lock", "commit", "sweep", "invalid"},
 		},
 	} {
 		for i := range tt.want {

@@ -28,6 +28,8 @@ type attempt struct {
 	asked      time.Time       // when the last renewal was sent, answered or not
 	ended      error           // why the attempt must stop; nil while it may run
 	context    *attemptContext // while it is attached
+	inTx       bool            // a transaction may hold the row of its slot
+	leaseless  bool            // nobody sees it before it commits: see SingleTx
 }
 
 // elapsed is the larger of the monotonic and the wall clock's progress: the
@@ -124,23 +126,26 @@ func (e *Engine) watch() {
 			return
 		case <-ticker.C:
 		}
-		due, idle := e.running.look(e.cfg.Lease, e.tick(), e.renewer != nil)
+		due, locked, idle := e.running.look(e.cfg.Lease, e.tick(), e.renewer != nil)
 		if idle {
 			return
 		}
-		if len(due) > 0 && !e.goOwned(func() { e.renew(due) }) {
-			return
+		// Apart, because a store may wait for the rows that transactions hold.
+		for _, some := range [][]*Claim{due, locked} {
+			if len(some) > 0 && !e.goOwned(func() { e.renew(some) }) {
+				return
+			}
 		}
 	}
 }
 
-// look ends the attempts that have run out of time and returns those to renew.
-// idle is true, and the watch is over, when there is no attempt.
+// look ends the attempts that have run out of time and returns those to renew;
+// locked are those whose rows their own transactions may hold. idle is true, and the watch is over, when there is no attempt.
 //
 // An owner that could not renew stops before its lease ends, at the last look
 // that comes in time; the store's margin comes on top. A renewal that hangs is
 // not waited for: after a third of a lease the next one is sent beside it.
-func (a *attempts) look(lease, tick time.Duration, renewable bool) (due []*Claim, idle bool) {
+func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked []*Claim, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
@@ -152,18 +157,23 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due []*Claim
 		switch {
 		case elapsed(at.started, now) >= at.maxRun:
 			a.end(c, ErrOverran)
+		case at.leaseless:
 		case since+tick >= lease:
 			a.end(c, ErrLost)
 		case renewable && elapsed(at.asked, now) >= lease/3:
 			at.asked = now
-			due = append(due, c)
+			if at.inTx {
+				locked = append(locked, c)
+			} else {
+				due = append(due, c)
+			}
 		}
 	}
 	if a.first == nil {
 		a.watched = false
-		return nil, true
+		return nil, nil, true
 	}
-	return due, false
+	return due, locked, false
 }
 
 // renewBatch is how many leases one call of the store renews.
@@ -186,22 +196,23 @@ func (e *Engine) renewSome(claims []*Claim) {
 	sent := time.Now()
 	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
-	if err != nil {
-		n := len(claims)
-		if some, ok := errors.AsType[*UnrenewedError](err); ok {
-			n = len(some.Tokens)
-		}
-		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", n, "err", err)
+	missed, lost := e.running.note(claims, sent, gone, err)
+	if missed > 0 {
+		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", missed, "err", err)
 	}
-	for _, c := range e.running.note(claims, sent, gone, err) {
+	for _, c := range lost {
 		e.cfg.Logger.WarnContext(ctx, "the lease of a running attempt is lost",
 			"ref", e.Ref(c.key), "fence", c.fence)
 	}
 }
 
 // note writes down the answer to a renewal, ends the attempts that lost their
-// slot and returns them.
-func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error) (lost []*Claim) {
+// slot and returns them. missed is how many attempts have no lease to count on.
+//
+// A row that was locked all the time is, most likely, locked by the attempt's own
+// transaction, which is as good as a lease: nobody can take it over. If it is a
+// take-over after all, the next renewal says so, and LockIn or CompleteIn before it.
+func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error) (missed int, lost []*Claim) {
 	isGone := setOf(gone)
 	some, partly := errors.AsType[*UnrenewedError](err)
 	var isMissed map[Token]bool
@@ -214,8 +225,11 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 		at := &c.attempt
 		switch {
 		case !at.listed: // it ended meanwhile
+		case partly && isMissed[c.token] && at.inTx:
+			at.renewed = sent
 		case err != nil && (!partly || isMissed[c.token]): // the next look tries again, or ends the attempt
 			at.asked = at.renewed
+			missed++
 		case isGone[c.token] && c.standing.Load() != open:
 			a.unlist(c) // it is being completed, and "lost" just says that it has been
 		case isGone[c.token]:
@@ -225,7 +239,43 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 			at.renewed = sent
 		}
 	}
-	return lost
+	return missed, lost
+}
+
+// enterTx notes that a transaction has locked the row of c's slot.
+func (a *attempts) enterTx(c *Claim) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.attempt.inTx = true
+}
+
+func (a *attempts) inTx(c *Claim) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.attempt.inTx || c.attempt.leaseless
+}
+
+// leaveTx notes that the transaction was rolled back, and renews the lease that it
+// has stood for if that was due: the attempt may go on without a transaction.
+func (e *Engine) leaveTx(c *Claim) {
+	if e.renewer == nil || !e.running.leaveTx(c, e.cfg.Lease) {
+		return
+	}
+	e.goOwned(func() { e.renew([]*Claim{c}) })
+}
+
+// leaveTx reports whether the lease is to be renewed at once.
+func (a *attempts) leaveTx(c *Claim, lease time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := &c.attempt
+	now := time.Now()
+	due := at.inTx && at.listed && elapsed(at.asked, now) >= lease/3
+	at.inTx = false
+	if due {
+		at.asked = now
+	}
+	return due
 }
 
 func setOf(tokens []Token) map[Token]bool {
@@ -242,14 +292,15 @@ func setOf(tokens []Token) map[Token]bool {
 const lastLease = time.Millisecond
 
 // abandonAll ends every attempt that still runs, when the engine closes. One
-// that is just being completed keeps its lease, as its effect has happened.
+// that is just being completed keeps its lease, as its effect has happened, and one
+// in a transaction needs none.
 func (e *Engine) abandonAll(ctx context.Context) {
 	var left []Holder
 	e.running.mu.Lock()
 	e.running.closed = true
 	for c := e.running.first; c != nil; c = e.running.first {
 		e.running.end(c, ErrClosed)
-		if c.standing.Load() == open {
+		if c.standing.Load() == open && !c.attempt.inTx && !c.attempt.leaseless {
 			left = append(left, Holder{c.key, c.token})
 		}
 	}

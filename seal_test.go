@@ -179,7 +179,7 @@ func TestSealFails(t *testing.T) {
 		wantUnknown(t, begin(t, e, semel.Call{Key: secretKey}))
 
 		inTx := reserve(t, e, call("order-2", "x"))
-		wantError(t, inTx.CompleteIn(t.Context(), w, answer("paid")), sealer.broken)
+		wantError(t, inTx.CompleteIn(t.Context(), ofTx{w}, answer("paid")), sealer.broken)
 		if got := w.count(semel.StepComplete); got != 0 {
 			t.Errorf("got %d completes, want none", got)
 		}

@@ -15,6 +15,7 @@ func (e *Engine) claim(held Record, start time.Time, retention, maxRun time.Dura
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
 		fence: held.Fence, attempts: held.Attempts, retention: retention,
 	}
+	c.deferred.Store(held.Deferred)
 	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
 	if !e.running.add(e, c) {
 		return nil

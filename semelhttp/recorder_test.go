@@ -518,7 +518,15 @@ func TestCompleteInThatIsRolledBack(t *testing.T) {
 
 type rolledBack struct{}
 
+func (x rolledBack) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
+
 func (rolledBack) Complete(context.Context, semel.Completion) error { return nil }
+
+func (rolledBack) Lock(context.Context, semel.Key, semel.Token) error { return nil }
+
+func (rolledBack) Reserve(context.Context, semel.Reservation) (semel.Record, error) {
+	return semel.Record{}, semel.ErrTxOver
+}
 
 func TestDamagedRecordIsNeverReplayed(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {

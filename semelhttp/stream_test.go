@@ -205,11 +205,14 @@ func TestFlushInATransaction(t *testing.T) {
 	r.wantRuns(1)
 }
 
-// transaction is a Completer whose work is done at commit.
+// transaction is a transaction whose work is done at commit.
 type transaction struct {
+	rolledBack
 	store semel.Store
 	c     semel.Completion
 }
+
+func (x *transaction) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
 
 func (x *transaction) Complete(_ context.Context, c semel.Completion) error { x.c = c; return nil }
 

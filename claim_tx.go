@@ -1,0 +1,129 @@
+package semel
+
+import (
+	"context"
+	"errors"
+)
+
+// LockIn takes the lock of the slot in tx, the caller's open transaction, for as
+// long as that is open. It should be the first statement of every try of a
+// business transaction: the attempt cannot be taken over from here to the commit,
+// whatever its lease says, and [ErrLost] tells one that was taken over before it has
+// written anything. Roll back after an error.
+//
+// A claim whose CompleteIn was rolled back may begin again with LockIn: it
+// succeeds only if nothing was committed.
+func (c *Claim) LockIn(ctx context.Context, tx Tx) error {
+	switch c.standing.Load() {
+	case open, keptInTx:
+	default:
+		return ErrSettled
+	}
+	e := c.engine
+	if cause := e.running.ended(c); cause != nil {
+		return cause
+	}
+	steps, err := tx.Steps(e.store)
+	if err != nil {
+		return err
+	}
+	ctx, end := e.observe(ctx, StepLock, c.key)
+	err = steps.Lock(context.WithoutCancel(ctx), c.key, c.token)
+	end(Event{Count: 1, Err: err})
+	switch {
+	case errors.Is(err, ErrLost):
+		return err
+	case err != nil:
+		return &StoreError{StepLock, err}
+	}
+	c.standing.CompareAndSwap(keptInTx, open) // it was rolled back: the slot is still reserved
+	e.running.enterTx(c)
+	return nil
+}
+
+// CompleteIn completes in tx, the caller's open transaction, so that the record
+// and the business writes commit or vanish together (invariant I8). The claim
+// counts as settled from then on. Commit next; then nothing may be sent before
+// [Claim.Confirm] has told that it is committed.
+//
+// After an error roll the transaction back: [ErrLost], and nobody but the
+// attempt that has taken the slot over may write; [ErrTooLarge]; [ErrSettled];
+// [ErrOtherStore]; or a [*StoreError].
+func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
+	e := c.engine
+	steps, err := tx.Steps(e.store)
+	if err != nil {
+		return err
+	}
+	if err := c.settle(keptInTx); err != nil {
+		return err
+	}
+	e.running.enterTx(c)
+	sealed, err := e.seal(c.key, r)
+	if err != nil {
+		return err
+	}
+	ctx, end := e.observe(ctx, StepComplete, c.key)
+	err = steps.Complete(context.WithoutCancel(ctx), c.completion(sealed))
+	end(Event{Count: 1, Err: err})
+	if err != nil && !errors.Is(err, ErrLost) {
+		err = &StoreError{StepComplete, err}
+	}
+	return err
+}
+
+// Confirm asks the store what has become of the slot, after ErrLost or after
+// the transaction of CompleteIn. The outcome is Replay when there is a kept
+// response for this request, Reserved (without a Claim) when the slot is still
+// held by this attempt, and InFlight with Lapsed when nothing is known. Reserved
+// after CompleteIn means that the transaction was rolled back: the claim is open
+// again.
+//
+// After CompleteIn it waits for a transaction that is still open, as long as the
+// store's time-outs allow, and returns an error when it stays so.
+func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
+	e := c.engine
+	inTx := c.standing.Load() == keptInTx
+	out, err := e.confirm(ctx, c)
+	if looker, ok := As[Looker](e.store); ok && inTx && err == nil && out.Kind == Reserved {
+		// The plain read may have seen the moment before the commit.
+		out, err = e.look(ctx, looker, c)
+	}
+	switch {
+	case err != nil: // nothing is known, so nothing changes
+	case out.Kind == Reserved:
+		if c.standing.CompareAndSwap(keptInTx, open) { // rolled back
+			e.leaveTx(c)
+		}
+	case c.standing.CompareAndSwap(keptInTx, kept):
+		e.running.remove(c)
+	}
+	return out, err
+}
+
+// look asks what the slot of c holds when no transaction is at work on it.
+func (e *Engine) look(ctx context.Context, looker Looker, c *Claim) (Outcome, error) {
+	held, err := e.lookUp(ctx, looker, c.key)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch {
+	case held.State == StateReserved && held.Token == c.token:
+		return Outcome{Kind: Reserved, Record: held}, nil
+	case held.State == StateCompleted && held.Fingerprint == c.fingerprint:
+		return e.answer(replays, held)
+	case held.State == StateCompleted:
+		return e.answer(refuses, held)
+	}
+	held.Lapsed = true // what this attempt did is not known, whoever is there now
+	return e.answer(unknown, held)
+}
+
+func (e *Engine) lookUp(ctx context.Context, looker Looker, key Key) (Record, error) {
+	ctx = context.WithoutCancel(ctx)
+	held, err := await(e, e.cfg.CompleteTimeout, func() (Record, error) { return looker.Look(ctx, key) }, nil)
+	if err != nil {
+		return Record{}, &StoreError{StepCommit, err}
+	}
+	return held, nil
+}

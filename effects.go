@@ -1,0 +1,59 @@
+package semel
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrInTx: an effect outside the database was to begin inside a transaction,
+// which may be rolled back and run again. Nothing has happened.
+var ErrInTx = errors.New("semel: effects outside cannot begin inside a transaction")
+
+// BeginEffects ends the promise of [Call].DeferEffects: from here on the attempt may
+// have effects, and if it lapses its outcome is unknown. Call it once everything
+// that can be refused has been, before the first effect; when it returns nil,
+// that is durable. Without the promise, or when it has been ended before, it
+// returns nil and writes nothing.
+//
+// After any error there must be no effect. [ErrLost] says that the slot is
+// another's, [ErrSettled] that the claim has been ended, [ErrInTx] that a transaction
+// holds it ([Claim.LockIn], [Engine.InTx]): write down what is to be done outside,
+// in the transaction, and let somebody do it later. A [*StoreError] says that
+// nobody knows whether the promise is ended, which is safe.
+func (c *Claim) BeginEffects(ctx context.Context) error {
+	e := c.engine
+	switch {
+	case e.running.inTx(c):
+		return ErrInTx
+	case c.standing.Load() != open:
+		return ErrSettled
+	case !c.deferred.Load():
+		return nil
+	}
+	if cause := e.running.ended(c); cause != nil {
+		return cause
+	}
+	err := e.beginEffects(ctx, c)
+	if err == nil {
+		c.deferred.Store(false)
+	}
+	return err
+}
+
+func (e *Engine) beginEffects(ctx context.Context, c *Claim) (err error) {
+	beginner, ok := As[EffectBeginner](e.store)
+	if !ok {
+		return &StoreError{StepBeginEffects, errors.New("the store answered with a deferred record, but is no EffectBeginner")}
+	}
+	ctx, end := e.observe(ctx, StepBeginEffects, c.key)
+	defer func() { end(Event{Count: 1, Err: err}) }()
+	ctx = context.WithoutCancel(ctx)
+	err = errNoReturn
+	_, err = await(e, e.cfg.ReserveTimeout, func() (struct{}, error) {
+		return struct{}{}, beginner.BeginEffects(ctx, c.key, c.token)
+	}, nil)
+	if err == nil || errors.Is(err, ErrLost) {
+		return err
+	}
+	return &StoreError{StepBeginEffects, err}
+}

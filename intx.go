@@ -1,0 +1,324 @@
+package semel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// ErrTxBusy: no try came through, because of other transactions or of connections
+// that broke. Nothing has happened, and the key is free.
+var ErrTxBusy = errors.New("semel: the transaction did not come through")
+
+// ErrTxSpoiled: the business code met an error after which its transaction cannot be
+// committed, and went on as if it had succeeded. Nothing has happened, and the
+// key is free.
+var ErrTxSpoiled = errors.New("semel: the transaction cannot be committed")
+
+// Ending is how a try of the business code wants its transaction to end.
+type Ending struct {
+	// How: Keep commits, with Response as the outcome. Free rolls back; the key is
+	// free. Unknown rolls back and holds the key until the policy for lapsed
+	// attempts applies, which runs it again: nothing has happened.
+	How Disposition
+	// Response is kept with Keep.
+	Response Response
+	// Refusal says that Response is right also without the business writes, as
+	// "there is such an order already" is: it is then kept alone when an error of the
+	// database has spoiled the transaction.
+	Refusal bool
+}
+
+// TxOutcome is what [Engine.InTx] answers.
+type TxOutcome struct {
+	// Outcome has no Claim. With Ran its Kind is Replay when the response is
+	// committed, and Reserved when the last try was rolled back. Without Ran it is as
+	// [Engine.Begin] has it, and InFlight when another attempt took the slot over.
+	Outcome
+	// Ran is true when the last try of this call is the one that counts.
+	Ran bool
+	// How is how that try has ended.
+	How Disposition
+}
+
+// txTries bounds how often the business code runs.
+const txTries = 5
+
+// InTx reserves the slot of call, runs f in a transaction of txs and commits
+// its writes together with the response that it wants to keep (invariant I8).
+// When InTx returns, that is durable (I14). [TxMode] says what lies in the
+// transaction. Most callers want [DoTx] or the middleware of semelhttp.
+//
+// f gets the attempt's context, with the transaction's handle in it and the claim
+// ([FromContext]), of which only DerivedKey, Settle and what identifies it make
+// sense. f runs again in a new transaction after a serialization failure, a deadlock
+// or a connection that broke before the commit, up to 5 times: what it did is
+// rolled back, so it must have no effect elsewhere. An attempt that lost its slot
+// meanwhile does not run again. A commit whose answer was lost is looked up.
+//
+// An error of f rolls back, frees the key and is returned, if another try cannot
+// help. Otherwise an error is one of [Engine.Begin], or says that the transaction was
+// not committed and the key is free: [ErrTxBusy], [ErrTxSpoiled], [ErrTxOwned],
+// [ErrTooLarge], a [*StoreError], or the cause that ended the attempt's context. Only one that
+// wraps [ErrCommitUnknown] says that nobody knows whether it was committed; the next
+// attempt will, and either replays or runs.
+func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(ctx context.Context) (Ending, error)) (TxOutcome, error) {
+	if err := e.checkTransactions(txs); err != nil {
+		return TxOutcome{}, err
+	}
+	call.DeferEffects = true
+	r, err := e.reservation(ctx, &call)
+	if err != nil {
+		return TxOutcome{}, err
+	}
+	if e.isClosed() {
+		return TxOutcome{}, ErrClosed
+	}
+	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f}
+	if txs.Mode() == SingleTx {
+		out, ok, err := t.tries(ctx, t.single)
+		switch {
+		case errors.Is(err, ErrLost):
+			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention})
+		case ok, err != nil:
+			return out, err
+		}
+		// An attempt of the other mode has lapsed on this slot: only that one's
+		// rules can take it over.
+	}
+	return t.claimed(ctx)
+}
+
+func (e *Engine) checkTransactions(txs Transactions) error {
+	if txs == nil {
+		return errors.New("semel: no transactions")
+	}
+	for s := e.store; s != nil; {
+		if s == txs.Store() {
+			return nil
+		}
+		w, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			break
+		}
+		s = w.Unwrap()
+	}
+	return ErrOtherStore
+}
+
+// transacted is one call of InTx.
+type transacted struct {
+	engine *Engine
+	txs    Transactions
+	call   Call
+	asked  Reservation
+	run    func(context.Context) (Ending, error)
+	alone  *Ending // a refusal that is kept without the writes that failed
+}
+
+// claimed reserves on its own and runs the business code under that claim.
+func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
+	out, err := t.engine.Begin(ctx, t.call)
+	if err != nil || out.Kind != Reserved {
+		return TxOutcome{Outcome: out}, err
+	}
+	c := out.Claim
+	out.Claim = nil
+	inner := c.Attach(ctx)
+	defer c.Detach()
+	c.standing.Store(managed)
+	defer func() { // a panic, Goexit, or what is not known
+		c.standing.CompareAndSwap(managed, open)
+		c.Abandon(inner)
+	}()
+	tried, _, err := t.tries(inner, func(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
+		if err := x.lock(ctx, c); err != nil {
+			return TxOutcome{}, false, err
+		}
+		return t.business(ctx, x, c, out.Record)
+	})
+	switch {
+	case errors.Is(err, ErrLost):
+		return t.engine.overtaken(inner, c)
+	case errors.Is(err, ErrCommitUnknown):
+		// The next attempt finds out.
+	case err != nil, tried.Kind == Reserved && tried.How == Free:
+		c.standing.Store(open)
+		if rerr := c.Release(inner); rerr != nil && !errors.Is(rerr, ErrLost) && !errors.Is(rerr, ErrSettled) {
+			err = errors.Join(err, rerr)
+		}
+	case tried.Kind == Replay && tried.Ran:
+		c.standing.Store(kept)
+		t.engine.running.remove(c)
+	}
+	return tried, err
+}
+
+// overtaken answers for an attempt that lost its slot before it wrote anything.
+func (e *Engine) overtaken(ctx context.Context, c *Claim) (TxOutcome, error) {
+	e.running.remove(c)
+	out, err := e.confirm(ctx, c)
+	if err != nil {
+		return TxOutcome{}, err
+	}
+	if out.Kind != Replay {
+		out.Kind, out.Lapsed = InFlight, false // what this attempt did is known: nothing
+	}
+	return TxOutcome{Outcome: out}, nil
+}
+
+// single reserves inside the transaction. It reports false when the slot holds a
+// lapsed reservation.
+func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
+	e, r := t.engine, t.asked
+	r.TakeOver, r.TakeOverBlameless = false, false
+	start := time.Now()
+	held, err := x.reserve(ctx, r)
+	if err != nil {
+		return TxOutcome{}, false, err
+	}
+	verdict := decide(held, r, Hold)
+	if verdict == unknown || verdict == asks {
+		return TxOutcome{}, false, nil
+	}
+	if verdict != runs {
+		out, err := e.answer(verdict, held)
+		return TxOutcome{Outcome: out}, true, err
+	}
+	c := &Claim{
+		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
+		fence: held.Fence, attempts: held.Attempts, retention: r.Retention,
+	}
+	c.standing.Store(managed)
+	c.attempt.leaseless = true
+	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, t.call.MaxRun
+	if !e.running.add(e, c) {
+		return TxOutcome{}, false, ErrClosed
+	}
+	defer e.running.remove(c)
+	inner := c.Attach(ctx)
+	defer c.Detach()
+	return t.business(inner, x, c, held)
+}
+
+// business runs the business code once, and commits what it wants to keep.
+func (t *transacted) business(ctx context.Context, x *tryTx, c *Claim, held Record) (TxOutcome, bool, error) {
+	end, err := t.outcome(ctx, x)
+	if err != nil {
+		return TxOutcome{}, true, err
+	}
+	out := TxOutcome{Outcome: Outcome{Kind: Reserved, Record: held}, Ran: true, How: end.How}
+	if end.How != Keep {
+		return out, true, nil
+	}
+	if cause := t.engine.running.ended(c); cause != nil {
+		return TxOutcome{}, true, cause
+	}
+	switch err := x.commit(ctx, c, end.Response); {
+	case errors.Is(err, ErrCommitUnknown):
+		return t.lookAfter(ctx, c, held, end.Response, err)
+	case err != nil:
+		return TxOutcome{}, true, err
+	}
+	return committed(held, end.Response), true, nil
+}
+
+func committed(held Record, r Response) TxOutcome {
+	held.State, held.Response, held.Deferred = StateCompleted, r, false
+	return TxOutcome{Outcome: Outcome{Kind: Replay, Record: held}, Ran: true, How: Keep}
+}
+
+// errSpoiled ends a try whose refusal is to be kept alone.
+var errSpoiled = errors.New("semel: the refusal is kept in another transaction")
+
+// outcome is what the business code wants, if its transaction can do it.
+func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
+	if t.alone != nil {
+		return *t.alone, nil
+	}
+	end, err := t.run(x.tx.Attach(ctx))
+	spoiled := x.tx.Err()
+	switch {
+	case errors.Is(spoiled, ErrTxOwned):
+		return Ending{}, spoiled
+	case spoiled != nil && t.txs.Again(spoiled):
+		return Ending{}, spoiled // whatever the business code made of it
+	case err != nil:
+		return Ending{}, err
+	case spoiled == nil || end.How != Keep:
+		return end, nil
+	case end.Refusal:
+		t.alone = &end
+		return Ending{}, errSpoiled
+	}
+	return Ending{}, fmt.Errorf("%w: %w", ErrTxSpoiled, spoiled)
+}
+
+// lookAfter finds out whether a commit has happened whose answer was lost.
+func (t *transacted) lookAfter(ctx context.Context, c *Claim, held Record, r Response, cause error) (TxOutcome, bool, error) {
+	now, err := t.engine.lookUntil(ctx, c.key)
+	switch {
+	case err != nil:
+		return TxOutcome{}, true, errors.Join(cause, err)
+	case now.State == StateCompleted && now.Token == c.token:
+		return committed(held, r), true, nil
+	case now.State == StateCompleted:
+		return TxOutcome{}, true, ErrLost
+	case now.State == StateReserved && now.Token != c.token:
+		return TxOutcome{}, true, ErrLost
+	case now.State != StateReserved && !c.attempt.leaseless:
+		return TxOutcome{}, true, ErrLost // an operator or a purge came between
+	}
+	return TxOutcome{}, true, errNotCommitted
+}
+
+// errNotCommitted says that a commit whose answer was lost has not happened.
+var errNotCommitted = errors.New("semel: the commit did not happen")
+
+// lookUntil looks until the store answers, or CompleteTimeout is over: a server that
+// fell in a commit may need a moment to come back.
+func (e *Engine) lookUntil(ctx context.Context, key Key) (held Record, err error) {
+	looker, ok := As[Looker](e.store)
+	if !ok {
+		return Record{}, errors.New("semel: the store cannot look")
+	}
+	e.retry(e.quit.Done(), e.cfg.CompleteTimeout, func() bool {
+		held, err = e.lookUp(ctx, looker, key)
+		return err == nil
+	})
+	return held, err
+}
+
+// tries runs try, each time in a new transaction, until it need not be repeated.
+func (t *transacted) tries(ctx context.Context, try func(context.Context, *tryTx) (TxOutcome, bool, error)) (TxOutcome, bool, error) {
+	for n := 1; ; n++ {
+		out, ok, err := t.once(ctx, try)
+		again := err != nil && (errors.Is(err, errSpoiled) || errors.Is(err, errNotCommitted) || t.again(err))
+		switch {
+		case !again:
+			return out, ok, err
+		case n >= txTries:
+			return out, ok, fmt.Errorf("%w, %d times: %w", ErrTxBusy, n, err)
+		}
+		if cause := context.Cause(ctx); cause != nil && FromContext(ctx) != nil {
+			return TxOutcome{}, ok, cause // the attempt is over
+		}
+		limit := time.Millisecond << (2 * n)
+		time.Sleep(limit/2 + rand.N(limit/2)) //nolint:gosec // jitter
+	}
+}
+
+func (t *transacted) again(err error) bool {
+	return !errors.Is(err, ErrCommitUnknown) && !errors.Is(err, ErrTimeout) && t.txs.Again(err)
+}
+
+func (t *transacted) once(ctx context.Context, try func(context.Context, *tryTx) (TxOutcome, bool, error)) (TxOutcome, bool, error) {
+	x, err := t.begin(ctx)
+	if err != nil {
+		return TxOutcome{}, false, err
+	}
+	defer x.rollback(ctx) // of what is not committed, also after a panic
+	return try(ctx, x)
+}

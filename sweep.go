@@ -1,0 +1,150 @@
+package semel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Sweeping says how [Engine.RunSweep] works.
+type Sweeping struct {
+	// Recover is asked about each lapsed attempt. Default [Config].Recover; one of
+	// the two is required.
+	Recover RecoverFunc
+	// Every is the pause between two rounds. Default 1 min.
+	Every time.Duration
+	// Batch is how many lapsed attempts one round asks about, going on where the last
+	// one ended. Default 100. A round also ends after [Config].MaxRun.
+	Batch int
+}
+
+// sweepKey is the slot that the process holds which sweeps.
+var sweepKey = Key{Scope: "semel", ID: "sweeper"}
+
+// RunSweep asks a recovery hook about the attempts that lapsed, without waiting for
+// a retry of their clients, until ctx ends, whose cause it returns. What
+// was executed is kept, so that a retry is replayed; what was not is freed; what is
+// still unknown stays so for the next round. An attempt that cannot have had any
+// effect is freed without a question.
+//
+// Of all processes that run it on one store only one works at a time: it holds a
+// reservation of the store, which appears in lists under the scope "semel". It asks about every
+// lapsed attempt, whatever the policy of its route: the hook answers
+// [StillUnknown] for what it does not know.
+//
+// It returns an error at once when the store is no [Lister] or s is invalid. A round
+// that fails is logged, and the next one comes.
+func (e *Engine) RunSweep(ctx context.Context, s Sweeping) error {
+	lister, ok := As[Lister](e.store)
+	if !ok {
+		return errors.New("semel: the store cannot list")
+	}
+	if s.Recover == nil {
+		s.Recover = e.cfg.Recover
+	}
+	s.Every, s.Batch = or(s.Every, time.Minute), max(s.Batch, 0)
+	if s.Batch == 0 {
+		s.Batch = 100
+	}
+	if s.Recover == nil {
+		return errors.New("semel: a sweep needs a Recover func")
+	}
+	w := &sweeper{engine: e, lister: lister, cfg: s}
+	timer := time.NewTimer(s.Every)
+	defer timer.Stop()
+	for {
+		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
+			e.cfg.Logger.WarnContext(ctx, "sweep", "err", err)
+		}
+		timer.Reset(s.Every)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+}
+
+type sweeper struct {
+	engine *Engine
+	lister Lister
+	cfg    Sweeping
+	place  time.Time // of the last attempt that was asked about; zero: begin anew
+}
+
+// sweep is one round, if no other process is at one.
+func (w *sweeper) sweep(ctx context.Context) (err error) {
+	e := w.engine
+	ctx, end := e.observe(ctx, StepSweep, Key{})
+	looked := 0
+	defer func() { end(Event{Count: looked, Err: err}) }()
+	out, err := e.Begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun})
+	if err != nil || out.Kind != Reserved {
+		return err
+	}
+	turn := out.Claim
+	inner := turn.Attach(ctx)
+	defer turn.Detach()
+	defer func() {
+		if rerr := turn.Release(inner); rerr != nil && !errors.Is(rerr, ErrLost) {
+			err = errors.Join(err, rerr)
+		}
+	}()
+	lapsed, err := w.lapsed(inner)
+	if err != nil {
+		return err
+	}
+	for _, rec := range lapsed {
+		for _, ended := range []context.Context{inner, ctx} {
+			if cause := context.Cause(ended); cause != nil {
+				return cause
+			}
+		}
+		looked++
+		w.place = rec.CreatedAt
+		if serr := e.sweepOne(inner, rec, w.cfg.Recover); serr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", e.Ref(rec.Key), serr))
+		}
+	}
+	if looked < w.cfg.Batch { // that were the last ones
+		w.place = time.Time{}
+	}
+	return err
+}
+
+// lapsed lists the next attempts to ask about, the youngest first. Of several that
+// were made in the same microsecond as the last one asked about, some may have to wait
+// until the list begins anew.
+func (w *sweeper) lapsed(ctx context.Context) ([]Record, error) {
+	var found []Record
+	f := Filter{States: []State{StateReserved}, Lapsed: true, Margin: w.engine.cfg.Margin}
+	for rec, err := range w.lister.List(ctx, f) {
+		switch {
+		case err != nil:
+			return nil, err
+		case rec.Key == sweepKey, !w.place.IsZero() && !rec.CreatedAt.Before(w.place):
+			continue
+		}
+		if found = append(found, rec); len(found) == w.cfg.Batch {
+			break
+		}
+	}
+	return found, nil
+}
+
+// sweepOne settles one lapsed attempt as a retry under [Recover] would, except that
+// nobody is there to run what was not executed.
+func (e *Engine) sweepOne(ctx context.Context, rec Record, hook RecoverFunc) error {
+	out, err := e.Begin(ctx, Call{
+		Key: rec.Key, Fingerprint: rec.Fingerprint, Retention: rec.ExpiresAt.Sub(rec.CreatedAt),
+		Lapsed: Recover, Recover: hook, DeferEffects: true,
+	})
+	if err != nil || out.Kind != Reserved {
+		return err
+	}
+	if err := out.Claim.Release(ctx); err != nil && !errors.Is(err, ErrLost) {
+		return err
+	}
+	return nil
+}

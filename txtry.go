@@ -1,0 +1,119 @@
+package semel
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// tryTx is one transaction of [Engine.InTx]. Its steps take no longer than the engine
+// allows: the driver is never told to give up, so one that hangs is left
+// behind in a goroutine, which rolls back when it comes through.
+type tryTx struct {
+	engine *Engine
+	tx     Transaction
+	hung   bool // a step is still under way: nobody else may touch tx
+}
+
+func (t *transacted) begin(ctx context.Context) (*tryTx, error) {
+	e := t.engine
+	ctx = context.WithoutCancel(ctx)
+	tx, err := await(e, e.cfg.ReserveTimeout, func() (Transaction, error) { return t.txs.Begin(ctx) },
+		func(late Transaction, err error) {
+			if err == nil {
+				late.Rollback(ctx)
+			}
+		})
+	if err != nil {
+		return nil, &StoreError{StepReserve, err}
+	}
+	return &tryTx{engine: e, tx: tx}, nil
+}
+
+// step runs one step of x within the timeout.
+func step[T any](ctx context.Context, x *tryTx, name Step, timeout time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	ctx = context.WithoutCancel(ctx)
+	v, err := await(x.engine, timeout, func() (T, error) { return f(ctx) },
+		func(T, error) { x.tx.Rollback(ctx) })
+	if errors.Is(err, ErrTimeout) {
+		x.hung = true
+	}
+	if err != nil && !errors.Is(err, ErrLost) {
+		err = &StoreError{name, err}
+	}
+	return v, err
+}
+
+func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
+	if cause := x.engine.running.ended(c); cause != nil {
+		return cause
+	}
+	ctx, end := x.engine.observe(ctx, StepLock, c.key)
+	defer func() { end(Event{Count: 1, Err: err}) }()
+	err = errNoReturn
+	_, err = step(ctx, x, StepLock, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, x.tx.Lock(ctx, c.key, c.token)
+	})
+	if err == nil {
+		x.engine.running.enterTx(c)
+	}
+	return err
+}
+
+func (x *tryTx) reserve(ctx context.Context, r Reservation) (held Record, err error) {
+	ctx, end := x.engine.observe(ctx, StepReserve, r.Key)
+	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+	err = errNoReturn
+	held, err = step(ctx, x, StepReserve, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (Record, error) {
+		return x.tx.Reserve(ctx, r)
+	})
+	if err == nil && kindOf(held, r, nil) == 0 {
+		err = &StoreError{StepReserve, nonsense(held)}
+	}
+	return held, err
+}
+
+// commit completes with r and commits.
+func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
+	e := x.engine
+	if !e.hold() {
+		return ErrClosed
+	}
+	defer e.letGo()
+	sealed, err := e.seal(c.key, r)
+	if err != nil {
+		return err
+	}
+	if err := x.observed(ctx, StepComplete, c, func(ctx context.Context) error {
+		return x.tx.Complete(ctx, c.completion(sealed))
+	}); err != nil {
+		return err
+	}
+	err = x.observed(ctx, StepCommit, c, x.tx.Commit)
+	if errors.Is(err, ErrTimeout) {
+		err = errors.Join(ErrCommitUnknown, err)
+	}
+	return err
+}
+
+func (x *tryTx) observed(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
+	ctx, end := x.engine.observe(ctx, name, c.key)
+	defer func() { end(Event{Count: 1, Err: err}) }()
+	err = errNoReturn
+	_, err = step(ctx, x, name, x.engine.cfg.CompleteTimeout, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, f(ctx)
+	})
+	return err
+}
+
+// rollback ends what was not committed. One that hangs is ended by its last step.
+func (x *tryTx) rollback(ctx context.Context) {
+	if x.hung {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	_, _ = await(x.engine, x.engine.cfg.ReserveTimeout, func() (struct{}, error) { // its end does not matter: nothing of it can be committed
+		x.tx.Rollback(ctx)
+		return struct{}{}, nil
+	}, nil)
+}

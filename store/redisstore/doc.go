@@ -55,7 +55,22 @@
 // again. [Config.Replicas] makes that rarer, not impossible: Redis may promote a
 // replica that has not confirmed.
 //
+// What is weaker than grade B for a reservation is so for its
+// [Store.BeginEffects]: a failover that forgets it makes an attempt blameless
+// again that has had effects.
+//
 // Leases are measured by the server's clock. Fences grow with every reservation
 // of a slot; when its record is over and gone, they go on from the clock, so
 // that only a clock that is set back by more than the retention repeats one.
+//
+// # Versions
+//
+// Programs of this version and of the one before may share records, in both
+// directions, while one replaces the other. A record is written in the oldest
+// layout that can say it: layout 1, which the version before knows, unless it is
+// a deferred reservation or was resolved with a reason (layout 2). The version
+// before refuses those with [SchemaError] and leaves them as they are, a deferred
+// one until it completes, is released or has begun its effects; a list of its
+// ends there. This version reads both; what the other wrote is not deferred and
+// has no reason.
 package redisstore

@@ -46,13 +46,13 @@ func (e *DamagedError) Unwrap() error { return semel.ErrDamaged }
 // SchemaError says that a record has a layout that this program cannot read.
 // It is left as it is.
 type SchemaError struct {
-	// Found is the record's version, Want this program's.
+	// Found is the record's version, Want the newest that this program reads.
 	Found, Want int
 }
 
-// Error names both versions and what to do.
+// Error names both versions and who wrote the record.
 func (e *SchemaError) Error() string {
-	return fmt.Sprintf("a record has layout version %d, and this program reads %d: another version of Semel wrote it",
+	return fmt.Sprintf("a record has layout version %d, and this program reads 1 to %d: another version of Semel wrote it",
 		e.Found, e.Want)
 }
 

@@ -232,7 +232,9 @@ func TestLostReply(t *testing.T) {
 	lose(func() error { return s.Complete(t.Context(), completion(r)) })
 	replay(t, s, r)
 	r = ask("b")
+	r.Deferred = true
 	grant(t, s, r)
+	lose(func() error { return s.BeginEffects(t.Context(), r.Key, r.Token) })
 	lose(func() error { return s.Release(t.Context(), r.Key, r.Token) })
 	for _, response := range []*semel.Response{nil, {Status: 200}} {
 		r = ask(fmt.Sprint("resolve ", response == nil))
@@ -278,14 +280,15 @@ func TestServerDownAtStart(t *testing.T) {
 	server.Kill(t)
 	s := open(t, server.DSN(), redisstore.Config{})
 	for name, step := range map[string]func() error{
-		"reserve":  func() error { _, err := s.Reserve(t.Context(), ask("a")); return err },
-		"complete": func() error { return s.Complete(t.Context(), completion(ask("a"))) },
-		"release":  func() error { return s.Release(t.Context(), ask("a").Key, ask("a").Token) },
-		"resolve":  func() error { return s.Resolve(t.Context(), semel.Resolution{Key: ask("a").Key}) },
-		"ping":     func() error { return s.Ping(t.Context()) },
-		"validate": func() error { return s.Validate(t.Context()) },
-		"migrate":  func() error { return s.Migrate(t.Context()) },
-		"inspect":  func() error { _, err := s.Inspect(t.Context()); return err },
+		"reserve":       func() error { _, err := s.Reserve(t.Context(), ask("a")); return err },
+		"complete":      func() error { return s.Complete(t.Context(), completion(ask("a"))) },
+		"begin effects": func() error { return s.BeginEffects(t.Context(), ask("a").Key, ask("a").Token) },
+		"release":       func() error { return s.Release(t.Context(), ask("a").Key, ask("a").Token) },
+		"resolve":       func() error { return s.Resolve(t.Context(), semel.Resolution{Key: ask("a").Key}) },
+		"ping":          func() error { return s.Ping(t.Context()) },
+		"validate":      func() error { return s.Validate(t.Context()) },
+		"migrate":       func() error { return s.Migrate(t.Context()) },
+		"inspect":       func() error { _, err := s.Inspect(t.Context()); return err },
 		"renew": func() error {
 			_, err := s.Renew(t.Context(), time.Second, []semel.Holder{{Key: ask("a").Key}})
 			return err

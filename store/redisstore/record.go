@@ -9,26 +9,36 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// recordVersion is the layout that lua/record.lua describes. A program refuses
-// records of a newer one.
-const recordVersion = 1
+// recordVersion is the newest of the layouts that lua/record.lua describes. A
+// program refuses records of a newer one.
+const recordVersion = 2
 
-// Offsets of a record, from 0.
+// Offsets in the parts of a record.
 const (
-	atVersion     = 3
-	atState       = 4
-	atStatus      = 5
-	atFence       = 9
-	atCreated     = 25
-	atExpires     = 33
-	atAttempts    = 41
-	atLapses      = 45
-	atFingerprint = 49
-	atToken       = 81
-	atLengths     = 97
-	atNames       = 109
+	// The head.
+	atVersion  = 3
+	atState    = 4
+	atStatus   = 5
+	atFence    = 9
+	atCreated  = 25
+	atExpires  = 33
+	atAttempts = 41
+	atLapses   = 45
+	headSize   = 49
 
-	atSum     = 4 // from the start of the response
+	// What layout 2 has after it.
+	atDeferred     = 0
+	atReasonLength = 1
+	atReason       = 3
+
+	// The names.
+	atFingerprint = 0
+	atToken       = 32
+	atLengths     = 48
+	atNames       = 60
+
+	// The response.
+	atSum     = 4
 	atPayload = 8
 )
 
@@ -37,7 +47,7 @@ const magic = "SML"
 // nameOf is the part of a record that a reservation brings: fingerprint,
 // token, key and owner.
 func nameOf(r semel.Reservation) []byte {
-	b := make([]byte, 0, atNames-atFingerprint+len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner))
+	b := make([]byte, 0, atNames+len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner))
 	b = append(b, r.Fingerprint[:]...)
 	b = append(b, r.Token[:]...)
 	for _, s := range [...]string{r.Key.Scope, r.Key.ID, r.Owner} {
@@ -80,44 +90,68 @@ func decode(slot semel.Slot, reply string, whole bool) (semel.Record, error) {
 	damaged := func(why string) (semel.Record, error) {
 		return semel.Record{}, &DamagedError{Slot: slot, Reason: why}
 	}
-	if len(reply) < 1+atNames || reply[0] != '0' && reply[0] != '1' || !strings.HasPrefix(reply[1:], magic) {
+	if len(reply) < 1+headSize+atNames || reply[0] != '0' && reply[0] != '1' || !strings.HasPrefix(reply[1:], magic) {
 		return damaged("it is not a record")
 	}
-	v := reply[1:]
-	if v[atVersion] != recordVersion {
-		return semel.Record{}, &SchemaError{Found: int(v[atVersion]), Want: recordVersion}
-	}
+	head, rest := reply[1:1+headSize], reply[1+headSize:]
 	rec := semel.Record{
-		State:     semel.State(v[atState]),
-		Fence:     int64At(v, atFence),
-		Attempts:  int(uint32At(v, atAttempts)),
-		Lapses:    int(uint32At(v, atLapses)),
+		State:     semel.State(head[atState]),
+		Fence:     int64At(head, atFence),
+		Attempts:  int(uint32At(head, atAttempts)),
+		Lapses:    int(uint32At(head, atLapses)),
 		Lapsed:    reply[0] == '1',
-		CreatedAt: time.UnixMicro(int64At(v, atCreated)),
-		ExpiresAt: time.UnixMicro(int64At(v, atExpires)),
+		CreatedAt: time.UnixMicro(int64At(head, atCreated)),
+		ExpiresAt: time.UnixMicro(int64At(head, atExpires)),
 	}
-	copy(rec.Fingerprint[:], v[atFingerprint:])
-	copy(rec.Token[:], v[atToken:])
-	rest, ok := names(&rec, v)
+	ok := true
+	switch version := int(head[atVersion]); version {
+	case 1:
+	case recordVersion:
+		rest, ok = extension(&rec, rest)
+	default:
+		return semel.Record{}, &SchemaError{Found: version, Want: recordVersion}
+	}
+	if ok {
+		rest, ok = names(&rec, rest)
+	}
 	switch {
 	case rec.State > semel.StateCompleted:
 		return damaged("its state is not one of three")
 	case !ok:
-		return damaged("it ends too early")
+		return damaged("its fields contradict one another")
 	case rec.Key.Slot() != slot:
 		return damaged("it belongs to another key")
 	case rec.State != semel.StateCompleted:
 		return rec, nil
 	}
-	rec.Response.Status = int(uint32At(v, atStatus))
+	rec.Response.Status = int(uint32At(head, atStatus))
 	if whole && !response(&rec, slot, rest) {
 		return damaged("its response is not what was stored")
 	}
 	return rec, nil
 }
 
-// names reads the key and the owner, and returns what follows them.
+// extension reads what layout 2 says beyond layout 1, and returns what follows.
+// Only a reservation is deferred, and none has a reason.
+func extension(rec *semel.Record, v string) (rest string, ok bool) {
+	end := atReason + (int(v[atReasonLength])<<8 | int(v[atReasonLength+1]))
+	deferred := v[atDeferred] == 1
+	if v[atDeferred] > 1 || end > len(v) || deferred && rec.State != semel.StateReserved ||
+		end > atReason && rec.State == semel.StateReserved {
+		return "", false
+	}
+	rec.Deferred, rec.Reason = deferred, strings.Clone(v[atReason:end])
+	return v[end:], true
+}
+
+// names reads the fingerprint, the token, the key and the owner, and returns
+// what follows them.
 func names(rec *semel.Record, v string) (rest string, ok bool) {
+	if len(v) < atNames {
+		return "", false
+	}
+	copy(rec.Fingerprint[:], v[atFingerprint:])
+	copy(rec.Token[:], v[atToken:])
 	rest = v[atNames:]
 	for i, dst := range [...]*string{&rec.Key.Scope, &rec.Key.ID, &rec.Owner} {
 		n := uint64(uint32At(v, atLengths+4*i))

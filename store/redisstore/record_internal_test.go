@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"time"
@@ -26,6 +27,15 @@ func written(r semel.Reservation, response *semel.Response) string {
 	return string(head)
 }
 
+// extended is a record of layout 1 in layout 2.
+func extended(record string, deferred bool, reason string) string {
+	extension := []byte{0, byte(len(reason) >> 8), byte(len(reason))}
+	if deferred {
+		extension[0] = 1
+	}
+	return record[:4] + "\x02" + record[5:1+headSize] + string(extension) + reason + record[1+headSize:]
+}
+
 func benchRecord() (semel.Reservation, semel.Response) {
 	return semel.Reservation{
 		Key: semel.Key{Scope: "scope", ID: "id"}, Fingerprint: semel.Fingerprint{1, 31: 2}, Token: semel.Token{3, 15: 4}, Owner: "host/1",
@@ -41,9 +51,34 @@ func TestDecode(t *testing.T) {
 		Key: r.Key, State: semel.StateCompleted, Fingerprint: r.Fingerprint, Token: r.Token, Fence: at, Attempts: 2, Lapses: 1,
 		Owner: r.Owner, CreatedAt: time.UnixMicro(at + 2), ExpiresAt: time.UnixMicro(at + 3), Response: response,
 	}
-	got, err := decode(r.Key.Slot(), written(r, &response), true)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, error %v, want %+v", got, err, want)
+	kept, reserved := written(r, &response), written(r, nil)
+	resolved, deferred := want, want
+	resolved.Reason = "asked the bank"
+	deferred.State, deferred.Response, deferred.Deferred = semel.StateReserved, semel.Response{}, true
+	for name, c := range map[string]struct {
+		reply string
+		want  semel.Record
+	}{
+		"layout 1":      {kept, want},
+		"layout 2":      {extended(kept, false, ""), want},
+		"with a reason": {extended(kept, false, resolved.Reason), resolved},
+		"deferred":      {extended(reserved, true, ""), deferred},
+	} {
+		got, err := decode(r.Key.Slot(), c.reply, true)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, error %v, want %+v", name, got, err, c.want)
+		}
+	}
+	for name, reply := range map[string]string{
+		"a deferred response":               extended(kept, true, ""),
+		"a reservation with a reason":       extended(reserved, false, "why"),
+		"a reason beyond the record":        extended(kept, false, "")[:1+headSize+1] + "\xff" + kept[1+headSize:],
+		"names beyond the record":           extended(reserved[:1+headSize+atNames], true, "")[:1+headSize+atNames],
+		"neither deferred nor the contrary": extended(kept, false, "")[:1+headSize] + "\x02" + extended(kept, false, "")[2+headSize:],
+	} {
+		if got, err := decode(r.Key.Slot(), reply, true); !errors.Is(err, semel.ErrDamaged) {
+			t.Errorf("%s: got %+v, error %v, want a damaged record", name, got, err)
+		}
 	}
 }
 
@@ -55,6 +90,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(written(r, &response), true)
 	f.Add(written(r, &response), false)
 	f.Add(written(r, nil), true)
+	f.Add(extended(written(r, &response), false, "asked the bank"), true)
+	f.Add(extended(written(r, nil), true, ""), false)
 	f.Add("", true)
 	f.Fuzz(func(t *testing.T, reply string, whole bool) {
 		rec, err := decode(slot, reply, whole)
@@ -63,6 +100,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if rec.Key != r.Key || rec.State > semel.StateCompleted {
 			t.Errorf("got a record of another key, or none: state %d", rec.State)
+		}
+		if rec.Deferred && rec.State != semel.StateReserved || rec.Reason != "" && rec.State == semel.StateReserved {
+			t.Errorf("got a %v record, deferred %v, for the reason %q", rec.State, rec.Deferred, rec.Reason)
 		}
 		if whole && rec.State == semel.StateCompleted {
 			again := responseOf(slot, rec.Response)

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,8 +113,11 @@ func TestDamagedValues(t *testing.T) {
 		"empty":     {damage: set(func([]byte) []byte { return nil }), writes: true},
 		"foreign":   {damage: set(func([]byte) []byte { return []byte(strings.Repeat("value ", 100)) }), writes: true},
 		"cut off":   {damage: set(func(v []byte) []byte { return v[:80] }), writes: true},
-		"older":     {damage: set(func(v []byte) []byte { v[3]--; return v }), writes: true, schema: true},
-		"newer":     {damage: set(func(v []byte) []byte { v[3]++; return v }), writes: true, schema: true},
+		"older":     {damage: set(func(v []byte) []byte { v[3] = 0; return v }), writes: true, schema: true},
+		"newer":     {damage: set(func(v []byte) []byte { v[3] = 3; return v }), writes: true, schema: true},
+		"deferred":  {damage: set(extend(1, ""))},
+		"half":      {damage: set(extend(2, ""))},
+		"endless":   {damage: set(func(v []byte) []byte { v = extend(0, "")(v); v[50] = 0xff; return v }), writes: true},
 		"names":     {damage: set(func(v []byte) []byte { v[97] = 1; return v })},
 		"state":     {damage: set(func(v []byte) []byte { v[4] = 7; return v }), writes: true},
 		"another's": {damage: set(func(v []byte) []byte { v[109] ^= 1; return v })},
@@ -142,13 +146,14 @@ func TestDamagedValues(t *testing.T) {
 			errs := map[string]error{"reserve": reserve, "list": list}
 			if d.writes {
 				errs["complete"] = s.Complete(t.Context(), completion(r))
+				errs["begin effects"] = s.BeginEffects(t.Context(), r.Key, r.Token)
 				errs["release"] = s.Release(t.Context(), r.Key, r.Token)
 				errs["renew"] = renew
 				errs["resolve"] = s.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: held.Fence})
 			}
 			for step, err := range errs {
 				found, schema := errors.AsType[*redisstore.SchemaError](err)
-				if schema != d.schema || !schema && !errors.Is(err, semel.ErrDamaged) || schema && (found.Found == 1 || found.Want != 1) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
+				if schema != d.schema || !schema && !errors.Is(err, semel.ErrDamaged) || schema && (found.Found == 1 || found.Found == 2 || found.Want != 2) || !strings.HasPrefix(err.Error(), "redisstore: "+step+": ") {
 					t.Errorf("%s: got error %v, want one that names the step and the damage", step, err)
 				}
 			}
@@ -156,6 +161,15 @@ func TestDamagedValues(t *testing.T) {
 				t.Errorf("the value was changed (error %v)", err)
 			}
 		})
+	}
+}
+
+// extend makes a record of layout 1 one of layout 2.
+func extend(deferred byte, reason string) func(v []byte) []byte {
+	return func(v []byte) []byte {
+		extension := append([]byte{deferred, byte(len(reason) >> 8), byte(len(reason))}, reason...)
+		v[3] = 2
+		return slices.Insert(v, 49, extension...)
 	}
 }
 

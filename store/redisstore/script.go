@@ -18,6 +18,8 @@ var (
 	luaRecord string
 	//go:embed lua/reserve.lua
 	luaReserve string
+	//go:embed lua/begin.lua
+	luaBegin string
 	//go:embed lua/complete.lua
 	luaComplete string
 	//go:embed lua/release.lua
@@ -32,13 +34,14 @@ var (
 
 var (
 	reserveScript  = newScript(luaReserve)
+	beginScript    = newScript(luaBegin)
 	completeScript = newScript(luaComplete)
 	releaseScript  = newScript(luaRelease)
 	renewScript    = newScript(luaRenew)
 	resolveScript  = newScript(luaResolve)
 	peekScript     = newScript(luaPeek)
 
-	scripts = []*script{reserveScript, completeScript, releaseScript, renewScript, resolveScript, peekScript}
+	scripts = []*script{reserveScript, beginScript, completeScript, releaseScript, renewScript, resolveScript, peekScript}
 )
 
 func newScript(step string) *script {

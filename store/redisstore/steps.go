@@ -45,7 +45,10 @@ func (s *Store) reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 	name := nameOf(r)
 	cmd, err := s.run(ctx, &step{
 		script: reserveScript, bytes: len(name), durable: true,
-		args: []any{name, micros(r.Lease), micros(r.Retention), micros(r.Margin), flag(r.TakeOver), s.touch()},
+		args: []any{
+			name, micros(r.Lease), micros(r.Retention), micros(r.Margin),
+			flag(r.TakeOver), flag(r.TakeOverBlameless), flag(r.Deferred), s.touch(),
+		},
 	}, slot)
 	if err != nil && !errors.Is(err, ErrNotReplicated) {
 		return semel.Record{}, explain("reserve", slot, err)
@@ -62,7 +65,7 @@ func (s *Store) reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 }
 
 // giveBack ends a reservation that is not safe enough to run under. One that
-// took over a lapsed attempt is not released: its outcome stays unknown (I7).
+// took over an attempt whose outcome is unknown is not released: it stays so (I7).
 func (s *Store) giveBack(ctx context.Context, held semel.Record) error {
 	err := error(nil)
 	if held.Lapses > 0 {
@@ -89,6 +92,13 @@ func (s *Store) Complete(ctx context.Context, c semel.Completion) error {
 		script: completeScript, bytes: len(response), durable: true,
 		args: []any{c.Token[:], c.Response.Status, micros(c.Retention), response, s.touch()},
 	})
+}
+
+// BeginEffects implements [semel.EffectBeginner]. It waits for replicas and for
+// the log as Complete does; after [ErrNotReplicated] the reservation is not
+// deferred any more, and repeating BeginEffects waits again.
+func (s *Store) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	return s.held(ctx, "begin effects", key.Slot(), &step{script: beginScript, durable: true, args: []any{token[:], s.touch()}})
 }
 
 // Release implements [semel.Store]. Repeating it returns nil until somebody
@@ -145,6 +155,9 @@ func (s *Store) renew(ctx context.Context, lease time.Duration, holders []semel.
 // Resolve implements [semel.Resolver]. It replaces the token of the lapsed
 // attempt: when that comes back it gets ErrLost, not the operator's answer (I3).
 func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
+	if len(r.Reason) > semel.MaxReasonLen {
+		return fmt.Errorf("redisstore: resolve: the reason has %d bytes, and %d is the most", len(r.Reason), semel.MaxReasonLen)
+	}
 	slot, token := r.Key.Slot(), semel.NewToken()
 	var status any = ""
 	var response []byte
@@ -156,7 +169,7 @@ func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
 	}
 	return s.held(ctx, "resolve", slot, &step{
 		script: resolveScript, bytes: len(response), durable: true,
-		args: []any{r.Fence, micros(r.Margin), micros(r.Retention), token[:], status, response, s.touch()},
+		args: []any{r.Fence, micros(r.Margin), micros(r.Retention), token[:], status, response, r.Reason, s.touch()},
 	})
 }
 

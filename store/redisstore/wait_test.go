@@ -38,8 +38,9 @@ func TestReplicasConfirm(t *testing.T) {
 	look := open(t, master.DSN(), cfg) // the same records, without waiting
 	serves(t, s)
 
-	done, kept, lapsed := ask("done"), ask("kept"), ask("lapsed")
-	for _, r := range []semel.Reservation{done, kept, lapsed} {
+	done, kept, lapsed, begun := ask("done"), ask("kept"), ask("lapsed"), ask("begun")
+	begun.Deferred = true
+	for _, r := range []semel.Reservation{done, kept, lapsed, begun} {
 		grant(t, s, r)
 	}
 	must(t, "complete", s.Complete(t.Context(), completion(kept)))
@@ -66,6 +67,9 @@ func TestReplicasConfirm(t *testing.T) {
 	short("complete again", s.Complete(t.Context(), completion(done)))
 	elsewhere := open(t, master.DSN(), redisstore.Config{Prefix: prefix, Replicas: 1, WaitTimeout: 200 * time.Millisecond})
 	short("complete again on a connection that wrote nothing", elsewhere.Complete(t.Context(), completion(done)))
+	short("begin effects", s.BeginEffects(t.Context(), begun.Key, begun.Token))
+	short("begin effects again", s.BeginEffects(t.Context(), begun.Key, begun.Token))
+	short("begin effects again on a connection that wrote nothing", elsewhere.BeginEffects(t.Context(), begun.Key, begun.Token))
 	if err := s.Complete(t.Context(), completion(another(done))); !errors.Is(err, semel.ErrLost) {
 		t.Errorf("a foreign token: got error %v, want ErrLost (I4)", err)
 	}
@@ -82,7 +86,12 @@ func TestReplicasConfirm(t *testing.T) {
 		t.Errorf("the take-over that fell short is %v, lapsed %v, %d lapses: an unknown outcome is forgotten (I7)", got.State, got.Lapsed, got.Lapses)
 	}
 
+	if got := records["begun"]; got.State != semel.StateReserved || got.Deferred {
+		t.Errorf("what has begun on the master alone is %v, deferred %v, want it to count (I7)", got.State, got.Deferred)
+	}
+
 	replica.Continue(t)
+	until(t, "begin effects again", func() bool { return s.BeginEffects(t.Context(), begun.Key, begun.Token) == nil })
 	until(t, "complete again", func() bool { return s.Complete(t.Context(), completion(done)) == nil })
 	replay(t, s, done)
 	if on := admin(t, replica.Addr()).Get(t.Context(), keyOf(prefix, done)).Val(); !strings.Contains(on, string(answer(done).Body)) {

@@ -8,6 +8,6 @@ elseif state == COMPLETED then
 elseif lease <= now then
   expires = math.max(expires, now + ARGV[3])
 end
-state, status = COMPLETED, ARGV[2]
-put(string.sub(held, 50) .. ARGV[4])
+state, status, deferred = COMPLETED, ARGV[2], false
+put(string.sub(held, at) .. ARGV[4])
 return 1

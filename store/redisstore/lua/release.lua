@@ -3,7 +3,7 @@
 if not held or state == COMPLETED or token ~= ARGV[1] then
   return 0
 elseif state == RESERVED then
-  state, lease, lapses = FREE, 0, 0
-  put(string.sub(held, 50))
+  state, lease, lapses, deferred = FREE, 0, 0, false
+  put(string.sub(held, at))
 end
 return 1

@@ -4,5 +4,5 @@ if state ~= RESERVED or token ~= ARGV[1] then
   return 0
 end
 lease = ARGV[2] == '0' and 0 or now + ARGV[2]
-put(string.sub(held, 50))
+put(string.sub(held, at))
 return 1

@@ -20,14 +20,15 @@ import (
 )
 
 var (
-	_ semel.Store     = (*Store)(nil)
-	_ semel.Renewer   = (*Store)(nil)
-	_ semel.Purger    = (*Store)(nil)
-	_ semel.Lister    = (*Store)(nil)
-	_ semel.Resolver  = (*Store)(nil)
-	_ semel.Pinger    = (*Store)(nil)
-	_ semel.Grader    = (*Store)(nil)
-	_ semel.Immediate = (*Store)(nil)
+	_ semel.Store          = (*Store)(nil)
+	_ semel.EffectBeginner = (*Store)(nil)
+	_ semel.Renewer        = (*Store)(nil)
+	_ semel.Purger         = (*Store)(nil)
+	_ semel.Lister         = (*Store)(nil)
+	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Pinger         = (*Store)(nil)
+	_ semel.Grader         = (*Store)(nil)
+	_ semel.Immediate      = (*Store)(nil)
 )
 
 // Config is what a [Store] may be told. The zero value is safe.
@@ -107,9 +108,12 @@ func (s *Store) reserve(r *semel.Reservation, held *semel.Record) bool {
 	case rec.state == semel.StateFree:
 		sh.over.remove(rec)
 		rec.grant(r, now, rec.attempts+1, 0)
-	case rec.state == semel.StateReserved && rec.token != r.Token && r.TakeOver &&
-		rec.fingerprint == r.Fingerprint && rec.lapsed(now, r.Margin):
-		rec.grant(r, now, rec.attempts+1, rec.lapses+1)
+	case rec.takenBy(r, now):
+		lapses := rec.lapses + 1
+		if rec.blameless() { // nothing is unknown
+			lapses = 0
+		}
+		rec.grant(r, now, rec.attempts+1, lapses)
 	}
 	rec.show(held, now, r.Margin)
 	return true
@@ -131,7 +135,7 @@ func (s *Store) Complete(_ context.Context, c semel.Completion) error {
 	if now := s.now(); rec.leaseEnd <= now {
 		rec.expires = max(rec.expires, after(now, c.Retention))
 	}
-	rec.state, rec.response = semel.StateCompleted, c.Response
+	rec.keep(c.Response)
 	sh.over.add(rec)
 	return nil
 }
@@ -149,6 +153,20 @@ func (s *Store) Release(_ context.Context, key semel.Key, token semel.Token) err
 	}
 	rec.free()
 	sh.over.add(rec)
+	return nil
+}
+
+// BeginEffects implements [semel.EffectBeginner]. Its only error is [semel.ErrLost].
+func (s *Store) BeginEffects(_ context.Context, key semel.Key, token semel.Token) error {
+	sum := s.sum(&key)
+	sh := s.shard(sum)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	rec := sh.find(sum, &key)
+	if rec == nil || !rec.heldBy(token) {
+		return semel.ErrLost
+	}
+	rec.deferred = false
 	return nil
 }
 

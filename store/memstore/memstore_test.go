@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/semel-go/semel"
 )
@@ -156,6 +157,14 @@ func TestAllocations(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(len(fresh)-1, pair); got > 2 {
 		t.Errorf("pair: got %v allocations, want 1 and a few for growth", got)
+	}
+}
+
+// A record fits in the allocator's class of 224 bytes; the next one has 240.
+// With the index that makes the 300 bytes at most that a record costs.
+func TestRecordSize(t *testing.T) {
+	if got := unsafe.Sizeof(record{}); got > 224 && unsafe.Sizeof(uintptr(0)) == 8 {
+		t.Errorf("got a record of %d bytes, want 224 at most", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package memstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -116,10 +117,14 @@ func youngest(records []semel.Record, limit int) []semel.Record {
 	return records
 }
 
-// Resolve implements [semel.Resolver]. Its only errors are [semel.ErrInFlight]
-// and [semel.ErrLost]. It replaces the token of the lapsed attempt by one that
-// nobody has: when that attempt comes back it gets ErrLost, not its own answer (I3).
+// Resolve implements [semel.Resolver]. Its only errors are [semel.ErrInFlight],
+// [semel.ErrLost], and [semel.ErrTooLarge] for a reason that is too long. It
+// replaces the token of the lapsed attempt by one that nobody has: when that
+// attempt comes back it gets ErrLost, not its own answer (I3).
 func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
+	if n := len(r.Reason); n > semel.MaxReasonLen {
+		return fmt.Errorf("%w: the reason has %d bytes, more than %d", semel.ErrTooLarge, n, semel.MaxReasonLen)
+	}
 	sum := s.sum(&r.Key)
 	sh := s.shard(sum)
 	sh.mu.Lock()
@@ -136,7 +141,11 @@ func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
 	if r.Response == nil {
 		rec.free()
 	} else {
-		rec.state, rec.token, rec.response = semel.StateCompleted, semel.NewToken(), *r.Response
+		rec.token = semel.NewToken()
+		rec.keep(*r.Response)
+	}
+	if reason := r.Reason; reason != "" { // a pointer to r's would keep all of r
+		rec.reason = &reason
 	}
 	sh.over.add(rec)
 	return nil

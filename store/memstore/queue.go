@@ -27,10 +27,11 @@ func (q *queue) remove(rec *record) {
 	moved := h[last]
 	h[last] = entry{} // nothing behind the end keeps a record alive
 	*q = h[:last]
-	if rec.place == last {
+	at := int(rec.place)
+	if at == last {
 		return
 	}
-	if at := rec.place; at > 0 && moved.expires < h[(at-1)/2].expires {
+	if at > 0 && moved.expires < h[(at-1)/2].expires {
 		q.up(at, moved)
 	} else {
 		q.down(at, moved)
@@ -81,5 +82,5 @@ func (q *queue) down(at int, e entry) {
 
 func (q *queue) put(at int, e entry) {
 	(*q)[at] = e
-	e.rec.place = at
+	e.rec.place = int32(at) //nolint:gosec // a shard has no room for so many records
 }

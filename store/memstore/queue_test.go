@@ -24,7 +24,7 @@ func TestQueueOrder(t *testing.T) {
 				q.add(in[len(in)-1])
 			}
 			for i, e := range q {
-				if e.rec.place != i || !e.rec.queued || e.expires != e.rec.expires {
+				if int(e.rec.place) != i || !e.rec.queued || e.expires != e.rec.expires {
 					t.Fatalf("round %d: entry %d: got place %d, queued %v", round, i, e.rec.place, e.rec.queued)
 				}
 			}

@@ -21,8 +21,10 @@ type record struct {
 	expires     int64
 	attempts    int
 	lapses      int
-	place       int // in the shard's queue; meaningful while queued
+	reason      *string // nil: none; a string would take a word more
+	place       int32   // in the shard's queue; meaningful while queued
 	state       semel.State
+	deferred    bool // only while reserved
 	queued      bool
 	next        *record // of those whose key has the same hash
 }
@@ -46,20 +48,37 @@ func (rec *record) lapsed(now int64, margin time.Duration) bool {
 	return rec.leaseEnd <= now && now-rec.leaseEnd >= int64(margin)
 }
 
+// blameless reports whether nothing can have happened under the reservation.
+func (rec *record) blameless() bool {
+	return rec.state == semel.StateReserved && rec.deferred && rec.lapses == 0
+}
+
+// takenBy reports whether r may replace the reservation.
+func (rec *record) takenBy(r *semel.Reservation, now int64) bool {
+	return rec.state == semel.StateReserved && rec.token != r.Token &&
+		(r.TakeOver || r.TakeOverBlameless && rec.blameless()) &&
+		rec.fingerprint == r.Fingerprint && rec.lapsed(now, r.Margin)
+}
+
 // grant gives the slot to r under a fence larger than any before (I6).
 func (rec *record) grant(r *semel.Reservation, now int64, attempts, lapses int) {
 	rec.state = semel.StateReserved
 	rec.fingerprint, rec.token, rec.owner = r.Fingerprint, r.Token, r.Owner
 	rec.fence = max(rec.fence+1, now/int64(time.Microsecond))
 	rec.created, rec.leaseEnd, rec.expires = now, after(now, r.Lease), after(now, r.Retention)
-	rec.attempts, rec.lapses = attempts, lapses
-	rec.response = semel.Response{}
+	rec.attempts, rec.lapses, rec.deferred = attempts, lapses, r.Deferred
+	rec.response, rec.reason = semel.Response{}, nil
+}
+
+// keep makes the response the slot's.
+func (rec *record) keep(r semel.Response) {
+	rec.state, rec.response, rec.deferred = semel.StateCompleted, r, false
 }
 
 // free leaves a tombstone: what stays is the fence, the count of attempts, and
 // what an operator may want to see.
 func (rec *record) free() {
-	rec.state, rec.token, rec.lapses = semel.StateFree, semel.Token{}, 0
+	rec.state, rec.token, rec.lapses, rec.deferred = semel.StateFree, semel.Token{}, 0, false
 }
 
 // show writes the record as others see it into held, which saves a copy.
@@ -72,10 +91,14 @@ func (rec *record) show(held *semel.Record, now int64, margin time.Duration) {
 		Fence:       rec.fence,
 		Attempts:    rec.attempts,
 		Lapses:      rec.lapses,
+		Deferred:    rec.deferred,
 		Lapsed:      rec.lapsed(now, margin),
 		Owner:       rec.owner,
 		CreatedAt:   time.Unix(0, rec.created),
 		ExpiresAt:   time.Unix(0, rec.expires),
 		Response:    rec.response,
+	}
+	if rec.reason != nil {
+		held.Reason = *rec.reason
 	}
 }

@@ -74,13 +74,14 @@ var foreignCases = []testCase{
 	},
 }
 
-// strike tries every step that ends or prolongs an attempt; r's token must not
-// succeed with any.
+// strike tries every step that ends, prolongs or begins an attempt; r's token
+// must not succeed with any.
 func (k *kit) strike(what string, r semel.Reservation) {
 	k.Helper()
 	k.lost("complete "+what, k.store.Complete(k.Context(), completion(r, answer("thief"))))
 	k.lost("release "+what, k.store.Release(k.Context(), r.Key, r.Token))
 	k.notRenewed(what, r)
+	k.notBegun(what, r)
 }
 
 // notRenewed tries to renew and to abandon an attempt, if the store can: it

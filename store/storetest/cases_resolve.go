@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/semel-go/semel"
 )
@@ -140,6 +142,56 @@ var resolveCases = []testCase{
 		},
 	},
 	{
+		"resolve/reason",
+		"An operator's reason is kept with the slot as it was given, answered or freed, until the slot is reserved again.",
+		func(k *kit) {
+			need[semel.Resolver](k)
+			reasons := []string{
+				"", "ops/1: the bank says paid", `Zoë's "note" \x41 %_{}; 世界 🏦`, strings.Repeat("é", semel.MaxReasonLen/2),
+			}
+			var answered, over, freed []semel.Record
+			for i := range reasons {
+				for name, list := range map[string]*[]semel.Record{"answered": &answered, "over": &over, "freed": &freed} {
+					r := ask(fmt.Sprint(name, " ", i))
+					r.Lease = k.short
+					*list = append(*list, k.grant(r))
+				}
+			}
+			k.wait(k.short)
+			for i, reason := range reasons {
+				k.reasonOfAnswer(answered[i], reason)
+				k.reasonOfFree(freed[i], reason)
+				res := resolution(over[i], &semel.Response{Status: 200})
+				res.Reason, res.Retention = reason, k.short
+				k.resolve(res)
+			}
+			k.wait(k.short)
+			for i := range reasons {
+				k.grant(ask(over[i].Key.ID)) // without a reason
+			}
+		},
+	},
+	{
+		"resolve/reason-too-long",
+		"A reason that is too long is refused, and nothing changes.",
+		func(k *kit) {
+			need[semel.Resolver](k)
+			r, held := k.lapse("a")
+			for _, with := range []*semel.Response{nil, {Status: 200}} {
+				res := resolution(held, with)
+				res.Reason = strings.Repeat("x", semel.MaxReasonLen+1)
+				err := need[semel.Resolver](k).Resolve(k.Context(), res)
+				if err == nil || errors.Is(err, semel.ErrLost) || errors.Is(err, semel.ErrInFlight) {
+					k.Errorf("resolve: got error %v, want one that says what is too long", err)
+				}
+				if got := k.refuse("the reservation", another(r), held); !got.Lapsed {
+					k.Errorf("got a running reservation, want a lapsed one")
+				}
+			}
+			k.resolve(resolution(held, nil))
+		},
+	},
+	{
 		"health/ping-and-grade",
 		"A store that can be asked is well when it was just opened, and says what it survives.",
 		func(k *kit) {
@@ -152,6 +204,40 @@ var resolveCases = []testCase{
 			}
 		},
 	},
+}
+
+// reasonOfAnswer resolves a lapsed reservation with a response, for a reason.
+func (k *kit) reasonOfAnswer(held semel.Record, reason string) {
+	k.Helper()
+	res := resolution(held, &semel.Response{Status: 200, Body: []byte("operator")})
+	res.Reason = reason
+	k.resolve(res)
+	want := completed(held, *res.Response)
+	want.Reason = reason
+	got := k.reserve(ask(held.Key.ID))
+	want.Token = got.Token // the operator's
+	k.same("replay", got, want)
+	k.listed("answered", want)
+}
+
+// reasonOfFree resolves a lapsed reservation to nothing, for a reason.
+func (k *kit) reasonOfFree(held semel.Record, reason string) {
+	k.Helper()
+	res := resolution(held, nil)
+	res.Reason = reason
+	k.resolve(res)
+	late := ask(held.Key.ID)
+	late.Token = held.Token
+	k.strike("slot that was freed", late)
+	for _, got := range k.list(semel.Filter{Scope: held.Key.Scope, ID: held.Key.ID}) {
+		if got.Reason != reason {
+			k.Errorf("a freed slot: got reason %q, want %q", got.Reason, reason)
+		}
+	}
+	next := ask(held.Key.ID)
+	again := k.grant(next) // without a reason
+	k.complete(next, answer("next"))
+	k.refuse("replay", another(next), completed(again, answer("next")))
 }
 
 // resolution is an operator's answer to the record that was looked at.

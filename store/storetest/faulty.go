@@ -10,13 +10,14 @@ import (
 )
 
 var (
-	_ semel.Store    = (*Faulty)(nil)
-	_ semel.Renewer  = (*Faulty)(nil)
-	_ semel.Purger   = (*Faulty)(nil)
-	_ semel.Lister   = (*Faulty)(nil)
-	_ semel.Resolver = (*Faulty)(nil)
-	_ semel.Pinger   = (*Faulty)(nil)
-	_ semel.Grader   = (*Faulty)(nil)
+	_ semel.Store          = (*Faulty)(nil)
+	_ semel.EffectBeginner = (*Faulty)(nil)
+	_ semel.Renewer        = (*Faulty)(nil)
+	_ semel.Purger         = (*Faulty)(nil)
+	_ semel.Lister         = (*Faulty)(nil)
+	_ semel.Resolver       = (*Faulty)(nil)
+	_ semel.Pinger         = (*Faulty)(nil)
+	_ semel.Grader         = (*Faulty)(nil)
 )
 
 // Faulty is a store whose steps fail as a script says. It is for tests of what
@@ -66,6 +67,18 @@ func (f *Faulty) Complete(ctx context.Context, c semel.Completion) error {
 // Release implements [semel.Store].
 func (f *Faulty) Release(ctx context.Context, key semel.Key, token semel.Token) error {
 	_, err := inject(f, semel.StepRelease, func() (none, error) { return none{}, f.Store.Release(ctx, key, token) })
+	return err
+}
+
+// BeginEffects implements [semel.EffectBeginner].
+func (f *Faulty) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	_, err := inject(f, semel.StepBeginEffects, func() (none, error) {
+		inner, ok := semel.As[semel.EffectBeginner](f.Store)
+		if !ok {
+			return none{}, errors.ErrUnsupported
+		}
+		return none{}, inner.BeginEffects(ctx, key, token)
+	})
 	return err
 }
 

@@ -31,6 +31,7 @@ func asked() semel.Reservation {
 // Before: the step fails and did not happen. After: it fails and did happen.
 func TestFaultyBeforeAndAfter(t *testing.T) {
 	r := asked()
+	r.Deferred = true
 	holder := []semel.Holder{{Key: r.Key, Token: r.Token}}
 	ctx := t.Context()
 	for _, c := range []struct {
@@ -44,6 +45,7 @@ func TestFaultyBeforeAndAfter(t *testing.T) {
 		{semel.StepRelease, func(f *storetest.Faulty) error { return f.Release(ctx, r.Key, r.Token) }},
 		{semel.StepAbandon, func(f *storetest.Faulty) error { _, err := f.Renew(ctx, 0, holder); return err }},
 		{semel.StepRenew, func(f *storetest.Faulty) error { _, err := f.Renew(ctx, time.Hour, holder); return err }},
+		{semel.StepBeginEffects, func(f *storetest.Faulty) error { return f.BeginEffects(ctx, r.Key, r.Token) }},
 	} {
 		inner := memstore.New(memstore.Config{})
 		if c.step != semel.StepReserve {
@@ -73,8 +75,8 @@ func TestFaultyBeforeAndAfter(t *testing.T) {
 }
 
 type seen struct {
-	state  semel.State
-	lapsed bool
+	state            semel.State
+	lapsed, deferred bool
 }
 
 // only returns what the one slot of s holds.
@@ -84,7 +86,7 @@ func only(t *testing.T, s semel.Lister) (last seen) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last = seen{rec.State, rec.Lapsed}
+		last = seen{rec.State, rec.Lapsed, rec.Deferred}
 	}
 	return last
 }
@@ -113,6 +115,7 @@ func TestFaultyUnsupported(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"renew": renewErr, "purge": purgeErr, "list": listErr, "resolve": f.Resolve(ctx, semel.Resolution{}),
+		"begin effects": f.BeginEffects(ctx, semel.Key{}, semel.Token{}),
 	} {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: got error %v, want ErrUnsupported", name, err)

@@ -82,7 +82,7 @@ func ask(id string) semel.Reservation {
 
 // another is the same request in another attempt.
 func another(r semel.Reservation) semel.Reservation {
-	r.Token, r.Owner, r.TakeOver = semel.NewToken(), "host/2", false
+	r.Token, r.Owner, r.TakeOver, r.TakeOverBlameless = semel.NewToken(), "host/2", false, false
 	return r
 }
 
@@ -116,7 +116,12 @@ func (k *kit) reserve(r semel.Reservation) semel.Record {
 // grant reserves a slot that r must get, under a larger fence than any before (I6).
 func (k *kit) grant(r semel.Reservation) semel.Record {
 	k.Helper()
-	held := k.reserve(r)
+	return k.granted(r, k.reserve(r))
+}
+
+// granted checks the answer to r.
+func (k *kit) granted(r semel.Reservation, held semel.Record) semel.Record {
+	k.Helper()
 	if held.State != semel.StateReserved || held.Token != r.Token {
 		k.Fatalf("reserve: got a %s slot held by %v, want it reserved by %v", held.State, held.Token, r.Token)
 	}
@@ -126,7 +131,7 @@ func (k *kit) grant(r semel.Reservation) semel.Record {
 	k.fences[r.Key] = held.Fence
 	want := semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token, Fence: held.Fence,
-		Attempts: held.Attempts, Lapses: held.Lapses, Owner: r.Owner,
+		Attempts: held.Attempts, Lapses: held.Lapses, Deferred: r.Deferred, Owner: r.Owner,
 	}
 	k.same("a fresh reservation", held, want)
 	return held
@@ -160,7 +165,7 @@ func completion(r semel.Reservation, with semel.Response) semel.Completion {
 
 // completed is the record after a completion.
 func completed(held semel.Record, with semel.Response) semel.Record {
-	held.State, held.Response = semel.StateCompleted, with
+	held.State, held.Response, held.Deferred = semel.StateCompleted, with, false
 	return held
 }
 
@@ -194,7 +199,9 @@ func (k *kit) same(what string, got, want semel.Record) {
 		{"fence", got.Fence, want.Fence},
 		{"attempts", got.Attempts, want.Attempts},
 		{"lapses", got.Lapses, want.Lapses},
+		{"promise", got.Deferred, want.Deferred},
 		{"owner", got.Owner, want.Owner},
+		{"reason", fmt.Sprintf("%q", got.Reason), fmt.Sprintf("%q", want.Reason)},
 	} {
 		if field.got != field.want {
 			k.Errorf("%s: got %s %v, want %v", what, field.name, field.got, field.want)

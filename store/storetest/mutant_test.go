@@ -19,6 +19,7 @@ type mutant struct {
 	reserve  func(context.Context, semel.Reservation) (semel.Record, error)
 	complete func(context.Context, semel.Completion) error
 	release  func(context.Context, semel.Key, semel.Token) error
+	begin    func(context.Context, semel.Key, semel.Token) error
 	renew    func(context.Context, time.Duration, []semel.Holder) ([]semel.Token, error)
 	purge    func(context.Context, int) (int, error)
 	list     func(context.Context, semel.Filter) []semel.Record
@@ -58,6 +59,16 @@ func (m *mutant) Release(ctx context.Context, key semel.Key, token semel.Token) 
 		key = m.key(key)
 	}
 	return m.Store.Release(ctx, key, token)
+}
+
+func (m *mutant) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	if m.begin != nil {
+		return m.begin(ctx, key, token)
+	}
+	if m.key != nil {
+		key = m.key(key)
+	}
+	return m.Store.BeginEffects(ctx, key, token)
 }
 
 func (m *mutant) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {

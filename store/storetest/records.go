@@ -55,6 +55,8 @@ func (k *kit) checkRecords() {
 			{!rec.CreatedAt.IsZero() && !rec.ExpiresAt.Before(rec.CreatedAt), "it expires after it was made"},
 			{rec.State == semel.StateReserved || !rec.Lapsed, "only a reservation is lapsed"},
 			{rec.State != semel.StateReserved || rec.Token != semel.Token{}, "a reservation has a token (I1)"},
+			{rec.State == semel.StateReserved || !rec.Deferred, "only a reservation has a promise (I7)"},
+			{rec.State != semel.StateReserved || rec.Reason == "", "a reservation has no reason"},
 			{rec.State != semel.StateFree || rec.Lapses == 0, "a free slot has forgotten its lapses"},
 			{rec.State == semel.StateCompleted || empty(rec.Response), "only a completed slot has a response (I3)"},
 		} {

@@ -13,7 +13,7 @@ import (
 func seeds() []seed {
 	var all []seed
 	for _, some := range [][]seed{
-		reserveSeeds, settleSeeds, foreignSeeds, lapseSeeds, retentionSeeds, renewSeeds,
+		reserveSeeds, settleSeeds, foreignSeeds, lapseSeeds, deferredSeeds, beginSeeds, retentionSeeds, renewSeeds,
 		purgeSeeds, raceSeeds, valueSeeds, keySeeds, listSeeds, resolveSeeds,
 	} {
 		all = append(all, some...)

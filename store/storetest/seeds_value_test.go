@@ -13,7 +13,7 @@ import (
 func looksThenActs(m *mutant) {
 	m.reserve = func(ctx context.Context, r semel.Reservation) (semel.Record, error) {
 		before := m.look(ctx, r.Key)
-		vacant := before.State == semel.StateFree || over(before) || before.Lapsed && r.TakeOver
+		vacant := before.State == semel.StateFree || over(before) || before.Lapsed && (r.TakeOver || r.TakeOverBlameless)
 		time.Sleep(time.Nanosecond) // all the others look
 		held, err := m.Store.Reserve(ctx, r)
 		if vacant {
@@ -26,7 +26,7 @@ func looksThenActs(m *mutant) {
 var raceSeeds = []seed{
 	{
 		"Reserve looks, then acts", looksThenActs,
-		[]string{"race/absent", "race/released", "race/expired", "race/lapsed", "race/hot"},
+		[]string{"race/absent", "race/released", "race/expired", "race/lapsed", "race/hot", "deferred/race"},
 	},
 	{"Complete and Release look, then act", func(m *mutant) {
 		m.complete = func(ctx context.Context, c semel.Completion) error {
@@ -211,5 +211,53 @@ var resolveSeeds = []seed{
 	{"a resolution keeps the old retention", resolves(func(_ context.Context, _ *mutant, before semel.Record, r *semel.Resolution) {
 		r.Retention = max(0, time.Until(before.ExpiresAt))
 	}), []string{"resolve/retention"}},
+	{"a reason is not kept", resolves(func(_ context.Context, _ *mutant, _ semel.Record, r *semel.Resolution) {
+		r.Reason = ""
+	}), []string{"resolve/reason"}},
+	{"a reason is kept with a response only", resolves(func(_ context.Context, _ *mutant, _ semel.Record, r *semel.Resolution) {
+		if r.Response == nil {
+			r.Reason = ""
+		}
+	}), []string{"resolve/reason"}},
+	{"a reason is cut at 255 bytes", resolves(func(_ context.Context, _ *mutant, _ semel.Record, r *semel.Resolution) {
+		r.Reason = r.Reason[:min(len(r.Reason), 255)]
+	}), []string{"resolve/reason"}},
+	{"a reason outlives its slot's next reservation", answers(func(_ semel.Reservation, before semel.Record, held *semel.Record) {
+		if held.State == semel.StateReserved {
+			held.Reason = before.Reason
+		}
+	}), []string{"resolve/reason"}},
+	{"a replay does not tell the reason", answers(func(_ semel.Reservation, _ semel.Record, held *semel.Record) {
+		held.Reason = ""
+	}), []string{"resolve/reason"}},
+	{"a list does not tell the reason", lists(func(*semel.Filter) {}, func(_ semel.Filter, records []semel.Record) []semel.Record {
+		for i := range records {
+			records[i].Reason = ""
+		}
+		return records
+	}), []string{"resolve/reason"}},
+	{"a reason that is too long is cut", resolves(func(_ context.Context, _ *mutant, _ semel.Record, r *semel.Resolution) {
+		r.Reason = r.Reason[:min(len(r.Reason), semel.MaxReasonLen)]
+	}), []string{"resolve/reason-too-long"}},
+	{"a reason that is too long is ErrLost", func(m *mutant) {
+		m.resolve = func(ctx context.Context, r semel.Resolution) error {
+			if len(r.Reason) > semel.MaxReasonLen {
+				return semel.ErrLost
+			}
+			return m.Store.Resolve(ctx, r)
+		}
+	}, []string{"resolve/reason-too-long"}},
+	{"a reason that is too long is refused too late", func(m *mutant) {
+		m.resolve = func(ctx context.Context, r semel.Resolution) error {
+			long := len(r.Reason) > semel.MaxReasonLen
+			if long {
+				r.Reason = ""
+			}
+			if err := m.Store.Resolve(ctx, r); err != nil || !long {
+				return err
+			}
+			return errStore
+		}
+	}, []string{"resolve/reason-too-long"}},
 	{"the grade is none of three", func(m *mutant) { m.grade = semel.Grade{Letter: "D", Survives: "All."} }, []string{"health/ping-and-grade"}},
 }

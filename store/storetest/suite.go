@@ -12,7 +12,8 @@
 //
 // The optional capabilities of a store ([semel.Renewer], [semel.Purger] and so
 // on) are found, not declared; the cases for one that is missing are skipped
-// and say so. A failed case quotes the rule that it checks, with the name of
+// and say so. So are those of [semel.Reservation].Deferred for a store that is no
+// [semel.EffectBeginner] and answers without the promise. A failed case quotes the rule that it checks, with the name of
 // the invariant in docs/guarantees.md.
 //
 // # Promise
@@ -76,7 +77,7 @@ type testCase struct {
 func cases() []testCase {
 	var all []testCase
 	for _, some := range [][]testCase{
-		reserveCases, settleCases, foreignCases, lapseCases, retentionCases, renewCases,
+		reserveCases, settleCases, foreignCases, lapseCases, deferredCases, beginCases, retentionCases, renewCases,
 		purgeCases, raceCases, valueCases, keyCases, listCases, resolveCases,
 	} {
 		all = append(all, some...)

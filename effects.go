@@ -9,6 +9,10 @@ import (
 // which may be rolled back and run again. Nothing has happened.
 var ErrInTx = errors.New("semel: effects outside cannot begin inside a transaction")
 
+// Deferred reports whether the promise of [Call].DeferEffects still holds: nothing that
+// the attempt did has had an effect outside its transactions.
+func (c *Claim) Deferred() bool { return c.deferred.Load() }
+
 // BeginEffects ends the promise of [Call].DeferEffects: from here on the attempt may
 // have effects, and if it lapses its outcome is unknown. Call it once everything
 // that can be refused has been, before the first effect; when it returns nil,

@@ -65,7 +65,7 @@ const txTries = 5
 // wraps [ErrCommitUnknown] says that nobody knows whether it was committed; the next
 // attempt will, and either replays or runs.
 func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(ctx context.Context) (Ending, error)) (TxOutcome, error) {
-	if err := e.checkTransactions(txs); err != nil {
+	if err := e.CheckTransactions(txs); err != nil {
 		return TxOutcome{}, err
 	}
 	call.DeferEffects = true
@@ -91,7 +91,9 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	return t.claimed(ctx)
 }
 
-func (e *Engine) checkTransactions(txs Transactions) error {
+// CheckTransactions returns [ErrOtherStore] unless txs are transactions of e's store, or
+// of one that it wraps.
+func (e *Engine) CheckTransactions(txs Transactions) error {
 	if txs == nil {
 		return errors.New("semel: no transactions")
 	}

@@ -67,6 +67,13 @@ type Config struct {
 	MaxRun    time.Duration
 	Lapsed    semel.Policy
 	Recover   semel.RecoverFunc
+	// DeferEffects promises that the route's handlers have no effect before
+	// [semel.Claim.BeginEffects], or only in a transaction of [CompleteIn]. Default:
+	// a handler may have effects from its first line on. See [semel.Call].
+	DeferEffects bool
+	// Tx runs the route's handlers in transactions of this kind, see
+	// [Middleware.InTx]. Default: none.
+	Tx semel.Transactions
 	// Render writes a refusal. Default: the preset's. It must write p.Status.
 	Render RenderFunc
 	// Logger gets what the client must not be told. Default [slog.Default].

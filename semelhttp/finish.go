@@ -72,18 +72,8 @@ func (c *recorder) end(ctx context.Context, how semel.Disposition) {
 // keep completes the attempt with the whole answer and sends it: persist
 // before send.
 func (c *recorder) keep(ctx context.Context) {
-	c.sniff()
-	trailer := c.takeTrailer()
-	length := contentLength(c.status, len(c.s.out), trailer)
-	if c.r.Method == http.MethodHead {
-		length = c.headLength()
-	}
-	blob := c.s.encode(c.status, 0, length, c.s.out, trailer, c.mw.cfg.Omit)
-	err := c.claim.Complete(ctx, semel.Response{
-		Status: c.status,
-		Header: slices.Clone(blob),
-		Body:   slices.Clone(c.s.out),
-	})
+	whole, trailer := c.answer()
+	err := c.claim.Complete(ctx, whole)
 	if errors.Is(err, semel.ErrTooLarge) {
 		c.mw.log(ctx, "an answer is not kept, as the store has no room for one of its size: a retry gets 410", err)
 		err = c.completeWithout()
@@ -97,6 +87,18 @@ func (c *recorder) keep(ctx context.Context) {
 		return
 	}
 	c.send(trailer)
+}
+
+// answer is what is to be kept of the answer, and its trailer fields.
+func (c *recorder) answer() (semel.Response, http.Header) {
+	c.sniff()
+	trailer := c.takeTrailer()
+	length := contentLength(c.status, len(c.s.out), trailer)
+	if c.r.Method == http.MethodHead {
+		length = c.headLength()
+	}
+	blob := c.s.encode(c.status, 0, length, c.s.out, trailer, c.mw.cfg.Omit)
+	return semel.Response{Status: c.status, Header: slices.Clone(blob), Body: slices.Clone(c.s.out)}, trailer
 }
 
 // headLength is the length of the content that GET would have, or -1 (RFC 9110
@@ -116,7 +118,15 @@ func (c *recorder) finishEnded(ctx context.Context, how semel.Disposition) {
 	}
 	out, err := c.claim.Confirm(ctx)
 	if _, ended := c.claim.Settled(); !ended { // its transaction was rolled back
+		if c.frozen {
+			c.notCommitted(ctx)
+			return
+		}
 		c.conclude(ctx)
+		return
+	}
+	if err != nil && c.frozen {
+		c.unconfirmed(ctx, err)
 		return
 	}
 	if err != nil || out.Kind != semel.Replay {

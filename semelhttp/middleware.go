@@ -31,6 +31,11 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Tx != nil {
+		if err := engine.CheckTransactions(cfg.Tx); err != nil {
+			return nil, err
+		}
+	}
 	print, err := cfg.Fingerprint.compile()
 	if err != nil {
 		return nil, err
@@ -152,7 +157,14 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		return
 	}
 	key := semel.Key{Scope: scope, ID: id}
-	out, err := m.engine.Begin(r.Context(), m.call(key, m.print.sum(s.in, preamble, r)))
+	call := m.call(key, m.print.sum(s.in, preamble, r))
+	if m.cfg.Tx != nil {
+		x := &transacting{mw: m, w: w, r: r, next: next, s: s, content: s.in[preamble:]}
+		s = nil // the attempt's now
+		x.run(call)
+		return
+	}
+	out, err := m.engine.Begin(r.Context(), call)
 	if err != nil {
 		m.refuseFailure(w, r, err)
 		return
@@ -181,6 +193,7 @@ func (m *Middleware) call(key semel.Key, fp semel.Fingerprint) semel.Call {
 	return semel.Call{
 		Key: key, Fingerprint: fp,
 		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
+		DeferEffects: m.cfg.DeferEffects,
 	}
 }
 

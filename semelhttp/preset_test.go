@@ -27,6 +27,7 @@ func TestStripeFormOfEachProblem(t *testing.T) {
 		semelhttp.ProblemUpstreamUnreachable: "502 api_error upstream_unreachable true",
 		semelhttp.ProblemReplayRefused:       "403 invalid_request_error replay_refused false",
 		semelhttp.ProblemRecordDamaged:       "500 api_error record_damaged false",
+		semelhttp.ProblemNotCommitted:        "500 api_error not_committed true",
 	}
 	mw := nestedMiddleware(t, semelhttp.Config{Preset: semelhttp.Stripe})
 	for _, p := range semelhttp.Problems() {

@@ -58,6 +58,10 @@ const (
 	// ProblemRecordDamaged (500): the operation was done, and its kept answer
 	// cannot be read. Never take a new key. Ask the service.
 	ProblemRecordDamaged Problem = "record-damaged"
+	// ProblemNotCommitted (500): the request ran in a transaction that was not
+	// committed. Nothing happened. It may be a mistake in the service; sending the
+	// same request with the same key again does no harm.
+	ProblemNotCommitted Problem = "not-committed"
 )
 
 // problemType is the page that describes each problem under its name
@@ -139,6 +143,11 @@ var problems = []problemRow{
 		ProblemRecordDamaged, http.StatusInternalServerError, "record_damaged", false, true,
 		"The kept response is damaged",
 		"The operation was done, but its response cannot be read. Do not retry with a new key.",
+	},
+	{
+		ProblemNotCommitted, http.StatusInternalServerError, "not_committed", true, true,
+		"The operation was not committed",
+		"Everything was rolled back. Nothing was done. Retry with the same key.",
 	},
 }
 

@@ -32,6 +32,7 @@ func TestProblemsOnTheWire(t *testing.T) {
 		{ProblemUpstreamUnreachable, 502, "upstream_unreachable", true, true},
 		{ProblemReplayRefused, 403, "replay_refused", false, true},
 		{ProblemRecordDamaged, 500, "record_damaged", false, true},
+		{ProblemNotCommitted, 500, "not_committed", true, true},
 	}
 	all := Problems()
 	if len(all) != len(want) {

@@ -46,6 +46,9 @@ type recorder struct {
 	status  int   // 0 until WriteHeader
 	written int64 // bytes of body the handler wrote
 	length  int64 // declared Content-Length, -1 without one
+	inTx    bool  // a transaction of the middleware's: nothing leaves before its commit
+	told    bool  // that it is frozen
+	frozen  bool  // the answer is in a transaction that may be committed by now
 }
 
 // recorderOf returns the recorder that w writes to, or nil.
@@ -76,6 +79,9 @@ func (c *recorder) writeHeader(status int) {
 	switch {
 	case status < 100 || status > 999:
 		panic(fmt.Sprintf("semelhttp: invalid WriteHeader code %d", status)) // as net/http does
+	case c.frozen:
+		c.tellFrozen()
+		return
 	case c.status != 0 || c.mode != buffering:
 		return
 	case status < 200 && status != http.StatusSwitchingProtocols:
@@ -124,8 +130,12 @@ func (c *recorder) WriteString(p string) (int, error) {
 // admit counts n more bytes of body and says whether they are to be held back.
 // It follows net/http in what it refuses.
 func (c *recorder) admit(n int) (keep bool, err error) {
-	if c.mode == over {
+	switch {
+	case c.mode == over:
 		return false, c.why
+	case c.frozen:
+		c.tellFrozen()
+		return false, ErrFrozen
 	}
 	if c.status == 0 {
 		c.writeHeader(http.StatusOK)
@@ -142,6 +152,7 @@ func (c *recorder) admit(n int) (keep bool, err error) {
 	switch {
 	case c.r.Method == http.MethodHead:
 		return false, nil
+	case c.inTx: // held back whole, whatever its size
 	case c.mode == buffering && c.written > c.mw.cfg.MaxResponse:
 		if c.endedByHandler() {
 			return false, nil // what was kept goes out instead

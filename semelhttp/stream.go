@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -25,6 +24,9 @@ func (c *recorder) Flush() { _ = c.FlushError() }
 func (c *recorder) FlushError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.inTx {
+		return errNoStream
+	}
 	if c.mode == buffering {
 		if c.status == 0 {
 			c.writeHeader(http.StatusOK)
@@ -69,8 +71,7 @@ func (c *recorder) completeWithout() error {
 		return nil
 	}
 	ctx := context.WithoutCancel(c.r.Context())
-	blob := c.s.encode(c.status, flagNotKept, -1, nil, nil, c.mw.cfg.Omit)
-	err := c.claim.Complete(ctx, semel.Response{Status: c.status, Header: slices.Clone(blob)})
+	err := c.claim.Complete(ctx, c.withoutBytes())
 	if errors.Is(err, semel.ErrNotStored) {
 		c.s.header[HeaderStored] = []string{"false"}
 		return nil
@@ -83,6 +84,9 @@ func (c *recorder) completeWithout() error {
 func (c *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.inTx {
+		return nil, nil, errNoStream
+	}
 	if c.mode == buffering && c.status != 0 && !c.endedByHandler() {
 		if err := c.stream(); err != nil {
 			return nil, nil, err

@@ -1,0 +1,70 @@
+package semelsql
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/semel-go/semel"
+)
+
+// Dialect is what a store's module knows about its database. It is safe for
+// concurrent use.
+type Dialect interface {
+	// Begin begins a transaction on conn, which belongs to that transaction alone
+	// until it has ended. isolation may be LevelDefault. After an error conn is
+	// closed, so Begin need not clean up. The context never ends.
+	Begin(ctx context.Context, conn *sql.Conn, isolation sql.IsolationLevel) (Session, error)
+	// Damage says what err, of a statement, has done to its transaction. It is
+	// not asked about contexts that ended, which are taken for [Gone].
+	Damage(err error) Damage
+	// Again reports whether err, of any statement or of the commit, says that
+	// nothing of the transaction has happened and that the same work may succeed
+	// in a new one, see [semel.Transactions]. A connection that ended counts: of a
+	// commit it is asked only where Refused says yes.
+	Again(err error) bool
+	// Refused reports whether err, of a commit, proves that nothing of the
+	// transaction is committed, nor will be: the server has said so, or was never
+	// asked. Everything else is [semel.ErrCommitUnknown].
+	Refused(err error) bool
+}
+
+// Session is one transaction that a [Dialect] began.
+type Session struct {
+	// Tx is the transaction. Business code uses it through a [Tx].
+	Tx *sql.Tx
+	// Steps are the store's steps in it. They are not used at the same time as
+	// Tx is by business code, and no more after a step has failed.
+	Steps semel.TxSteps
+	// End, unless nil, gives back what the connection holds beyond the
+	// transaction, such as a named lock. It is called once, after the commit or
+	// the rollback; after an error, and when the end itself was not
+	// clean, the connection is closed instead.
+	End func(ctx context.Context) error
+}
+
+// Damage is what an error of a statement has done to its transaction.
+type Damage uint8
+
+// The damages.
+const (
+	// None: the transaction goes on as if the statement had not been sent.
+	None Damage = iota
+	// Aborted: the database takes no more statements but a rollback to a
+	// savepoint, which heals it.
+	Aborted
+	// Gone: the database has rolled it back, or will: the connection ended.
+	Gone
+)
+
+// String returns "none", "aborted" or "gone".
+func (d Damage) String() string {
+	switch d {
+	case None:
+		return "none"
+	case Aborted:
+		return "aborted"
+	case Gone:
+		return "gone"
+	}
+	return "invalid"
+}

@@ -1,0 +1,128 @@
+package semelsql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/semel-go/semel"
+)
+
+// transaction implements [semel.Transaction].
+type transaction struct {
+	dialect Dialect
+	conn    *sql.Conn
+	session Session
+	handle  *Tx
+	ended   atomic.Bool
+}
+
+// Lock implements [semel.TxSteps].
+func (x *transaction) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
+	return x.failed(x.session.Steps.Lock(context.WithoutCancel(ctx), key, token))
+}
+
+// Reserve implements [semel.TxSteps].
+func (x *transaction) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	held, err := x.session.Steps.Reserve(context.WithoutCancel(ctx), r)
+	return held, x.failed(err)
+}
+
+// Complete implements [semel.TxSteps]. The business code's turn is over: nothing
+// that it still has under way may come between the record and the commit.
+func (x *transaction) Complete(ctx context.Context, c semel.Completion) error {
+	x.handle.seal()
+	if err := x.handle.err(); err != nil {
+		return fmt.Errorf("semelsql: the transaction cannot be committed: %w", err)
+	}
+	return x.failed(x.session.Steps.Complete(context.WithoutCancel(ctx), c))
+}
+
+// failed remembers the error of a step, after which there is no commit: business
+// writes without their record would be lost to every retry.
+func (x *transaction) failed(err error) error {
+	if err != nil {
+		x.handle.spoil(err, Gone)
+	}
+	return err
+}
+
+// Attach implements [semel.Transaction].
+func (x *transaction) Attach(ctx context.Context) context.Context {
+	return context.WithValue(ctx, txKey{}, x.handle)
+}
+
+// Err implements [semel.Transaction]. It does no I/O.
+func (x *transaction) Err() error { return x.handle.err() }
+
+// Commit implements [semel.Transaction].
+func (x *transaction) Commit(ctx context.Context) error {
+	x.handle.seal()
+	if err := x.handle.err(); err != nil {
+		x.Rollback(ctx)
+		return fmt.Errorf("semelsql: the transaction was rolled back: %w", err)
+	}
+	if !alive(x.conn) && !x.ended.Load() {
+		x.Rollback(ctx)
+		return errSevered
+	}
+	if !x.ended.CompareAndSwap(false, true) {
+		return semel.ErrTxOver
+	}
+	err := x.session.Tx.Commit()
+	if err != nil {
+		// Whatever the server has open still, it rolls back without us.
+		discard(x.conn)
+		if x.dialect.Refused(err) {
+			return fmt.Errorf("semelsql: commit: %w", err)
+		}
+		return fmt.Errorf("%w: %w", semel.ErrCommitUnknown, err)
+	}
+	x.giveBack(ctx)
+	return nil
+}
+
+// Rollback implements [semel.Transaction].
+func (x *transaction) Rollback(ctx context.Context) {
+	x.handle.seal()
+	if !x.ended.CompareAndSwap(false, true) {
+		return
+	}
+	if err := x.session.Tx.Rollback(); err != nil {
+		discard(x.conn)
+		return
+	}
+	x.giveBack(ctx)
+}
+
+// giveBack returns the connection of a transaction that ended cleanly.
+func (x *transaction) giveBack(ctx context.Context) {
+	if x.session.End != nil {
+		if err := x.session.End(context.WithoutCancel(ctx)); err != nil {
+			discard(x.conn)
+			return
+		}
+	}
+	_ = x.conn.Close() // it goes back to its pool
+}
+
+// discard closes the connection itself, where Close would give it back.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = conn.Close()
+}
+
+// alive reports whether the driver would still use the connection, as far as it
+// knows.
+func alive(conn *sql.Conn) bool {
+	valid := true
+	err := conn.Raw(func(c any) error {
+		if v, ok := c.(driver.Validator); ok {
+			valid = v.IsValid()
+		}
+		return nil
+	})
+	return err == nil && valid
+}

@@ -64,8 +64,15 @@ const (
 	kept
 	keptInTx // by CompleteIn, which only the caller's commit makes true
 	freed
-	managed // by Engine.InTx, which alone ends it
+	managed    // by Engine.InTx, which alone ends it
+	committing // the same, while its transaction is being committed
 )
+
+// runs reports whether the attempt is neither ended nor just being completed.
+func (c *Claim) runs() bool {
+	standing := c.standing.Load()
+	return standing == open || standing == managed
+}
 
 // Format implements [fmt.Formatter], so that no verb prints the key.
 func (c *Claim) Format(s fmt.State, _ rune) {
@@ -119,7 +126,7 @@ func (c *Claim) Settlement() (Disposition, bool) {
 // still roll back: ask Confirm.
 func (c *Claim) Settled() (how Disposition, ok bool) {
 	switch c.standing.Load() {
-	case open, managed:
+	case open, managed, committing:
 		return Unknown, false
 	case kept, keptInTx:
 		return Keep, true

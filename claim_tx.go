@@ -27,18 +27,24 @@ func (c *Claim) LockIn(ctx context.Context, tx Tx) error {
 	if err != nil {
 		return err
 	}
-	ctx, end := e.observe(ctx, StepLock, c.key)
-	err = steps.Lock(context.WithoutCancel(ctx), c.key, c.token)
-	end(Event{Count: 1, Err: err})
-	switch {
-	case errors.Is(err, ErrLost):
+	if err := e.stepIn(ctx, StepLock, c, func(ctx context.Context) error { return steps.Lock(ctx, c.key, c.token) }); err != nil {
 		return err
-	case err != nil:
-		return &StoreError{StepLock, err}
 	}
 	c.standing.CompareAndSwap(keptInTx, open) // it was rolled back: the slot is still reserved
 	e.running.enterTx(c)
 	return nil
+}
+
+// stepIn runs a step of the caller's transaction.
+func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
+	ctx, end := e.observe(ctx, name, c.key)
+	defer func() { end(Event{Count: 1, Err: err}) }()
+	err = errNoReturn
+	err = f(context.WithoutCancel(ctx))
+	if err != nil && !errors.Is(err, ErrLost) {
+		err = &StoreError{name, err}
+	}
+	return err
 }
 
 // CompleteIn completes in tx, the caller's open transaction, so that the record
@@ -63,27 +69,22 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 	if err != nil {
 		return err
 	}
-	ctx, end := e.observe(ctx, StepComplete, c.key)
-	err = steps.Complete(context.WithoutCancel(ctx), c.completion(sealed))
-	end(Event{Count: 1, Err: err})
-	if err != nil && !errors.Is(err, ErrLost) {
-		err = &StoreError{StepComplete, err}
-	}
-	return err
+	return e.stepIn(ctx, StepComplete, c, func(ctx context.Context) error { return steps.Complete(ctx, c.completion(sealed)) })
 }
 
 // Confirm asks the store what has become of the slot, after ErrLost or after
-// the transaction of CompleteIn. The outcome is Replay when there is a kept
+// the transaction of LockIn and CompleteIn. The outcome is Replay when there is a kept
 // response for this request, Reserved (without a Claim) when the slot is still
 // held by this attempt, and InFlight with Lapsed when nothing is known. Reserved
-// after CompleteIn means that the transaction was rolled back: the claim is open
-// again.
+// after a transaction means that it was rolled back: the claim is open again, and the
+// attempt may go on without a transaction if its context has not ended.
 //
-// After CompleteIn it waits for a transaction that is still open, as long as the
+// After LockIn or CompleteIn it waits for a transaction that is still open, as long as the
 // store's time-outs allow, and returns an error when it stays so.
 func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 	e := c.engine
-	inTx := c.standing.Load() == keptInTx
+	standing := c.standing.Load()
+	inTx := standing == keptInTx || standing == open && e.running.inTx(c)
 	out, err := e.confirm(ctx, c)
 	if looker, ok := As[Looker](e.store); ok && inTx && err == nil && out.Kind == Reserved {
 		// The plain read may have seen the moment before the commit.
@@ -92,7 +93,8 @@ func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 	switch {
 	case err != nil: // nothing is known, so nothing changes
 	case out.Kind == Reserved:
-		if c.standing.CompareAndSwap(keptInTx, open) { // rolled back
+		c.standing.CompareAndSwap(keptInTx, open)
+		if inTx { // it was rolled back
 			e.leaveTx(c)
 		}
 	case c.standing.CompareAndSwap(keptInTx, kept):

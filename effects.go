@@ -26,11 +26,11 @@ func (c *Claim) Deferred() bool { return c.deferred.Load() }
 // nobody knows whether the promise is ended, which is safe.
 func (c *Claim) BeginEffects(ctx context.Context) error {
 	e := c.engine
-	switch {
+	switch standing := c.standing.Load(); {
+	case standing == abandoned, standing == kept, standing == freed:
+		return ErrSettled
 	case e.running.inTx(c):
 		return ErrInTx
-	case c.standing.Load() != open:
-		return ErrSettled
 	case !c.deferred.Load():
 		return nil
 	}

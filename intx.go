@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 )
 
@@ -76,14 +77,14 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	if e.isClosed() {
 		return TxOutcome{}, ErrClosed
 	}
-	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f}
+	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f, started: time.Now()}
 	if txs.Mode() == SingleTx {
 		out, ok, err := t.tries(ctx, t.single)
 		switch {
 		case errors.Is(err, ErrLost):
 			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention})
 		case ok, err != nil:
-			return out, err
+			return out, plain(err)
 		}
 		// An attempt of the other mode has lapsed on this slot: only that one's
 		// rules can take it over.
@@ -98,7 +99,7 @@ func (e *Engine) CheckTransactions(txs Transactions) error {
 		return errors.New("semel: no transactions")
 	}
 	for s := e.store; s != nil; {
-		if s == txs.Store() {
+		if reflect.ValueOf(s).Comparable() && s == txs.Store() {
 			return nil
 		}
 		w, ok := s.(interface{ Unwrap() Store })
@@ -112,28 +113,41 @@ func (e *Engine) CheckTransactions(txs Transactions) error {
 
 // transacted is one call of InTx.
 type transacted struct {
-	engine *Engine
-	txs    Transactions
-	call   Call
-	asked  Reservation
-	run    func(context.Context) (Ending, error)
-	alone  *Ending // a refusal that is kept without the writes that failed
+	engine  *Engine
+	txs     Transactions
+	call    Call
+	asked   Reservation
+	run     func(context.Context) (Ending, error)
+	started time.Time
+	claim   *Claim  // of the last try
+	alone   *Ending // a refusal that is kept without the writes that failed
 }
 
 // claimed reserves on its own and runs the business code under that claim.
 func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
-	out, err := t.engine.Begin(ctx, t.call)
+	e := t.engine
+	out, err := e.Begin(ctx, t.call)
 	if err != nil || out.Kind != Reserved {
 		return TxOutcome{Outcome: out}, err
 	}
 	c := out.Claim
-	out.Claim = nil
+	out.Claim, t.claim = nil, c
+	if err := c.settle(managed); err != nil { // by a recovery hook that has not ended with its return
+		return TxOutcome{}, err
+	}
 	inner := c.Attach(ctx)
 	defer c.Detach()
-	c.standing.Store(managed)
-	defer func() { // a panic, Goexit, or what is not known
-		c.standing.CompareAndSwap(managed, open)
-		c.Abandon(inner)
+	ended := false
+	end := func(how uint32) {
+		ended = true
+		c.standing.Store(how)
+		e.running.remove(c)
+	}
+	defer func() { // after a panic, Goexit, or when nobody knows
+		if !ended {
+			end(abandoned)
+			e.abandon(inner, c)
+		}
 	}()
 	tried, _, err := t.tries(inner, func(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
 		if err := x.lock(ctx, c); err != nil {
@@ -143,29 +157,29 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 	})
 	switch {
 	case errors.Is(err, ErrLost):
-		return t.engine.overtaken(inner, c)
+		return e.overtaken(inner, c)
 	case errors.Is(err, ErrCommitUnknown):
 		// The next attempt finds out.
 	case err != nil, tried.Kind == Reserved && tried.How == Free:
-		c.standing.Store(open)
-		if rerr := c.Release(inner); rerr != nil && !errors.Is(rerr, ErrLost) && !errors.Is(rerr, ErrSettled) {
+		end(freed)
+		err = plain(err)
+		if rerr := e.release(inner, c); rerr != nil && !errors.Is(rerr, ErrLost) {
 			err = errors.Join(err, rerr)
 		}
-	case tried.Kind == Replay && tried.Ran:
-		c.standing.Store(kept)
-		t.engine.running.remove(c)
+	case tried.Kind == Replay:
+		end(kept)
 	}
 	return tried, err
 }
 
-// overtaken answers for an attempt that lost its slot before it wrote anything.
+// overtaken answers for an attempt that lost its slot, and of whose writes nothing is left.
 func (e *Engine) overtaken(ctx context.Context, c *Claim) (TxOutcome, error) {
 	e.running.remove(c)
 	out, err := e.confirm(ctx, c)
 	if err != nil {
 		return TxOutcome{}, err
 	}
-	if out.Kind != Replay {
+	if out.Kind != Replay && out.Kind != Conflict {
 		out.Kind, out.Lapsed = InFlight, false // what this attempt did is known: nothing
 	}
 	return TxOutcome{Outcome: out}, nil
@@ -176,7 +190,6 @@ func (e *Engine) overtaken(ctx context.Context, c *Claim) (TxOutcome, error) {
 func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
 	e, r := t.engine, t.asked
 	r.TakeOver, r.TakeOverBlameless = false, false
-	start := time.Now()
 	held, err := x.reserve(ctx, r)
 	if err != nil {
 		return TxOutcome{}, false, err
@@ -193,9 +206,10 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
 		fence: held.Fence, attempts: held.Attempts, retention: r.Retention,
 	}
+	t.claim = c
 	c.standing.Store(managed)
 	c.attempt.leaseless = true
-	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, t.call.MaxRun
+	c.attempt.started, c.attempt.maxRun = t.started, t.call.MaxRun
 	if !e.running.add(e, c) {
 		return TxOutcome{}, false, ErrClosed
 	}
@@ -248,7 +262,7 @@ func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
 	case spoiled != nil && t.txs.Again(spoiled):
 		return Ending{}, spoiled // whatever the business code made of it
 	case err != nil:
-		return Ending{}, err
+		return Ending{}, &businessError{err}
 	case spoiled == nil || end.How != Keep:
 		return end, nil
 	case end.Refusal:
@@ -256,6 +270,20 @@ func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
 		return Ending{}, errSpoiled
 	}
 	return Ending{}, fmt.Errorf("%w: %w", ErrTxSpoiled, spoiled)
+}
+
+// businessError is an error of the business code. It hides what it wraps: an ErrLost in
+// it is of another attempt.
+type businessError struct{ err error }
+
+func (e *businessError) Error() string { return e.err.Error() }
+
+// plain returns the error of the business code as it was.
+func plain(err error) error {
+	if own, ok := errors.AsType[*businessError](err); ok {
+		return own.err
+	}
+	return err
 }
 
 // lookAfter finds out whether a commit has happened whose answer was lost.
@@ -297,15 +325,16 @@ func (e *Engine) lookUntil(ctx context.Context, key Key) (held Record, err error
 func (t *transacted) tries(ctx context.Context, try func(context.Context, *tryTx) (TxOutcome, bool, error)) (TxOutcome, bool, error) {
 	for n := 1; ; n++ {
 		out, ok, err := t.once(ctx, try)
-		again := err != nil && (errors.Is(err, errSpoiled) || errors.Is(err, errNotCommitted) || t.again(err))
 		switch {
-		case !again:
+		case err == nil || !t.again(err):
 			return out, ok, err
 		case n >= txTries:
-			return out, ok, fmt.Errorf("%w, %d times: %w", ErrTxBusy, n, err)
+			return out, ok, &businessError{fmt.Errorf("%w, %d times: %w", ErrTxBusy, n, plain(err))}
 		}
-		if cause := context.Cause(ctx); cause != nil && FromContext(ctx) != nil {
-			return TxOutcome{}, ok, cause // the attempt is over
+		if t.claim != nil {
+			if cause := t.engine.running.ended(t.claim); cause != nil {
+				return TxOutcome{}, ok, cause
+			}
 		}
 		limit := time.Millisecond << (2 * n)
 		time.Sleep(limit/2 + rand.N(limit/2)) //nolint:gosec // jitter
@@ -313,6 +342,10 @@ func (t *transacted) tries(ctx context.Context, try func(context.Context, *tryTx
 }
 
 func (t *transacted) again(err error) bool {
+	if errors.Is(err, errSpoiled) || errors.Is(err, errNotCommitted) {
+		return true
+	}
+	err = plain(err)
 	return !errors.Is(err, ErrCommitUnknown) && !errors.Is(err, ErrTimeout) && t.txs.Again(err)
 }
 

@@ -25,11 +25,22 @@ type attempt struct {
 	started    time.Time // before the reserve was sent
 	maxRun     time.Duration
 	renewed    time.Time       // before the last good reserve or renewal was sent
+	locked     time.Time       // before the last renewal was sent that met the lock of a transaction
 	asked      time.Time       // when the last renewal was sent, answered or not
 	ended      error           // why the attempt must stop; nil while it may run
 	context    *attemptContext // while it is attached
 	inTx       bool            // a transaction may hold the row of its slot
 	leaseless  bool            // nobody sees it before it commits: see SingleTx
+}
+
+// unleased is for how long nothing has protected the attempt anew: neither a
+// reserve or a renewal nor the lock of its transaction.
+func (at *attempt) unleased(now time.Time) time.Duration {
+	since := elapsed(at.renewed, now)
+	if !at.locked.IsZero() {
+		since = min(since, elapsed(at.locked, now))
+	}
+	return since
 }
 
 // elapsed is the larger of the monotonic and the wall clock's progress: the
@@ -140,11 +151,14 @@ func (e *Engine) watch() {
 }
 
 // look ends the attempts that have run out of time and returns those to renew;
-// locked are those whose rows their own transactions may hold. idle is true, and the watch is over, when there is no attempt.
+// locked are those whose rows their own transactions may hold. idle is true, and
+// the watch is over, when there is no attempt.
 //
 // An owner that could not renew stops before its lease ends, at the last look
 // that comes in time; the store's margin comes on top. A renewal that hangs is
-// not waited for: after a third of a lease the next one is sent beside it.
+// not waited for: after a third of a lease the next one is sent beside it. An
+// attempt in a transaction of the engine's needs no lease: its lock is one, and
+// without it the commit fails.
 func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked []*Claim, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -153,12 +167,12 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked 
 	for c := a.first; c != nil; c = next {
 		next = c.attempt.next
 		at := &c.attempt
-		since := elapsed(at.renewed, now)
+		owned := at.inTx && c.standing.Load() != open && c.standing.Load() != keptInTx
 		switch {
 		case elapsed(at.started, now) >= at.maxRun:
 			a.end(c, ErrOverran)
 		case at.leaseless:
-		case since+tick >= lease:
+		case !owned && at.unleased(now)+tick >= lease:
 			a.end(c, ErrLost)
 		case renewable && elapsed(at.asked, now) >= lease/3:
 			at.asked = now
@@ -226,11 +240,13 @@ func (a *attempts) note(claims []*Claim, sent time.Time, gone []Token, err error
 		switch {
 		case !at.listed: // it ended meanwhile
 		case partly && isMissed[c.token] && at.inTx:
-			at.renewed = sent
+			if sent.After(at.locked) {
+				at.locked = sent
+			}
 		case err != nil && (!partly || isMissed[c.token]): // the next look tries again, or ends the attempt
 			at.asked = at.renewed
 			missed++
-		case isGone[c.token] && c.standing.Load() != open:
+		case isGone[c.token] && !c.runs():
 			a.unlist(c) // it is being completed, and "lost" just says that it has been
 		case isGone[c.token]:
 			a.end(c, ErrLost)
@@ -255,27 +271,36 @@ func (a *attempts) inTx(c *Claim) bool {
 	return c.attempt.inTx || c.attempt.leaseless
 }
 
-// leaveTx notes that the transaction was rolled back, and renews the lease that it
-// has stood for if that was due: the attempt may go on without a transaction.
+// leaveTx notes that the transaction was rolled back: the attempt may go on without
+// one. The lock has stood for the lease, perhaps for long after that was over, so
+// the lease is renewed first; who cannot have it any more must stop (I1).
 func (e *Engine) leaveTx(c *Claim) {
-	if e.renewer == nil || !e.running.leaveTx(c, e.cfg.Lease) {
-		return
+	if e.renewer != nil && e.running.overdue(c, e.cfg.Lease) {
+		_, _ = await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { // the attempt's own times tell how it went
+			e.renewSome([]*Claim{c})
+			return struct{}{}, nil
+		}, nil)
 	}
-	e.goOwned(func() { e.renew([]*Claim{c}) })
+	e.running.leaveTx(c, e.cfg.Lease, e.tick())
 }
 
-// leaveTx reports whether the lease is to be renewed at once.
-func (a *attempts) leaveTx(c *Claim, lease time.Duration) bool {
+// overdue reports whether the lease of an attempt in a transaction is to be renewed
+// before it can do without.
+func (a *attempts) overdue(c *Claim, lease time.Duration) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := &c.attempt
-	now := time.Now()
-	due := at.inTx && at.listed && elapsed(at.asked, now) >= lease/3
-	at.inTx = false
-	if due {
-		at.asked = now
+	return at.listed && at.inTx && elapsed(at.renewed, time.Now()) >= lease/3
+}
+
+func (a *attempts) leaveTx(c *Claim, lease, tick time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at := &c.attempt
+	at.inTx, at.locked = false, time.Time{}
+	if at.listed && at.unleased(time.Now())+tick >= lease {
+		a.end(c, ErrLost)
 	}
-	return due
 }
 
 func setOf(tokens []Token) map[Token]bool {
@@ -300,7 +325,7 @@ func (e *Engine) abandonAll(ctx context.Context) {
 	e.running.closed = true
 	for c := e.running.first; c != nil; c = e.running.first {
 		e.running.end(c, ErrClosed)
-		if c.standing.Load() == open && !c.attempt.inTx && !c.attempt.leaseless {
+		if c.runs() && !c.attempt.inTx && !c.attempt.leaseless {
 			left = append(left, Holder{c.key, c.token})
 		}
 	}

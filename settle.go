@@ -149,11 +149,13 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 
 // confirm reads the slot by a reserve that can change nothing but an empty slot,
 // as it takes nothing over. It has a token of its own, so that giving back what
-// it may have reserved can never touch the claim's reservation.
+// it may have reserved can never touch the claim's reservation; and if that is
+// not given back, nothing is unknown, as nothing runs under it.
 func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	r := Reservation{
 		Key: c.key, Fingerprint: c.fingerprint, Token: NewToken(),
 		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner,
+		Deferred: true,
 	}
 	held, err := e.reserve(ctx, r)
 	if err != nil {

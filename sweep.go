@@ -1,9 +1,11 @@
 package semel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -31,10 +33,13 @@ var sweepKey = Key{Scope: "semel", ID: "sweeper"}
 // Of all processes that run it on one store only one works at a time: it holds a
 // reservation of the store, which appears in lists under the scope "semel". It asks about every
 // lapsed attempt, whatever the policy of its route: the hook answers
-// [StillUnknown] for what it does not know.
+// [StillUnknown] for what it does not know. The hook's context also ends with ctx
+// and with the round. A panic of the hook counts as an error: one attempt must not keep
+// the others from being asked about.
 //
-// It returns an error at once when the store is no [Lister] or s is invalid. A round
-// that fails is logged, and the next one comes.
+// It returns an error at once when the store is no [Lister] or s is invalid, and
+// [ErrClosed] when the engine is closed. A round that fails is logged, and the next one
+// comes.
 func (e *Engine) RunSweep(ctx context.Context, s Sweeping) error {
 	lister, ok := As[Lister](e.store)
 	if !ok {
@@ -43,18 +48,20 @@ func (e *Engine) RunSweep(ctx context.Context, s Sweeping) error {
 	if s.Recover == nil {
 		s.Recover = e.cfg.Recover
 	}
-	s.Every, s.Batch = or(s.Every, time.Minute), max(s.Batch, 0)
-	if s.Batch == 0 {
-		s.Batch = 100
-	}
-	if s.Recover == nil {
-		return errors.New("semel: a sweep needs a Recover func")
+	s.Every, s.Batch = cmp.Or(s.Every, time.Minute), cmp.Or(s.Batch, 100)
+	if s.Recover == nil || s.Every < 0 || s.Batch < 0 {
+		return errors.New("semel: Sweeping needs a Recover func, and Every and Batch above 0")
 	}
 	w := &sweeper{engine: e, lister: lister, cfg: s}
 	timer := time.NewTimer(s.Every)
 	defer timer.Stop()
 	for {
-		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
+		err := w.sweep(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case e.isClosed():
+			return ErrClosed
+		default:
 			e.cfg.Logger.WarnContext(ctx, "sweep", "err", err)
 		}
 		timer.Reset(s.Every)
@@ -80,30 +87,35 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 	looked := 0
 	defer func() { end(Event{Count: looked, Err: err}) }()
 	out, err := e.Begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun})
-	if err != nil || out.Kind != Reserved {
+	switch {
+	case err != nil:
 		return err
+	case out.Kind == Conflict:
+		return fmt.Errorf("a request has taken the key of the sweep: %w", out.Err())
+	case out.Kind != Reserved: // another process has its turn
+		return nil
 	}
 	turn := out.Claim
-	inner := turn.Attach(ctx)
+	round, stop := context.WithCancelCause(turn.Attach(ctx))
 	defer turn.Detach()
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })()
 	defer func() {
-		if rerr := turn.Release(inner); rerr != nil && !errors.Is(rerr, ErrLost) {
+		if rerr := turn.Release(ctx); rerr != nil && !errors.Is(rerr, ErrLost) {
 			err = errors.Join(err, rerr)
 		}
 	}()
-	lapsed, err := w.lapsed(inner)
+	lapsed, err := w.lapsed(round)
 	if err != nil {
 		return err
 	}
 	for _, rec := range lapsed {
-		for _, ended := range []context.Context{inner, ctx} {
-			if cause := context.Cause(ended); cause != nil {
-				return cause
-			}
+		if cause := context.Cause(round); cause != nil {
+			return cause
 		}
 		looked++
 		w.place = rec.CreatedAt
-		if serr := e.sweepOne(inner, rec, w.cfg.Recover); serr != nil {
+		if serr := e.sweepOne(round, rec, w.asks(round)); serr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", e.Ref(rec.Key), serr))
 		}
 	}
@@ -131,6 +143,21 @@ func (w *sweeper) lapsed(ctx context.Context) ([]Record, error) {
 		}
 	}
 	return found, nil
+}
+
+// asks is the hook in one round.
+func (w *sweeper) asks(round context.Context) RecoverFunc {
+	return func(ctx context.Context, held Record) (found Recovery, err error) {
+		ctx, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		defer context.AfterFunc(round, func() { stop(context.Cause(round)) })()
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the hook panicked: %v\n%s", p, debug.Stack())
+			}
+		}()
+		return w.cfg.Recover(ctx, held)
+	}
 }
 
 // sweepOne settles one lapsed attempt as a retry under [Recover] would, except that

@@ -32,16 +32,22 @@ func (t *transacted) begin(ctx context.Context) (*tryTx, error) {
 
 // step runs one step of x within the timeout.
 func step[T any](ctx context.Context, x *tryTx, name Step, timeout time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error // apart from await's: the driver may have an ErrTimeout of its own
+	}
 	ctx = context.WithoutCancel(ctx)
-	v, err := await(x.engine, timeout, func() (T, error) { return f(ctx) },
-		func(T, error) { x.tx.Rollback(ctx) })
-	if errors.Is(err, ErrTimeout) {
-		x.hung = true
+	r, err := await(x.engine, timeout, func() (r result, _ error) {
+		r.value, r.err = f(ctx)
+		return r, nil
+	}, func(result, error) { x.tx.Rollback(ctx) })
+	if err != nil {
+		x.hung, r.err = true, err
 	}
-	if err != nil && !errors.Is(err, ErrLost) {
-		err = &StoreError{name, err}
+	if r.err != nil && !errors.Is(r.err, ErrLost) {
+		r.err = &StoreError{name, r.err}
 	}
-	return v, err
+	return r.value, r.err
 }
 
 func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
@@ -89,8 +95,12 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 	}); err != nil {
 		return err
 	}
+	c.standing.Store(committing) // a renewal that finds it completed is no alarm
 	err = x.observed(ctx, StepCommit, c, x.tx.Commit)
-	if errors.Is(err, ErrTimeout) {
+	if err != nil {
+		c.standing.Store(managed)
+	}
+	if x.hung {
 		err = errors.Join(ErrCommitUnknown, err)
 	}
 	return err

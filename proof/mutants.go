@@ -5,8 +5,8 @@ package proof
 func Mutants() []Mutant {
 	var all []Mutant
 	for _, group := range [][]Mutant{
-		coreMutants(), httpMutants(), proxyMutants(), storeMutants(),
-		pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
+		coreMutants(), httpMutants(), proxyMutants(), memoryMutants(),
+		sqliteMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 	} {
 		all = append(all, group...)
 	}

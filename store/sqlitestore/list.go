@@ -149,7 +149,7 @@ func (q *query) read(stmt *stmt, from int64) (found []semel.Record, err error) {
 	if q.filter.Lapsed {
 		lapsed = 1
 	}
-	var v [14]driver.Value
+	var v [16]driver.Value
 	err = stmt.each(v[:], func() error {
 		var w row
 		if err := w.scanListed(v[:], q); err != nil {
@@ -179,6 +179,8 @@ func (w *row) scanListed(v []driver.Value, q *query) error {
 	w.record.ExpiresAt = timeOf(c.integer())
 	status, _ := c.optional()
 	w.record.Response.Status = int(status)
+	w.record.Deferred = c.integer() != 0
+	w.record.Reason = c.text()
 	w.record.Lapsed = w.lapsed(q.margin, q.now)
 	return c.err
 }

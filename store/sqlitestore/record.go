@@ -20,7 +20,7 @@ type row struct {
 }
 
 // rowWidth is how many columns find.sql has.
-const rowWidth = 16
+const rowWidth = 18
 
 // takeable says whether a reservation may have the slot at the time now.
 func (w *row) takeable(r semel.Reservation, now int64) bool {
@@ -30,7 +30,7 @@ func (w *row) takeable(r semel.Reservation, now int64) bool {
 	case semel.StateCompleted:
 		return w.expiresAt <= now
 	case semel.StateReserved:
-		return r.TakeOver && w.record.Token != r.Token &&
+		return w.record.Token != r.Token && (r.TakeOver || r.TakeOverBlameless && w.record.Blameless()) &&
 			w.lapsed(micros(r.Margin), now) && w.record.Fingerprint == r.Fingerprint
 	}
 	return false
@@ -65,6 +65,8 @@ func (w *row) scan(slot semel.Slot, v []driver.Value) error {
 	w.record.ExpiresAt = timeOf(w.expiresAt)
 	status, hasStatus := c.optional()
 	w.bodyID, _ = c.optional()
+	w.record.Deferred = c.integer() != 0
+	w.record.Reason = c.text()
 	header, body := c.blob(), c.blob()
 	sum, hasSum := c.optional()
 	if c.err != nil {

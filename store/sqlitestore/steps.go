@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -84,6 +85,20 @@ func lostUnless(held bool, err error) error {
 	return err
 }
 
+// BeginEffects implements [semel.EffectBeginner].
+func (s *Store) BeginEffects(_ context.Context, key semel.Key, token semel.Token) error {
+	if s.writer == nil {
+		return ErrReadOnly
+	}
+	slot := key.Slot()
+	var held bool
+	err := s.writer.do(0, func(t *tx) (err error) {
+		held, err = t.BeginEffects(slot, token)
+		return err
+	})
+	return lostUnless(held, err)
+}
+
 // Release implements [semel.Store].
 func (s *Store) Release(_ context.Context, key semel.Key, token semel.Token) error {
 	if s.writer == nil {
@@ -132,14 +147,18 @@ func (s *Store) Renew(_ context.Context, lease time.Duration, holders []semel.Ho
 }
 
 // Resolve implements [semel.Resolver]. A kept response gets a new token: the
-// lapsed attempt did not make it, and must hear ErrLost if it comes back.
+// lapsed attempt did not make it, and must hear ErrLost if it comes back. A
+// reason that is too long is refused with [semel.ErrTooLarge].
 func (s *Store) Resolve(_ context.Context, r semel.Resolution) error {
 	if s.writer == nil {
 		return ErrReadOnly
 	}
-	size := 0
+	size := len(r.Reason)
+	if size > semel.MaxReasonLen {
+		return fmt.Errorf("%w: the reason has %d bytes, more than %d", semel.ErrTooLarge, size, semel.MaxReasonLen)
+	}
 	if r.Response != nil {
-		size = len(r.Response.Header) + len(r.Response.Body)
+		size += len(r.Response.Header) + len(r.Response.Body)
 	}
 	if size > maxResponse {
 		return semel.ErrTooLarge

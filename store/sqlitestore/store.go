@@ -11,13 +11,14 @@ import (
 )
 
 var (
-	_ semel.Store    = (*Store)(nil)
-	_ semel.Renewer  = (*Store)(nil)
-	_ semel.Purger   = (*Store)(nil)
-	_ semel.Lister   = (*Store)(nil)
-	_ semel.Resolver = (*Store)(nil)
-	_ semel.Pinger   = (*Store)(nil)
-	_ semel.Grader   = (*Store)(nil)
+	_ semel.Store          = (*Store)(nil)
+	_ semel.EffectBeginner = (*Store)(nil)
+	_ semel.Renewer        = (*Store)(nil)
+	_ semel.Purger         = (*Store)(nil)
+	_ semel.Lister         = (*Store)(nil)
+	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Pinger         = (*Store)(nil)
+	_ semel.Grader         = (*Store)(nil)
 )
 
 // Config is what [Open] may be told. The zero value is safe.

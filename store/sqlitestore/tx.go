@@ -16,7 +16,7 @@ type writeConn struct {
 	reserve, find, take             *stmt
 	bodyInsert, bodyDelete          *stmt
 	complete, completeLate, isDone  *stmt
-	release, renew                  *stmt
+	beginEffects, release, renew    *stmt
 	resolveFree, resolveDone, isDue *stmt
 	purgeSlot                       *stmt
 }
@@ -43,6 +43,7 @@ func openWriteConn(path string) (*writeConn, error) {
 		complete:     p.file("complete"),
 		completeLate: p.file("complete_late"),
 		isDone:       p.file("completed"),
+		beginEffects: p.file("begin_effects"),
 		release:      p.file("release"),
 		renew:        p.file("renew"),
 		resolveFree:  p.file("resolve_free"),
@@ -95,12 +96,12 @@ type tx struct {
 func (t *tx) Reserve(slot semel.Slot, r semel.Reservation) (semel.Record, error) {
 	fresh := semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
-		Fence: max(t.now, t.floor+1), Attempts: 1, Owner: r.Owner,
+		Fence: max(t.now, t.floor+1), Attempts: 1, Deferred: r.Deferred, Owner: r.Owner,
 		CreatedAt: timeOf(t.now), ExpiresAt: timeOf(t.now + micros(r.Retention)),
 	}
 	lease, expires := t.now+micros(r.Lease), t.now+micros(r.Retention)
 	n, err := t.reserve.exec(slot[:], r.Key.Scope, r.Key.ID, r.Fingerprint[:], r.Token[:],
-		fresh.Fence, lease, r.Owner, t.now, expires)
+		fresh.Fence, lease, r.Owner, t.now, expires, r.Deferred)
 	switch {
 	case err != nil:
 		return semel.Record{}, err
@@ -125,13 +126,16 @@ func (t *tx) Take(held *row, fresh semel.Record, lease int64) (semel.Record, err
 	fresh.Fence = max(fresh.Fence, held.record.Fence+1)
 	switch {
 	case held.record.State == semel.StateReserved: // lapsed
-		fresh.Attempts, fresh.Lapses = held.record.Attempts+1, held.record.Lapses+1
+		fresh.Attempts = held.record.Attempts + 1
+		if !held.record.Blameless() { // nobody knows what it did
+			fresh.Lapses = held.record.Lapses + 1
+		}
 	case held.expiresAt > t.now: // free, and remembered
 		fresh.Attempts = held.record.Attempts + 1
 	}
 	n, err := t.take.exec(fresh.Fingerprint[:], fresh.Token[:], fresh.Fence, lease,
 		int64(fresh.Attempts), int64(fresh.Lapses), fresh.Owner,
-		fresh.CreatedAt.UnixMicro(), fresh.ExpiresAt.UnixMicro(), held.id, held.record.Fence)
+		fresh.CreatedAt.UnixMicro(), fresh.ExpiresAt.UnixMicro(), fresh.Deferred, held.id, held.record.Fence)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("take: %d rows instead of one", n)
 	}
@@ -198,6 +202,12 @@ func nonEmpty(b []byte) driver.Value {
 	return b
 }
 
+// BeginEffects reports false when the token does not hold the slot.
+func (t *tx) BeginEffects(slot semel.Slot, token semel.Token) (bool, error) {
+	n, err := t.beginEffects.exec(slot[:], token[:])
+	return n == 1, err
+}
+
 // Release reports false when the token does not hold the slot.
 func (t *tx) Release(slot semel.Slot, token semel.Token) (bool, error) {
 	n, err := t.release.exec(slot[:], token[:])
@@ -223,13 +233,13 @@ func (t *tx) Resolve(slot semel.Slot, r semel.Resolution) (refused, err error) {
 	due, expires := t.now-max(0, micros(r.Margin)), t.now+micros(r.Retention)
 	var n, body int64
 	if r.Response == nil {
-		n, err = t.resolveFree.exec(expires, slot[:], r.Fence, due)
+		n, err = t.resolveFree.exec(expires, r.Reason, slot[:], r.Fence, due)
 	} else {
 		if body, err = t.keep(slot, *r.Response); err != nil {
 			return nil, err
 		}
 		token := semel.NewToken()
-		n, err = t.resolveDone.exec(token[:], int64(r.Response.Status), body, expires, slot[:], r.Fence, due)
+		n, err = t.resolveDone.exec(token[:], int64(r.Response.Status), body, expires, r.Reason, slot[:], r.Fence, due)
 	}
 	if err != nil || n == 1 {
 		return nil, err

@@ -48,7 +48,7 @@ func TestBatchOutlivesABadStep(t *testing.T) {
 		})
 		add(func(x *tx) error { // violates CHECK (length(slot) = 32)
 			runs++
-			_, err := x.reserve.exec([]byte("short"), "s", "k", make([]byte, 32), make([]byte, 16), int64(1), int64(1), "", int64(1), int64(1))
+			_, err := x.reserve.exec([]byte("short"), "s", "k", make([]byte, 32), make([]byte, 16), int64(1), int64(1), "", int64(1), int64(1), false)
 			return err
 		})
 		add(func(x *tx) error { // a step of two statements that fails after the first

@@ -4,5 +4,5 @@
 UPDATE slots
    SET id = (SELECT max(id) + 1 FROM slots),
        state = 1, fingerprint = ?, token = ?, fence = ?, lease_until = ?, attempts = ?, lapses = ?,
-       owner = ?, created_at = ?, expires_at = ?, status = NULL, body_id = NULL
+       owner = ?, created_at = ?, expires_at = ?, status = NULL, body_id = NULL, deferred = ?, reason = ''
  WHERE id = ? AND fence = ?

@@ -1,0 +1,52 @@
+package proof
+
+func sqliteMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "store/sqlitestore/" + file, before, after, "store/sqlitestore", test}
+	}
+	return []Mutant{
+		mutant("SQLite: a foreign token completes", "sql/complete.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$"),
+		mutant("SQLite: a foreign token completes late", "sql/complete_late.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$"),
+		mutant("SQLite: a foreign token releases", "sql/release.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$"),
+		mutant("SQLite: a foreign token renews", "sql/renew.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$"),
+		mutant("SQLite: a lapsed attempt that was resolved keeps its token", "sql/resolve_complete.sql",
+			"token = ?,", "token = coalesce(token, ?),", "^TestConformance$|^TestResolvedSlot"),
+		mutant("SQLite: an operator resolves what he did not look at", "sql/resolve_free.sql",
+			"AND fence = ?", "AND ? IS NOT NULL", "^TestConformance$"),
+		mutant("SQLite: a take-over forgets how often it happened", "tx.go",
+			"fresh.Lapses = held.record.Lapses + 1", "fresh.Lapses = 0", "^TestConformance$"),
+		mutant("SQLite: a take-over of the blameless is a lapse", "tx.go",
+			"if !held.record.Blameless() {", "if true {", "^TestConformance$/^deferred$"),
+		mutant("SQLite: who takes over the blameless takes over all", "record.go",
+			"r.TakeOverBlameless && w.record.Blameless()", "r.TakeOverBlameless", "^TestConformance$/^(deferred|begin)$"),
+		mutant("SQLite: a repeated reservation gives a promise", "tx.go",
+			"return held.held(r, t.now), nil", "held.record.Deferred = held.record.Deferred || r.Deferred; return held.held(r, t.now), nil",
+			"^TestConformance$/^(deferred|begin)$"),
+		mutant("SQLite: a promise is inherited", "sql/take.sql",
+			"deferred = ?,", "deferred = coalesce(deferred, ?),", "^TestConformance$/^deferred$"),
+		mutant("SQLite: a foreign token begins", "sql/begin_effects.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$/^(begin|foreign)$"),
+		mutant("SQLite: a settled attempt begins", "sql/begin_effects.sql",
+			"AND state = 1", "", "^TestConformance$/^begin$"),
+		mutant("SQLite: a beginning is not written down", "sql/begin_effects.sql",
+			"SET deferred = 0", "SET deferred = deferred", "^TestConformance$/^begin$"),
+		mutant("SQLite: a promise outlives its reservation", "sql/complete.sql",
+			", deferred = 0", "", "^TestConformance$/^deferred$"),
+		mutant("SQLite: a reason stays when the slot is taken", "sql/take.sql",
+			", reason = ''", "", "^TestConformance$/^resolve$"),
+		mutant("SQLite: a reason that is too long is kept", "steps.go",
+			"if size > semel.MaxReasonLen {", "if false {", "^TestConformance$/^resolve$"),
+		mutant("SQLite: a migration that has run is run again", "schema.go",
+			"if int64(m.version) <= have {", "if false {", "^TestOldFileIsMigrated$"),
+		mutant("SQLite: a body stays behind", "tx.go",
+			"	return fresh, t.drop(held.bodyID)\n", "	return fresh, nil\n", "^TestNoBodyIsLeftBehind$"),
+		mutant("SQLite: one bad step spoils its batch", "writer.go",
+			"if extent == step && culprit >= 0 {", "if false {", "^TestBatchOutlivesABadStep$"),
+		mutant("SQLite: a damaged response is replayed", "record.go",
+			"if !hasStatus || !hasSum || sum != sumOf(slot, w.record.Response) {", "if !hasStatus || !hasSum || sum == 0 && sumOf(slot, w.record.Response) == 1 {", "^TestDamageNeverReplays$"),
+	}
+}

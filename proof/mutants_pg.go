@@ -16,13 +16,13 @@ func pgMutants() []Mutant {
 		mutant("a take-over keeps the fence", "sql/reserve.sql",
 			"fence = greatest(s.fence + 1, now),", "fence = s.fence,", "^TestConformance$/^lapse$/^take-over$"),
 		mutant("a take-over forgets that it was one", "sql/reserve.sql",
-			"lapses = CASE WHEN s.state = 1 THEN s.lapses + 1 ELSE 0 END", "lapses = 0", "^TestConformance$/^lapse$/^count$"),
+			"ELSE s.lapses + 1 END", "ELSE 0 END", "^TestConformance$/^lapse$/^count$"),
 		mutant("another request takes over", "sql/reserve.sql",
 			"AND fingerprint = $3::bytea", "AND $3::bytea IS NOT NULL", "^TestConformance$/^lapse$/^take-over-conflict$"),
 		mutant("an attempt takes itself over", "sql/reserve.sql",
 			"AND token <> $2::bytea", "AND $2::bytea IS NOT NULL", "^TestConformance$/^lapse$/^repeat-when-lapsed$"),
 		mutant("a reservation expires", "sql/reserve.sql",
-			"ELSE $7::boolean AND", "ELSE expires_at <= (SELECT now FROM clock) OR $7::boolean AND", "^TestConformance$/^reserve$/^retention-over-while-held$"),
+			"ELSE ($7::boolean OR", "ELSE expires_at <= (SELECT now FROM clock) OR ($7::boolean OR", "^TestConformance$/^reserve$/^retention-over-while-held$"),
 		mutant("a given-up lease waits for the margin", "sql/reserve.sql",
 			"AND (lease_until = 0 OR lease_until + $6", "AND (lease_until + $6", "^TestGivenUpWhateverTheMargin$"),
 		mutant("who inserted is found out afterwards", "sql/reserve.sql",
@@ -33,7 +33,7 @@ func pgMutants() []Mutant {
 			"case errors.Is(err, pgx.ErrNoRows):\n\t\treturn semel.Record{}, errRaced",
 			"case errors.Is(err, pgx.ErrNoRows):\n\t\treturn semel.Record{}, err", "^TestNoRowIsAskedAgain$"),
 		mutant("the loser of a race sees the moment before", "reserve.go",
-			"case w.takeable(r) && (", "case false && w.takeable(r) && (", "^TestConformance$/^race$/^released$"),
+			"case w.takeable(r) &&", "case false && w.takeable(r) &&", "^TestConformance$/^race$/^released$"),
 		mutant("a Complete beside itself is lost", "settle.go",
 			"case state == int16(semel.StateReserved):\n\t\treturn errRaced",
 			"case state == int16(semel.StateReserved):\n\t\treturn semel.ErrLost", "^TestCompleteBesideItself$"),
@@ -49,7 +49,29 @@ func pgMutants() []Mutant {
 			"WHERE slot = $1::bytea AND fence = $2::bigint", "WHERE slot = $1::bytea AND $2::bigint > 0", "^TestConformance$/^resolve$/^fence$"),
 		mutant("a resolved attempt keeps its token", "sql/resolve.sql",
 			"token = $5::bytea", "token = CASE WHEN false THEN $5::bytea ELSE token END", "^TestConformance$/^resolve$/^late-owner$"),
-	}, append(pgClockMutants(mutant), pgServerMutants(mutant)...)...)
+	}, append(append(pgClockMutants(mutant), pgEffectsMutants(mutant)...), pgServerMutants(mutant)...)...)
+}
+
+// pgEffectsMutants break what is known of an attempt that has promised not to have begun.
+func pgEffectsMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("every lapsed attempt is blameless", "sql/reserve.sql",
+			"$11::boolean AND deferred_fence = fence AND lapses = 0)", "$11::boolean)", "^TestFirstSchema$"),
+		mutant("a promise is inherited", "sql/reserve.sql",
+			"$11::boolean AND deferred_fence = fence", "$11::boolean AND deferred_fence > 0", "^TestPromiseIsNotInherited$"),
+		mutant("a promise is inherited in the answer", "record.go",
+			"deferredFence == w.record.Fence", "deferredFence > 0", "^TestPromiseIsNotInherited$"),
+		mutant("what has not begun lapses as an unknown outcome", "sql/reserve.sql",
+			"s.deferred_fence = s.fence AND s.lapses = 0 THEN 0", "false THEN 0", "^TestLockedBlamelessRow$"),
+		mutant("everybody waits for what has not begun", "reserve.go",
+			"!w.record.Blameless() && (", "(", "^TestLockedBlamelessRow$"),
+		mutant("a foreign token begins", "sql/begin_effects.sql",
+			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestBeginEffectsBesideATakeOver$"),
+		mutant("a reason outlives its record", "sql/reserve.sql",
+			"body = NULL, reason = NULL", "body = NULL", "^TestReasons$"),
+		mutant("a reason has any length", "settle.go",
+			"n > semel.MaxReasonLen {", "n < 0 {", "^TestReasons$"),
+	}
 }
 
 // pgClockMutants look at another clock than the server's at the time of the step.

@@ -32,9 +32,16 @@ func refusals(t *testing.T, s *pgstore.Store) []outcome {
 	mustComplete(t, s, done, strings.Repeat("body", 300))
 	mustReserve(t, s, running)
 	lapsed, _ := lapse(t, s, "lapsed")
-	conflict, conflictDone, conflictLapsed := again(running), again(done), taker(lapsed)
+	unbegun := deferred("unbegun")
+	mustReserve(t, s, unbegun)
+	if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: unbegun.Key, Token: unbegun.Token}}); err != nil {
+		t.Fatal(err)
+	}
+	conflict, conflictDone, conflictLapsed, conflictUnbegun := again(running), again(done), taker(lapsed), taker(unbegun)
 	other := semel.FingerprintOf([]byte("another request"))
-	conflict.Fingerprint, conflictDone.Fingerprint, conflictLapsed.Fingerprint = other, other, other
+	for _, r := range []*semel.Reservation{&conflict, &conflictDone, &conflictLapsed, &conflictUnbegun} {
+		r.Fingerprint = other
+	}
 	return []outcome{
 		{"replay", again(done), semel.StateCompleted},
 		{"replay to a taker", taker(done), semel.StateCompleted},
@@ -42,6 +49,8 @@ func refusals(t *testing.T, s *pgstore.Store) []outcome {
 		{"in flight to a taker", taker(running), semel.StateReserved},
 		{"the attempt itself", running, semel.StateReserved},
 		{"lapsed and held", again(lapsed), semel.StateReserved},
+		{"blameless and held", again(unbegun), semel.StateReserved},
+		{"conflict when blameless", conflictUnbegun, semel.StateReserved},
 		{"conflict", conflict, semel.StateReserved},
 		{"conflict when completed", conflictDone, semel.StateCompleted},
 		{"conflict when lapsed", conflictLapsed, semel.StateReserved},
@@ -157,6 +166,10 @@ func TestOneRoundTrip(t *testing.T) {
 			lapsed, _ := lapse(t, s, "lapsed anew")
 			next := taker(lapsed)
 			one("take over", func() error { _, err := s.Reserve(t.Context(), next); return err })
+			if err := s.BeginEffects(t.Context(), fresh.Key, next.Token); err == nil { // makes the statement known
+				t.Error("began what is not held")
+			}
+			one("begin effects", func() error { return s.BeginEffects(t.Context(), next.Key, next.Token) })
 			one("renew", func() error {
 				_, err := s.Renew(t.Context(), next.Lease, []semel.Holder{{Key: next.Key, Token: next.Token}})
 				return err

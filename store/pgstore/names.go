@@ -80,24 +80,26 @@ func (n *names) statement(file string) string {
 // statements are the texts of all steps.
 type statements struct {
 	reserve, complete, release, renew, held string
+	beginEffects                            string
 	resolve, purge, list, body              string
 	server, rights, version, ping           string
 }
 
 func (n *names) statements() statements {
 	return statements{
-		reserve:  n.statement("reserve"),
-		complete: n.statement("complete"),
-		release:  n.statement("release"),
-		renew:    n.statement("renew"),
-		held:     n.statement("held"),
-		resolve:  n.statement("resolve"),
-		purge:    n.statement("purge"),
-		list:     n.statement("list"),
-		body:     n.statement("body"),
-		server:   n.statement("server"),
-		rights:   n.statement("rights"),
-		version:  n.statement("version"),
-		ping:     n.statement("ping"),
+		reserve:      n.statement("reserve"),
+		complete:     n.statement("complete"),
+		release:      n.statement("release"),
+		renew:        n.statement("renew"),
+		beginEffects: n.statement("begin_effects"),
+		held:         n.statement("held"),
+		resolve:      n.statement("resolve"),
+		purge:        n.statement("purge"),
+		list:         n.statement("list"),
+		body:         n.statement("body"),
+		server:       n.statement("server"),
+		rights:       n.statement("rights"),
+		version:      n.statement("version"),
+		ping:         n.statement("ping"),
 	}
 }

@@ -20,12 +20,12 @@ type row struct {
 // those into rest.
 func (w *row) scan(from pgx.Row, rest ...any) error {
 	var state int16
-	var token, fingerprint, owner []byte
-	var created int64
+	var token, fingerprint, owner, reason []byte
+	var created, deferredFence int64
 	var attempts, lapses, status int32
 	dest := append([]any{
 		&w.now, &state, &token, &fingerprint, &w.record.Fence, &w.leaseUntil, &created, &w.expiresAt,
-		&attempts, &lapses, &owner, &status,
+		&attempts, &lapses, &deferredFence, &owner, &status, &reason,
 	}, rest...)
 	if err := from.Scan(dest...); err != nil {
 		return err
@@ -37,7 +37,8 @@ func (w *row) scan(from pgx.Row, rest ...any) error {
 	w.record.State = semel.State(state)
 	w.record.Token, w.record.Fingerprint = semel.Token(token), semel.Fingerprint(fingerprint)
 	w.record.Attempts, w.record.Lapses = int(attempts), int(lapses)
-	w.record.Owner = string(owner)
+	w.record.Deferred = w.record.State == semel.StateReserved && deferredFence == w.record.Fence
+	w.record.Owner, w.record.Reason = string(owner), string(reason)
 	w.record.CreatedAt, w.record.ExpiresAt = timeOf(created), timeOf(w.expiresAt)
 	w.record.Response.Status = int(status)
 	return nil
@@ -57,8 +58,8 @@ func (w *row) takeable(r semel.Reservation) bool {
 	case semel.StateCompleted:
 		return w.expiresAt <= w.now
 	case semel.StateReserved:
-		return r.TakeOver && w.record.Token != r.Token && w.record.Fingerprint == r.Fingerprint &&
-			w.lapsed(micros(r.Margin))
+		return (r.TakeOver || r.TakeOverBlameless && w.record.Blameless()) && w.record.Token != r.Token &&
+			w.record.Fingerprint == r.Fingerprint && w.lapsed(micros(r.Margin))
 	}
 	return false
 }

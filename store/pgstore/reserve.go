@@ -11,6 +11,10 @@ import (
 // Reserve implements [semel.Store]. It is one statement and one round trip in
 // every outcome, unless another statement on the same slot came between; then
 // both are repeated. The first one validates, see [Store.Validate].
+//
+// A lapsed reservation that is locked is being taken over, or its owner's
+// transaction is at work: if it is [semel.Record.Blameless] the answer is at once
+// what the slot holds, otherwise it is asked for again for up to a second.
 func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
 	if err := s.ready(ctx); err != nil {
 		return semel.Record{}, explain("reserve", err)
@@ -31,13 +35,13 @@ func (s *Store) reserve(ctx context.Context, q querier, slot semel.Slot, r semel
 	var w row
 	err := w.scan(q.QueryRow(ctx, s.sql.reserve, s.execMode(), slot[:], r.Token[:], r.Fingerprint[:],
 		micros(r.Lease), micros(r.Retention), micros(r.Margin), r.TakeOver,
-		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner)), &w.record.Response.Header, &w.record.Response.Body)
+		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.TakeOverBlameless, r.Deferred), &w.record.Response.Header, &w.record.Response.Body)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return semel.Record{}, errRaced
 	case err != nil:
 		return semel.Record{}, err
-	case w.takeable(r) && (w.record.State != semel.StateReserved || try < maxTries):
+	case w.takeable(r) && !w.record.Blameless() && (w.record.State != semel.StateReserved || try < maxTries):
 		return semel.Record{}, errRaced
 	}
 	w.record.Key = r.Key

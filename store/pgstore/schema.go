@@ -125,6 +125,10 @@ func (n *names) script() string {
 // to, when that is done already. Any number of processes may run it at once: they
 // wait for one another. It ends when ctx does. A newer schema is a
 // [*SchemaError].
+//
+// A program of the schema before goes on with the new one, until it is started
+// again. Bringing a table to a new schema rewrites no row, but waits for
+// transactions that use the table, and steps wait behind it.
 func (s *Store) Migrate(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {

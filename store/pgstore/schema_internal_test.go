@@ -25,19 +25,37 @@ func newTestStore(t *testing.T, schema string) *Store {
 	return s
 }
 
+// withFiles is the store of a program that has the first n schema files, and more.
+func withFiles(t *testing.T, schema string, n int, more ...string) *Store {
+	t.Helper()
+	s := newTestStore(t, schema)
+	entries, err := schemaFiles.ReadDir("schema")
+	if err != nil || len(entries) < n {
+		t.Fatalf("there are %d schema files (%v), want %d", len(entries), err, n)
+	}
+	files := make(fstest.MapFS)
+	for _, e := range entries[:n] {
+		name := "schema/" + e.Name()
+		text, err := schemaFiles.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	for i, text := range more {
+		files[fmt.Sprintf("schema/%04d_more.sql", n+i+1)] = &fstest.MapFile{Data: []byte(text)}
+	}
+	s.names.files = files
+	return s
+}
+
+// newest is the version of this program's schema.
+const newest = 2
+
 // nextProgram is the store of a program that has one migration more.
 func nextProgram(t *testing.T, schema string) *Store {
 	t.Helper()
-	s := newTestStore(t, schema)
-	text, err := schemaFiles.ReadFile("schema/0001_slots.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.names.files = fstest.MapFS{
-		"schema/0001_slots.sql": {Data: text},
-		"schema/0002_note.sql":  {Data: []byte(`ALTER TABLE "slots" ADD COLUMN note bytea NOT NULL DEFAULT 'new'; -- fails when it is run twice`)},
-	}
-	return s
+	return withFiles(t, schema, newest, `ALTER TABLE "slots" ADD COLUMN note bytea NOT NULL DEFAULT 'new'; -- fails when it is run twice`)
 }
 
 func ask(id string) semel.Reservation {
@@ -100,9 +118,9 @@ func TestOlderSchema(t *testing.T) {
 	kept := keep(t, old, 20)
 
 	next := nextProgram(t, schema)
-	wantVersions(t, next.Validate(t.Context()), "validate", 1, 2, "has schema 1, and this program needs 2: migrate it, with Store.Migrate or semel schema apply")
+	wantVersions(t, next.Validate(t.Context()), "validate", newest, newest+1, "has schema 2, and this program needs 3: migrate it, with Store.Migrate or semel schema apply")
 	_, err := next.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 1, 2, "migrate it")
+	wantVersions(t, err, "reserve", newest, newest+1, "migrate it")
 
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -124,8 +142,8 @@ func TestOlderSchema(t *testing.T) {
 	var notes, versions int
 	err = next.pool.QueryRow(t.Context(), next.names.replacer.Replace(`SELECT (SELECT count(*) FROM "slots" WHERE note = 'new'), (SELECT count(*) FROM "migrations")`)).
 		Scan(&notes, &versions)
-	if err != nil || notes != len(kept) || versions != 2 {
-		t.Errorf("got %d rows that are new and %d notes of migrations (%v), want %d and 2", notes, versions, err, len(kept))
+	if err != nil || notes != len(kept) || versions != newest+1 {
+		t.Errorf("got %d rows that are new and %d notes of migrations (%v), want %d and %d", notes, versions, err, len(kept), newest+1)
 	}
 
 	replayed(t, old, kept)
@@ -134,8 +152,8 @@ func TestOlderSchema(t *testing.T) {
 		t.Errorf("got it held by %v (%v), want the older program to go on", held.Token, err)
 	}
 	again := newTestStore(t, schema)
-	wantVersions(t, again.Validate(t.Context()), "validate", 2, 1, "use a newer program")
+	wantVersions(t, again.Validate(t.Context()), "validate", newest+1, newest, "use a newer program")
 	_, err = again.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 2, 1, "use a newer program")
-	wantVersions(t, again.Migrate(t.Context()), "migrate", 2, 1, "use a newer program")
+	wantVersions(t, err, "reserve", newest+1, newest, "use a newer program")
+	wantVersions(t, again.Migrate(t.Context()), "migrate", newest+1, newest, "use a newer program")
 }

@@ -59,7 +59,7 @@ func TestOtherSchemas(t *testing.T) {
 		wantError(t, err, "reserve", nil, parts...)
 		err = s.Validate(t.Context())
 		wantError(t, err, "validate", nil, parts...)
-		if se := new(pgstore.SchemaError); !errors.As(err, &se) || se.Have != have || se.Want != 1 || !strings.Contains(se.Table, schema) {
+		if se := new(pgstore.SchemaError); !errors.As(err, &se) || se.Have != have || se.Want != 2 || !strings.Contains(se.Table, schema) {
 			t.Errorf("%s: got %#v, want a SchemaError with version %d", what, err, have)
 		}
 	}

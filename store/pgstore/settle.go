@@ -48,9 +48,19 @@ func (s *Store) complete(ctx context.Context, q querier, c semel.Completion) err
 
 // Release implements [semel.Store].
 func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) error {
+	return s.update(ctx, "release", s.sql.release, key, token)
+}
+
+// BeginEffects implements [semel.EffectBeginner].
+func (s *Store) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	return s.update(ctx, "begin effects", s.sql.beginEffects, key, token)
+}
+
+// update runs a statement that changes the row which token holds.
+func (s *Store) update(ctx context.Context, step, text string, key semel.Key, token semel.Token) error {
 	slot := key.Slot()
-	return s.step(ctx, "release", func(ctx context.Context, q querier, _ int) error {
-		tag, err := q.Exec(ctx, s.sql.release, s.execMode(), slot[:], token[:])
+	return s.step(ctx, step, func(ctx context.Context, q querier, _ int) error {
+		tag, err := q.Exec(ctx, text, s.execMode(), slot[:], token[:])
 		if err == nil && tag.RowsAffected() == 0 {
 			err = semel.ErrLost
 		}
@@ -60,11 +70,18 @@ func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) e
 
 // Resolve implements [semel.Resolver]. The slot gets a new token: the lapsed
 // attempt, should it come back, must hear ErrLost. A response of more than
-// 256 MiB is refused with [semel.ErrTooLarge].
+// 256 MiB, and a reason of more than [semel.MaxReasonLen] bytes, is refused with
+// [semel.ErrTooLarge].
 func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
+	if n := len(r.Reason); n > semel.MaxReasonLen {
+		return fmt.Errorf("pgstore: resolve: %w: the reason has %d bytes, more than %d", semel.ErrTooLarge, n, semel.MaxReasonLen)
+	}
 	keep := r.Response != nil
 	var status *int32
-	var header, body []byte
+	var header, body, reason []byte
+	if r.Reason != "" {
+		reason = []byte(r.Reason)
+	}
 	if keep {
 		if err := tooLarge("resolve", *r.Response); err != nil {
 			return err
@@ -76,7 +93,7 @@ func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
 	return s.step(ctx, "resolve", func(ctx context.Context, q querier, _ int) error {
 		var done, reserved, due bool
 		err := q.QueryRow(ctx, s.sql.resolve, s.execMode(), slot[:], r.Fence, micros(r.Margin), keep, token[:],
-			status, header, body, micros(r.Retention)).Scan(&done, &reserved, &due)
+			status, header, body, micros(r.Retention), reason).Scan(&done, &reserved, &due)
 		switch {
 		case err != nil:
 			return err

@@ -2,7 +2,7 @@
 -- $1 created at, $2 slot: the place; $3 lowest slot, $4 highest slot, $5 states,
 -- $6 lapsed only, $7 margin, $8 scope or empty, $9 key or empty, $10 limit
 SELECT now, state, token, fingerprint, fence, lease_until, created_at, expires_at,
-       attempts, lapses, owner, coalesce(status, 0), scope, key, slot
+       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, scope, key, slot
   FROM "slots", (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now) AS clock
  WHERE created_at <= $1::bigint AND (created_at, slot) < ($1, $2::bytea)
    AND slot BETWEEN $3::bytea AND $4::bytea

@@ -31,7 +31,50 @@ func natsMutants() []Mutant {
 			"		if late {\n", "		if true {\n", "^TestConformance$/^retention$"),
 		mutant("a lease of zero waits for the margin", "row.go",
 			"	case h.lease == 0:\n		return 0\n", "", "^TestConformance$/^renew$"),
-	}, append(natsServerMutants(mutant), natsOutageMutants(mutant)...)...)
+	}, append(natsPromiseMutants(mutant), append(natsServerMutants(mutant), natsOutageMutants(mutant)...)...)...)
+}
+
+// natsPromiseMutants break what is said of an attempt that has not begun, and of
+// a slot that an operator resolved.
+func natsPromiseMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("who takes over the blameless takes over everything", "row.go",
+			"r.TakeOverBlameless && h.blameless()", "r.TakeOverBlameless", "^TestConformance$/^deferred$"),
+		mutant("a blameless reservation is held", "row.go",
+			" || r.TakeOverBlameless && h.blameless()", "", "^TestConformance$/^deferred$"),
+		mutant("a promise after an unknown attempt is blameless", "row.go",
+			"w.deferred && w.lapses == 0", "w.deferred", "^TestConformance$/^deferred$"),
+		mutant("a take-over of the blameless leaves something unknown", "row.go",
+			"		if h.blameless() {\n			next.lapses = 0\n		}\n", "", "^TestConformance$/^deferred$"),
+		mutant("a promise is not kept", "row.go",
+			"deferred: r.Deferred, ", "", "^TestConformance$/^deferred$"),
+		mutant("a response is deferred", "row.go",
+			"w.state, w.response, w.deferred = semel.StateCompleted, with, false", "w.state, w.response = semel.StateCompleted, with", "^TestConformance$/^deferred$"),
+		mutant("a tombstone is deferred", "row.go",
+			"w.lapses, w.deferred = semel.StateFree, semel.Token{}, 0, false", "w.lapses = semel.StateFree, semel.Token{}, 0", "^TestConformance$/^deferred$"),
+		mutant("effects begin and leave no trace", "steps.go",
+			"func(w *row, _ bool) { w.deferred = false }", "func(*row, bool) {}", "^TestConformance$/^begin$"),
+		mutant("effects that begin late prolong the lease", "steps.go",
+			"token, true, func(w *row, _ bool) { w.deferred", "token, false, func(w *row, _ bool) { w.deferred", "^TestBeginEffects$"),
+		mutant("effects that begin start the lease anew", "row.go",
+			"		next.lease = max(1, next.lease-d)\n", "", "^TestRowTimes$"),
+		mutant("a lease's end is not written down", "codec.go",
+			"w.deferred || w.leaseEnd != 0 || ", "w.deferred || ", "^TestCodec$"),
+		mutant("a hint believes a lease whose end is another", "hints.go",
+			"h.row.leaseEnd == 0 && ", "", "^TestHintOfBegun$"),
+		mutant("a reason is forgotten", "steps.go",
+			"next.expires, next.keep, next.reason = 0, r.Retention, r.Reason", "next.expires, next.keep = 0, r.Retention", "^TestConformance$/^resolve$"),
+		mutant("a reason of any length is kept", "steps.go",
+			"if len(r.Reason) > semel.MaxReasonLen {", "if false {", "^TestConformance$/^resolve$"),
+		mutant("nothing is left that an older program reads", "codec.go",
+			`w.leaseEnd != 0 || w.reason != ""`, "true", "^TestCodecVersions$"),
+		mutant("a newer record is read", "codec.go",
+			"version > encodingVersion", "version > 9", "^TestDamageIsNoAbsence$"),
+		mutant("a record with half a promise is read", "codec.go",
+			"	r.short = r.short || b > 1\n", "", "^TestCodecFlag$"),
+		mutant("a record of a newer version ends all renewals", "errors.go",
+			"ok && version.What == aRecord || ", "ok && version == nil || ", "^TestRenewBesideDamage$"),
+	}
 }
 
 // natsServerMutants break what the store wants from the server.
@@ -62,7 +105,7 @@ func natsServerMutants(mutant func(name, file, before, after, test string) Mutan
 		mutant("a lapse is not seen", "slot.go",
 			"if end <= earliest {", "if end < 0 && end <= earliest {", "^TestConformance$/^lapse$"),
 		mutant("a hint says that every lease runs", "hints.go",
-			"late || most+most/drift < h.row.lease", "late || most >= 0", "^TestConformance$/^retention$"),
+			"h.row.leaseEnd == 0 && most+most/drift < h.row.lease", "most >= 0", "^TestConformance$/^retention$"),
 		mutant("followers may be read", "inspect.go",
 			"check(!c.AllowDirect && !c.MirrorDirect,", "check(true,", "^TestUnfitStreams$"),
 		mutant("a stream is not validated", "stream.go",

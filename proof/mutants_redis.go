@@ -57,7 +57,54 @@ func redisMutants() []Mutant {
 			"if time.Since(b.begun) < maxQueued {", "if true {", "^TestQueueForgets$"),
 		mutant("an error quotes the key", "errors.go",
 			"text != err.Error() {", "text == \"\" {", "^TestErrorsHideTheirArguments$"),
-	}, redisOutageMutants(mutant)...)
+	}, append(redisPromiseMutants(mutant), redisOutageMutants(mutant)...)...)
+}
+
+// redisPromiseMutants break what is said of an attempt that has not begun, and
+// of a slot that an operator resolved.
+func redisPromiseMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("who takes over the blameless takes over everything", "lua/reserve.lua",
+			"ARGV[6] == '1' and blameless", "ARGV[6] == '1'", "^TestConformance$/^deferred"),
+		mutant("a blameless reservation is held", "lua/reserve.lua",
+			"(ARGV[5] == '1' or ARGV[6] == '1' and blameless)", "ARGV[5] == '1'", "^TestConformance$/^deferred"),
+		mutant("a promise after an unknown attempt is blameless", "lua/record.lua",
+			"RESERVED and deferred and lapses == 0", "RESERVED and deferred", "^TestConformance$/^deferred"),
+		mutant("a take-over of the blameless leaves something unknown", "lua/reserve.lua",
+			"blameless and 0 or lapses + 1", "lapses + 1", "^TestConformance$/^deferred"),
+		mutant("a promise is not kept", "lua/reserve.lua",
+			"deferred, reason = ARGV[7] == '1', ''", "deferred, reason = false, ''", "^TestConformance$/^deferred"),
+		mutant("a promise is inherited", "lua/reserve.lua",
+			"deferred, reason = ARGV[7] == '1', ''", "deferred, reason = deferred or ARGV[7] == '1', ''", "^TestConformance$/^deferred"),
+		mutant("a reason outlives the next reservation", "lua/reserve.lua",
+			"deferred, reason = ARGV[7] == '1', ''", "deferred = ARGV[7] == '1'", "^TestConformance$/^resolve"),
+		mutant("a foreign token begins", "lua/begin.lua",
+			" or token ~= ARGV[1]", "", "^TestConformance$/^begin"),
+		mutant("effects begin and leave no trace", "lua/begin.lua",
+			"  deferred = false\n", "", "^TestConformance$/^begin"),
+		mutant("nobody waits until replicas know what has begun", "steps.go",
+			"script: beginScript, durable: true,", "script: beginScript,", "^TestReplicasConfirm$"),
+		mutant("a response is deferred", "lua/complete.lua",
+			"state, status, deferred = COMPLETED, ARGV[2], false", "state, status = COMPLETED, ARGV[2]", "^TestConformance$/^deferred"),
+		mutant("a tombstone is deferred", "lua/release.lua",
+			"state, lease, lapses, deferred = FREE, 0, 0, false", "state, lease, lapses = FREE, 0, 0", "^TestConformance$/^deferred"),
+		mutant("a resolved slot is deferred", "lua/resolve.lua",
+			"expires, deferred, reason = now + ARGV[3], false, ARGV[7]", "expires, reason = now + ARGV[3], ARGV[7]", "^TestConformance$/^deferred"),
+		mutant("a reason is forgotten", "lua/resolve.lua",
+			"expires, deferred, reason = now + ARGV[3], false, ARGV[7]", "expires, deferred = now + ARGV[3], false", "^TestConformance$/^resolve"),
+		mutant("a reason of any length is kept", "steps.go",
+			"if len(r.Reason) > semel.MaxReasonLen {", "if false {", "^TestReasonLength$"),
+		mutant("nothing is left that an older program reads", "lua/record.lua",
+			"if deferred or reason ~= '' then", "if true then", "^TestRollingUpdate$"),
+		mutant("an older program reads what it does not know", "lua/record.lua",
+			"layout, rest = 2, struct.pack", "layout, rest = 1, struct.pack", "^TestRollingUpdate$"),
+		mutant("a record that ends too early is believed", "lua/record.lua",
+			"if #held < at + 59 then", "if false then", "^TestDamagedValues$"),
+		mutant("a reason beyond the record is read", "record.go",
+			"end > len(v) || ", "", "^TestDecode$"),
+		mutant("a deferred response is read", "record.go",
+			"deferred && rec.State != semel.StateReserved", "false", "^TestDecode$"),
+	}
 }
 
 // redisOutageMutants break what keeps a step whole, and says what ails the server.

@@ -10,9 +10,9 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// encodingVersion is the version of the value of a message. A newer one is
-// never guessed at.
-const encodingVersion = 1
+// encodingVersion is the newest version of the value of a message that this
+// program reads. A newer one is never guessed at.
+const encodingVersion = 2
 
 // magic begins every value.
 const magic = "SML"
@@ -26,13 +26,22 @@ var (
 	errShape    = errors.New("the fields contradict one another")
 )
 
+// version is the oldest one that can say the row: a program that knows no other
+// reads what it can.
+func (w *row) version() byte {
+	if w.deferred || w.leaseEnd != 0 || w.reason != "" {
+		return encodingVersion
+	}
+	return 1
+}
+
 // encode writes the row as the value of a message: magic, version, the fields
-// in order, and a CRC-32C of all that. Numbers are varints, texts have their
-// length in front.
+// in order, in version 2 those that it adds, and a CRC-32C of all that. Numbers
+// are varints, texts have their length in front.
 func (w *row) encode() []byte {
-	b := make([]byte, 0, 192+len(w.key.Scope)+len(w.key.ID)+len(w.owner)+len(w.response.Header)+len(w.response.Body))
+	b := make([]byte, 0, 208+len(w.key.Scope)+len(w.key.ID)+len(w.owner)+len(w.reason)+len(w.response.Header)+len(w.response.Body))
 	b = append(b, magic...)
-	b = append(b, encodingVersion, byte(w.state))
+	b = append(b, w.version(), byte(w.state))
 	b = append(b, w.fingerprint[:]...)
 	b = append(b, w.token[:]...)
 	for _, n := range [...]int64{
@@ -46,6 +55,13 @@ func (w *row) encode() []byte {
 	b = appendText(b, w.owner)
 	b = appendText(b, w.response.Header)
 	b = appendText(b, w.response.Body)
+	if w.version() > 1 {
+		deferred := byte(0)
+		if w.deferred {
+			deferred = 1
+		}
+		b = appendText(binary.AppendVarint(append(b, deferred), w.leaseEnd), w.reason)
+	}
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -59,8 +75,9 @@ func decode(value []byte) (row, error) {
 	if len(value) < len(magic)+1+4 || string(value[:len(magic)]) != magic {
 		return row{}, errForeign
 	}
-	if v := int(value[len(magic)]); v != encodingVersion {
-		return row{}, &SchemaError{What: "a record", Have: v, Want: encodingVersion}
+	version := int(value[len(magic)])
+	if version < 1 || version > encodingVersion {
+		return row{}, &SchemaError{What: aRecord, Have: version, Want: encodingVersion}
 	}
 	body, sum := value[:len(value)-4], binary.BigEndian.Uint32(value[len(value)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
@@ -79,6 +96,9 @@ func decode(value []byte) (row, error) {
 	w.key.Scope, w.key.ID = string(r.text()), string(r.text())
 	w.owner = string(r.text())
 	w.response.Header, w.response.Body = r.text(), r.text()
+	if version > 1 {
+		w.deferred, w.leaseEnd, w.reason = r.flag(), r.integer(), string(r.text())
+	}
 	if r.short || len(r.rest) != 0 || !w.possible() {
 		return row{}, errShape
 	}
@@ -92,8 +112,11 @@ func (w *row) possible() bool {
 		if w.fence == 0 { // it tells that of an earlier message
 			return false
 		}
+		if w.deferred || w.leaseEnd != 0 {
+			return false
+		}
 	case semel.StateReserved:
-		if w.token == (semel.Token{}) {
+		if w.token == (semel.Token{}) || w.reason != "" || w.leaseEnd != 0 && w.lease == 0 {
 			return false
 		}
 	default:
@@ -103,7 +126,7 @@ func (w *row) possible() bool {
 		return false
 	}
 	return w.key.Validate() == nil && w.fence >= 0 && w.attempts >= 1 && w.lapses >= 0 && w.lapses < w.attempts &&
-		w.created >= 0 && w.expires >= 0 && w.age >= 0 && w.lease >= 0
+		w.created >= 0 && w.expires >= 0 && w.age >= 0 && w.lease >= 0 && w.leaseEnd >= 0
 }
 
 // reader takes a value apart and remembers whether it was too short.
@@ -133,6 +156,13 @@ func (r *reader) integer() int64 {
 	}
 	r.rest = r.rest[size:]
 	return n
+}
+
+// flag is a byte that says yes (1) or no (0).
+func (r *reader) flag() bool {
+	b := r.take(1)[0]
+	r.short = r.short || b > 1
+	return b == 1
 }
 
 // small is an integer of 32 bits.

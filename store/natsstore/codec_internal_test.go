@@ -3,6 +3,7 @@ package natsstore
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"math"
@@ -33,7 +34,13 @@ func TestCodec(t *testing.T) {
 	freed := full
 	freed.free()
 	freed.response = semel.Response{}
-	for name, want := range map[string]row{"full": full, "reserved": reserved, "freed": freed} {
+	deferred, begun, resolved := reserved, reserved, full
+	deferred.deferred = true
+	begun.leaseEnd = math.MaxInt64
+	resolved.reason = "asked\x00the bank"
+	for name, want := range map[string]row{
+		"full": full, "reserved": reserved, "freed": freed, "deferred": deferred, "begun": begun, "resolved": resolved,
+	} {
 		got, err := decode(want.encode())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -50,7 +57,13 @@ func TestCodec(t *testing.T) {
 func TestCodecDamage(t *testing.T) {
 	t.Parallel()
 	full := fullRow()
-	good := full.encode()
+	checkDamage(t, full.encode())
+	full.reason = "asked the bank"
+	checkDamage(t, full.encode())
+}
+
+func checkDamage(t *testing.T, good []byte) {
+	t.Helper()
 	for i := range good {
 		for bit := range 8 {
 			bad := bytes.Clone(good)
@@ -72,15 +85,22 @@ func TestCodecDamage(t *testing.T) {
 func TestCodecShape(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*row){
-		"state":                   func(w *row) { w.state = 3 },
-		"no scope":                func(w *row) { w.key.Scope = "" },
-		"no fence":                func(w *row) { w.fence = 0 },
-		"a negative fence":        func(w *row) { w.fence = -1 },
-		"no attempts":             func(w *row) { w.attempts = 0 },
-		"more lapses":             func(w *row) { w.lapses = 3 },
-		"a reservation's answer":  func(w *row) { w.state = semel.StateReserved },
-		"a reservation's token":   func(w *row) { w.state, w.token, w.response = semel.StateReserved, semel.Token{}, semel.Response{} },
-		"a negative lease":        func(w *row) { w.lease = -1 },
+		"state":                  func(w *row) { w.state = 3 },
+		"no scope":               func(w *row) { w.key.Scope = "" },
+		"no fence":               func(w *row) { w.fence = 0 },
+		"a negative fence":       func(w *row) { w.fence = -1 },
+		"no attempts":            func(w *row) { w.attempts = 0 },
+		"more lapses":            func(w *row) { w.lapses = 3 },
+		"a reservation's answer": func(w *row) { w.state = semel.StateReserved },
+		"a reservation's token":  func(w *row) { w.state, w.token, w.response = semel.StateReserved, semel.Token{}, semel.Response{} },
+		"a negative lease":       func(w *row) { w.lease = -1 },
+		"a deferred response":    func(w *row) { w.deferred = true },
+		"a response under lease": func(w *row) { w.leaseEnd = 1 },
+		"a reservation's reason": func(w *row) { w.state, w.response, w.reason = semel.StateReserved, semel.Response{}, "why" },
+		"an end of no lease":     func(w *row) { w.state, w.response, w.leaseEnd = semel.StateReserved, semel.Response{}, 1 },
+		"a lease's negative end": func(w *row) {
+			w.state, w.response, w.lease, w.leaseEnd = semel.StateReserved, semel.Response{}, 1, -1
+		},
 		"an age below zero":       func(w *row) { w.age = -1 },
 		"a status out of 32 bits": func(w *row) { w.response.Status = 1 << 40 },
 	} {
@@ -99,6 +119,13 @@ func FuzzDecode(f *testing.F) {
 	value := full.encode()
 	f.Add(value[:len(value)-4])
 	f.Add(value[:40])
+	full.reason = "asked the bank"
+	value = full.encode()
+	f.Add(value[:len(value)-4])
+	deferred := newRow(&semel.Reservation{Key: full.key, Token: full.token, Deferred: true, Lease: time.Minute})
+	deferred.leaseEnd = full.created
+	value = deferred.encode()
+	f.Add(value[:len(value)-4])
 	f.Fuzz(func(t *testing.T, fields []byte) {
 		if _, err := decode(fields); err == nil {
 			return // the fields are a value with its checksum
@@ -115,6 +142,65 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("got %+v of %+v", got, w)
 		}
 	})
+}
+
+// A value of version 2 that says whether it is deferred by another byte than 0 or
+// 1 is not read.
+func TestCodecFlag(t *testing.T) {
+	t.Parallel()
+	w := newRow(&semel.Reservation{Key: semel.Key{Scope: "s", ID: "i"}, Token: semel.Token{1}, Deferred: true})
+	fields := w.encode()
+	fields = fields[:len(fields)-4]
+	at := len(fields) - 3 // before the end of the lease and the empty reason
+	if fields[at] != 1 {
+		t.Fatalf("got %x, want a flag third from the end", fields)
+	}
+	fields[at] = 2
+	if _, err := decode(binary.BigEndian.AppendUint32(fields, crc32.Checksum(fields, castagnoli))); !errors.Is(err, errShape) {
+		t.Errorf("got error %v, want errShape", err)
+	}
+}
+
+// While a program replaces one of the version before, each reads what the other
+// wrote, or refuses it: a row that version 1 can say is written as that version
+// wrote it, and everything else says that it is version 2. What version 1 wrote is
+// not deferred and has no reason (I3, I7).
+func TestCodecVersions(t *testing.T) {
+	t.Parallel()
+	full := fullRow()
+	reserved := newRow(&semel.Reservation{
+		Key: full.key, Fingerprint: full.fingerprint, Token: full.token, Owner: full.owner, Lease: 30 * time.Second, Retention: 24 * time.Hour,
+	})
+	for text, want := range map[string]row{ // as the version before encoded them
+		"534d4c010101000000000000000000000000000000000000000000000000000000000000020300000000000000000000000000000400020000" +
+			"0080b09dc2df01008080f89492a527000874656e616e742d31076f726465722d3706686f73742f310000a889d919": reserved,
+		"534d4c01020100000000000000000000000000000000000000000000000000000000000002030000000000000000000000000000048080afa2" +
+			"dbffad060602808098bf84e1add73180a8d6b90700828098bf84e1add731ffffffffffffffffff0192030874656e616e742d31076f7264" +
+			"65722d3706686f73742f310668656164657204626f6479f1a1657e": full,
+	} {
+		older, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value := want.encode(); !bytes.Equal(value, older) {
+			t.Errorf("got %x, want what version 1 wrote, %x", value, older)
+		}
+		got, err := decode(older)
+		if err != nil || got.deferred || got.reason != "" || got.leaseEnd != 0 || got.token != want.token || got.state != want.state {
+			t.Errorf("got %+v, error %v, want %+v", got, err, want)
+		}
+	}
+	for name, change := range map[string]func(*row){
+		"deferred":           func(w *row) { w.deferred = true },
+		"with a lease's end": func(w *row) { w.leaseEnd = 1 },
+		"resolved":           func(w *row) { w.free(); w.reason = "why" },
+	} {
+		w := reserved
+		change(&w)
+		if version := w.encode()[3]; version != 2 {
+			t.Errorf("%s: got version %d, want 2: version 1 would not say it", name, version)
+		}
+	}
 }
 
 // I2: an expiry never moves to an earlier time, and is not prolonged by more
@@ -136,9 +222,33 @@ func TestRowTimes(t *testing.T) {
 			t.Errorf("%s: got made at %d, expires %d, want %d, %d", name, got.created, got.expires, read.created, read.expires)
 		}
 	}
+	for name, w := range map[string]row{"durations": first.later(10 * time.Second), "instants": read.row} {
+		w.deferred = false
+		if got := w.stamped(9, start.Add(10*time.Second)); got.leaseEnd != read.leaseEnd || got.due(0) != read.leaseEnd {
+			t.Errorf("begun by %s: got a lease until %d, want %d (I1)", name, got.leaseEnd, read.leaseEnd)
+		}
+	}
+	if got := first.later(2 * time.Minute); got.lease != 1 {
+		t.Errorf("got a lease of %v after it was over, want the shortest: none at all has no margin", got.lease)
+	}
 	forever := newRow(&semel.Reservation{Retention: math.MaxInt64, Lease: math.MaxInt64})
 	if got := forever.stamped(1, start); got.expires != math.MaxInt64 || got.leaseEnd != math.MaxInt64 || got.due(math.MaxInt64) != math.MaxInt64 {
 		t.Errorf("got %+v, want no wrapped instant", got)
+	}
+}
+
+// I2: a hint does not tell whether a lease has ended whose end was fixed before the
+// message at hand: the server does.
+func TestHintOfBegun(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	h := hint{row: newRow(&semel.Reservation{Lease: time.Hour}), sent: now, acked: now}
+	if _, late, known := h.next(now); late || !known {
+		t.Errorf("got late %v, known %v, want a lease that runs", late, known)
+	}
+	h.row.leaseEnd = now.UnixNano()
+	if _, _, known := h.next(now); known {
+		t.Error("a hint knows whether the lease has ended")
 	}
 }
 

@@ -52,4 +52,15 @@
 // sequence numbers. Leases are measured by the clock of the stream's leader; no
 // clock of a client decides anything. A step whose answer does not come within
 // [Config.Timeout] has failed for the caller and may have happened.
+//
+// # Versions
+//
+// Programs of this version and of the one before may share a stream, in both
+// directions, while one replaces the other. A record is written in the oldest
+// version that can say it: 1, which the program before knows, unless it is a
+// deferred reservation, was resolved with a reason, or has begun its effects by
+// another process than it was reserved by (2). The program before refuses those
+// with [SchemaError] and leaves them as they are; a list of its ends there. So
+// resolve nothing with a reason before the last of them has ended. This version
+// reads both; what the other wrote is not deferred and has no reason.
 package natsstore

@@ -35,6 +35,15 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("natsstore: %s has version %d, and this program needs %d: migrate", e.What, e.Have, e.Want)
 }
 
+// aRecord is What of a [SchemaError].
+const aRecord = "a record"
+
+// unreadable reports whether the cause is the record of one slot.
+func unreadable(err error) bool {
+	version, ok := errors.AsType[*SchemaError](err)
+	return ok && version.What == aRecord || errors.Is(err, semel.ErrDamaged)
+}
+
 // DamagedError says that the message of a slot is not what a step wrote. It is
 // never replayed, and never taken for an absent slot. It wraps [semel.ErrDamaged].
 type DamagedError struct {

@@ -67,5 +67,5 @@ func (h *hint) next(now time.Time) (w row, late, known bool) {
 		w.fence = int64(h.seq) //nolint:gosec // a stream of 2^63 messages will not be
 	}
 	late = h.row.lease == 0
-	return w, late, late || most+most/drift < h.row.lease
+	return w, late, late || h.row.leaseEnd == 0 && most+most/drift < h.row.lease
 }

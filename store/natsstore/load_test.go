@@ -19,6 +19,7 @@ type ledger struct {
 	mu        sync.Mutex
 	completed map[string]semel.Response
 	reserved  map[string]semel.Token
+	deferred  map[string]bool // of those that run for ever: whether they have not begun
 }
 
 func answerOf(id string) semel.Response {
@@ -47,7 +48,7 @@ func insist(t *testing.T, step func() error) error {
 
 // work reserves and completes one key after another until stop is closed, and
 // writes down what was acknowledged.
-func (l *ledger) work(t *testing.T, s semel.Store, worker int, stop <-chan struct{}, done *atomic.Int64) {
+func (l *ledger) work(t *testing.T, s *natsstore.Store, worker int, stop <-chan struct{}, done *atomic.Int64) {
 	t.Helper()
 	for n := 0; ; n++ {
 		select {
@@ -56,6 +57,7 @@ func (l *ledger) work(t *testing.T, s semel.Store, worker int, stop <-chan struc
 		default:
 		}
 		r := request(fmt.Sprintf("%d/%d", worker, n))
+		r.Deferred = n%4 == 3
 		id := r.Key.ID
 		var held semel.Record
 		err := insist(t, func() (err error) {
@@ -70,6 +72,15 @@ func (l *ledger) work(t *testing.T, s semel.Store, worker int, stop <-chan struc
 		l.reserved[id] = r.Token
 		l.mu.Unlock()
 		if n%4 == 3 { // in flight for ever
+			if begins := n%8 == 3; begins {
+				if err := insist(t, func() error { return s.BeginEffects(t.Context(), r.Key, r.Token) }); err != nil {
+					t.Errorf("begin effects %s: %v (I11)", id, err)
+					return
+				}
+			}
+			l.mu.Lock()
+			l.deferred[id] = n%8 != 3
+			l.mu.Unlock()
 			continue
 		}
 		c := semel.Completion{Key: r.Key, Token: r.Token, Response: answerOf(id), Retention: r.Retention}
@@ -137,6 +148,11 @@ func (l *ledger) check(t *testing.T, s *natsstore.Store) {
 			t.Errorf("%s: got a %v record of %v, want one of %v (I10)", id, got.State, got.Token, token)
 		}
 	}
+	for id, want := range l.deferred {
+		if got := kept[id]; got.Deferred != want {
+			t.Errorf("%s: got a %v record, deferred %v, want %v (I7, I10)", id, got.State, got.Deferred, want)
+		}
+	}
 	for id, want := range l.completed {
 		got := kept[id].Response
 		if got.Status != want.Status || !bytes.Equal(got.Header, want.Header) || !bytes.Equal(got.Body, want.Body) {
@@ -149,7 +165,7 @@ func (l *ledger) check(t *testing.T, s *natsstore.Store) {
 // two disturbances some steps get through: service is restored by itself (L4).
 func load(t *testing.T, s *natsstore.Store, disturbances int, disturb func(round int)) {
 	t.Helper()
-	l := &ledger{completed: make(map[string]semel.Response), reserved: make(map[string]semel.Token)}
+	l := &ledger{completed: make(map[string]semel.Response), reserved: make(map[string]semel.Token), deferred: make(map[string]bool)}
 	var (
 		wg    sync.WaitGroup
 		done  atomic.Int64

@@ -178,7 +178,7 @@ func TestDamageIsNoAbsence(t *testing.T) {
 	flipped := append([]byte(nil), good...)
 	flipped[len(flipped)/2] ^= 1
 	newer := append([]byte(nil), good...)
-	newer[3]++
+	newer[3] = 3
 	for what, value := range map[string][]byte{
 		"empty": nil, "foreign": []byte("hello"), "cut": good[:len(good)-9], "flipped": flipped, "newer": newer,
 	} {
@@ -188,6 +188,7 @@ func TestDamageIsNoAbsence(t *testing.T) {
 		errs := map[string]error{
 			"reserve":  reserved,
 			"complete": s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}),
+			"begin":    s.BeginEffects(t.Context(), r.Key, r.Token),
 			"release":  s.Release(t.Context(), r.Key, r.Token),
 			"resolve":  s.Resolve(t.Context(), semel.Resolution{Key: r.Key}),
 		}
@@ -200,7 +201,7 @@ func TestDamageIsNoAbsence(t *testing.T) {
 			if what != "newer" && (!errors.As(err, &damage) || damage.Slot != r.Key.Slot() || !errors.Is(err, semel.ErrDamaged)) {
 				t.Errorf("%s, %s: got error %v, want a DamagedError that is a semel.ErrDamaged", what, step, err)
 			}
-			if what == "newer" && (!errors.As(err, &schema) || schema.Have != 2) {
+			if what == "newer" && (!errors.As(err, &schema) || schema.Have != 3) {
 				t.Errorf("%s, %s: got error %v, want a SchemaError", what, step, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "the-key") {

@@ -12,8 +12,8 @@ import (
 	"github.com/semel-go/semel/store/natsstore/natstest"
 )
 
-// I1: a damaged record costs only its own holder the renewal, and who is lost is
-// told all the same.
+// I1: a record that cannot be read, damaged or of a newer version, costs only its
+// own holder the renewal, and who is lost is told all the same.
 func TestRenewBesideDamage(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
@@ -25,18 +25,19 @@ func TestRenewBesideDamage(t *testing.T) {
 		reserve(t, s, r)
 		holders = append(holders, semel.Holder{Key: r.Key, Token: r.Token})
 	}
-	damaged, gone := holders[3], holders[7]
+	damaged, newer, gone := holders[3], holders[5], holders[7]
 	publish(t, s, damaged.Key, []byte("hello"), "")
+	publish(t, s, newer.Key, []byte("SML\x03 and what it says"), "")
 	if err := s.Release(t.Context(), gone.Key, gone.Token); err != nil {
 		t.Fatal(err)
 	}
 	lost, err := s.Renew(t.Context(), time.Hour, holders)
 	some, ok := errors.AsType[*semel.UnrenewedError](err)
-	if !ok || !slices.Equal(some.Tokens, []semel.Token{damaged.Token}) || !slices.Equal(lost, []semel.Token{gone.Token}) {
-		t.Fatalf("got %d lost, error %v, want one lost and the damaged one named", len(lost), err)
+	if !ok || !slices.Equal(some.Tokens, []semel.Token{damaged.Token, newer.Token}) || !slices.Equal(lost, []semel.Token{gone.Token}) {
+		t.Fatalf("got %d lost, error %v, want one lost and the unreadable ones named", len(lost), err)
 	}
 	for _, h := range holders {
-		if h == damaged || h == gone {
+		if h == damaged || h == newer || h == gone {
 			continue
 		}
 		other := request(h.Key.ID)

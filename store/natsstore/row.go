@@ -20,13 +20,17 @@ type row struct {
 	// message itself, whose sequence nobody knew before.
 	fence            int64
 	attempts, lapses int
+	deferred         bool   // only of a reservation
+	reason           string // only of another
 
 	// created is when the reservation was made, in nanoseconds since 1970. 0:
 	// age before the timestamp.
 	created int64
 	age     time.Duration
-	// lease runs from the timestamp. 0: it is over, whatever the margin.
-	lease time.Duration
+	// lease runs from the timestamp, or to leaseEnd, in nanoseconds since 1970,
+	// if that is told. 0: it is over, whatever the margin.
+	lease    time.Duration
+	leaseEnd int64
 	// The retention ends at expires, in nanoseconds since 1970 (0: not told), or
 	// keep after the timestamp, whichever is later.
 	expires int64
@@ -42,7 +46,7 @@ const noKeep = time.Duration(math.MinInt64)
 func newRow(r *semel.Reservation) row {
 	return row{
 		key: r.Key, state: semel.StateReserved, fingerprint: r.Fingerprint, token: r.Token, owner: r.Owner,
-		attempts: 1, lease: r.Lease, keep: r.Retention,
+		attempts: 1, deferred: r.Deferred, lease: r.Lease, keep: r.Retention,
 	}
 }
 
@@ -55,19 +59,30 @@ func (w *row) later(d time.Duration) row {
 	if next.keep > noKeep+d {
 		next.keep -= d
 	}
+	if next.lease > 0 {
+		next.lease = max(1, next.lease-d)
+	}
 	return next
 }
 
-// complete, free and renew end or prolong the attempt of a reservation.
+// complete and free end the attempt of a reservation.
 func (w *row) complete(with semel.Response) {
-	w.state, w.response, w.lease = semel.StateCompleted, with, 0
+	w.renew(0)
+	w.state, w.response, w.deferred = semel.StateCompleted, with, false
 }
 
 func (w *row) free() {
-	w.state, w.token, w.lapses, w.lease = semel.StateFree, semel.Token{}, 0, 0
+	w.renew(0)
+	w.state, w.token, w.lapses, w.deferred = semel.StateFree, semel.Token{}, 0, false
 }
 
-func (w *row) renew(lease time.Duration) { w.lease = max(0, lease) }
+// renew prolongs it.
+func (w *row) renew(lease time.Duration) { w.lease, w.leaseEnd = max(0, lease), 0 }
+
+// blameless reports whether nothing can have happened under the reservation.
+func (w *row) blameless() bool {
+	return w.state == semel.StateReserved && w.deferred && w.lapses == 0
+}
 
 // after is t+d without overflow.
 func after(t int64, d time.Duration) int64 {
@@ -80,21 +95,23 @@ func after(t int64, d time.Duration) int64 {
 // held is a row with the message that says it.
 type held struct {
 	row
-	seq      uint64 // 0: the slot is absent, and no marker stands in its place
-	absent   bool
-	leaseEnd int64 // nanoseconds since 1970
+	seq    uint64 // 0: the slot is absent, and no marker stands in its place
+	absent bool
 }
 
 // stamped is the row as of the message with this sequence and timestamp: with
 // instants in place of durations.
 func (w *row) stamped(seq uint64, stamp time.Time) held {
 	at := stamp.UnixNano()
-	h := held{row: *w, seq: seq, leaseEnd: after(at, w.lease)}
+	h := held{row: *w, seq: seq}
 	if h.fence == 0 {
 		h.fence = int64(seq) //nolint:gosec // a stream of 2^63 messages will not be
 	}
 	if h.created == 0 {
 		h.created = at - int64(h.age)
+	}
+	if h.lease > 0 && h.leaseEnd == 0 {
+		h.leaseEnd = after(at, h.lease)
 	}
 	h.expires = max(h.expires, after(at, h.keep))
 	h.age, h.keep = 0, noKeep
@@ -130,18 +147,27 @@ func (h *held) take(r *semel.Reservation, over bool) (row, bool) {
 	case h.state == semel.StateFree:
 		next.attempts = h.attempts + 1
 		return next, true
-	case h.state == semel.StateReserved && over && r.TakeOver && h.token != r.Token && h.fingerprint == r.Fingerprint:
+	case over && h.yields(r):
 		next.attempts, next.lapses = h.attempts+1, h.lapses+1
+		if h.blameless() {
+			next.lapses = 0
+		}
 		return next, true
 	}
 	return row{}, false
+}
+
+// yields reports whether r may take the reservation over when it has lapsed.
+func (h *held) yields(r *semel.Reservation) bool {
+	return h.state == semel.StateReserved && h.token != r.Token && h.fingerprint == r.Fingerprint &&
+		(r.TakeOver || r.TakeOverBlameless && h.blameless())
 }
 
 // record is the slot as others see it.
 func (h *held) record(over bool) semel.Record {
 	return semel.Record{
 		Key: h.key, State: h.state, Fingerprint: h.fingerprint, Token: h.token, Fence: h.fence,
-		Attempts: h.attempts, Lapses: h.lapses, Lapsed: h.state == semel.StateReserved && over, Owner: h.owner,
-		CreatedAt: time.Unix(0, h.created), ExpiresAt: time.Unix(0, h.expires), Response: h.response,
+		Attempts: h.attempts, Lapses: h.lapses, Deferred: h.deferred, Lapsed: h.state == semel.StateReserved && over, Owner: h.owner,
+		CreatedAt: time.Unix(0, h.created), ExpiresAt: time.Unix(0, h.expires), Reason: h.reason, Response: h.response,
 	}
 }

@@ -3,6 +3,7 @@ package natsstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,14 @@ func (s *Store) Complete(ctx context.Context, c semel.Completion) error {
 		return nil // by this token: the first response stands
 	}
 	return failed("complete", err)
+}
+
+// BeginEffects implements [semel.EffectBeginner]. It writes also when there is
+// nothing to change: only a write that the server takes says that the token holds
+// the slot.
+func (s *Store) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	_, err := s.edit(ctx, key.Slot(), token, true, func(w *row, _ bool) { w.deferred = false })
+	return failed("begin effects", err)
 }
 
 // Release implements [semel.Store].
@@ -145,9 +154,9 @@ func (s *Store) put(ctx context.Context, slot semel.Slot, w row, expected uint64
 const renewers = 64
 
 // Renew implements [semel.Renewer]. Each lease is one message; up to 64 are on
-// their way at a time. A damaged record costs only its own holder; any other
-// failure ends the renewal, because the next one would fail as slowly. What is
-// not renewed by then is named in a [*semel.UnrenewedError].
+// their way at a time. A record that cannot be read costs only its own holder; any
+// other failure ends the renewal, because the next one would fail as slowly. What
+// is not renewed by then is named in a [*semel.UnrenewedError].
 func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {
 	var wg sync.WaitGroup
 	var next atomic.Int64
@@ -160,7 +169,7 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 			for i := next.Add(1) - 1; i < int64(len(holders)); i = next.Add(1) - 1 {
 				_, err := s.edit(ctx, holders[i].Key.Slot(), holders[i].Token, false, func(w *row, _ bool) { w.renew(lease) })
 				results[i] = err
-				if err != nil && !errors.Is(err, semel.ErrLost) && !errors.Is(err, semel.ErrDamaged) {
+				if err != nil && !errors.Is(err, semel.ErrLost) && !unreadable(err) {
 					next.Store(int64(len(holders)))
 				}
 			}
@@ -201,6 +210,9 @@ func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
 }
 
 func (s *Store) resolve(ctx context.Context, r *semel.Resolution) error {
+	if len(r.Reason) > semel.MaxReasonLen {
+		return fmt.Errorf("the reason has %d bytes, and %d is the most", len(r.Reason), semel.MaxReasonLen)
+	}
 	slot := r.Key.Slot()
 	for try := range maxTries {
 		pause(try)
@@ -214,7 +226,7 @@ func (s *Store) resolve(ctx context.Context, r *semel.Resolution) error {
 			return semel.ErrInFlight
 		}
 		next := h.row
-		next.expires, next.keep = 0, r.Retention
+		next.expires, next.keep, next.reason = 0, r.Retention, r.Reason
 		if r.Response == nil {
 			next.free()
 		} else {

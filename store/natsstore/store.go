@@ -14,14 +14,15 @@ import (
 )
 
 var (
-	_ semel.Store     = (*Store)(nil)
-	_ semel.Renewer   = (*Store)(nil)
-	_ semel.Purger    = (*Store)(nil)
-	_ semel.Lister    = (*Store)(nil)
-	_ semel.Resolver  = (*Store)(nil)
-	_ semel.Pinger    = (*Store)(nil)
-	_ semel.Grader    = (*Store)(nil)
-	_ semel.Inspector = (*Store)(nil)
+	_ semel.Store          = (*Store)(nil)
+	_ semel.EffectBeginner = (*Store)(nil)
+	_ semel.Renewer        = (*Store)(nil)
+	_ semel.Purger         = (*Store)(nil)
+	_ semel.Lister         = (*Store)(nil)
+	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Pinger         = (*Store)(nil)
+	_ semel.Grader         = (*Store)(nil)
+	_ semel.Inspector      = (*Store)(nil)
 )
 
 // Store keeps records in one JetStream stream. Make one with [New] or [Open].

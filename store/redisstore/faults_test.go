@@ -30,7 +30,11 @@ type ledger struct {
 // the engine does. allowed says which errors may come.
 func load(ctx context.Context, t *testing.T, s semel.Store, workers int, allowed func(error) bool) *ledger {
 	t.Helper()
-	return loadKeys(ctx, t, s, workers, allowed, func(w, n int) semel.Reservation { return ask(fmt.Sprint(w, "/", n)) })
+	return loadKeys(ctx, t, s, workers, allowed, func(w, n int) semel.Reservation {
+		r := ask(fmt.Sprint(w, "/", n))
+		r.Deferred = n%2 == 1
+		return r
+	})
 }
 
 // loadKeys is load with keys of the caller's choice: the nth of a worker.
@@ -66,6 +70,9 @@ func (l *ledger) pair(ctx context.Context, s semel.Store, r semel.Reservation, a
 	}
 	if rival, err := s.Reserve(steps, another(r)); err == nil && (rival.Token != r.Token || rival.Fence != held.Fence) {
 		l.fail(errors.New("I1: two attempts hold one slot"))
+	}
+	if r.Deferred && !l.retry(ctx, allowed, func() error { return s.(semel.EffectBeginner).BeginEffects(steps, r.Key, r.Token) }) {
+		return
 	}
 	if !l.retry(ctx, allowed, func() error { return s.Complete(steps, completion(r)) }) {
 		return
@@ -184,6 +191,27 @@ func TestKillAndRestart(t *testing.T) {
 	}
 	stop()
 	(<-done).check(t, s)
+}
+
+// I7, I10: what has begun is known to have begun after a kill -9, and what has not
+// may still be taken over.
+func TestBegunSurvivesKill(t *testing.T) {
+	t.Parallel()
+	server := servertest.NewRedis(t, "appendonly=yes", "appendfsync=always")
+	s := open(t, server.DSN(), redisstore.Config{})
+	begun, deferred := ask("begun"), ask("deferred")
+	begun.Deferred, deferred.Deferred = true, true
+	grant(t, s, begun)
+	grant(t, s, deferred)
+	must(t, "begin effects", s.BeginEffects(t.Context(), begun.Key, begun.Token))
+	server.Restart(t)
+	serves(t, s)
+	for _, r := range []semel.Reservation{begun, deferred} {
+		held, err := s.Reserve(t.Context(), another(r))
+		if err != nil || held.Token != r.Token || held.Deferred != (r.Key == deferred.Key) {
+			t.Errorf("%s: got a %v slot, deferred %v, error %v", r.Key.ID, held.State, held.Deferred, err)
+		}
+	}
 }
 
 // L4: a server that stands still for longer than the time-outs costs errors

@@ -13,6 +13,12 @@ var ErrInTx = errors.New("semel: effects outside cannot begin inside a transacti
 // the attempt did has had an effect outside its transactions.
 func (c *Claim) Deferred() bool { return c.deferred.Load() }
 
+// Locked reports whether the attempt is in a transaction: after [Claim.LockIn] or
+// [Claim.CompleteIn] until Confirm has told that it was rolled back, and throughout
+// [Engine.InTx]. What the attempt did may then still be undone, so nothing of it
+// may be told.
+func (c *Claim) Locked() bool { return c.engine.running.inTx(c) }
+
 // BeginEffects ends the promise of [Call].DeferEffects: from here on the attempt may
 // have effects, and if it lapses its outcome is unknown. Call it once everything
 // that can be refused has been, before the first effect; when it returns nil,

@@ -221,6 +221,7 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 
 // business runs the business code once, and commits what it wants to keep.
 func (t *transacted) business(ctx context.Context, x *tryTx, c *Claim, held Record) (TxOutcome, bool, error) {
+	c.wish.Store(0) // what an earlier try was told to do with its answer is over
 	end, err := t.outcome(ctx, x)
 	if err != nil {
 		return TxOutcome{}, true, err

@@ -235,6 +235,7 @@ func (t *transacted) business(ctx context.Context, x *tryTx, c *Claim, held Reco
 	}
 	switch err := x.commit(ctx, c, end.Response); {
 	case errors.Is(err, ErrCommitUnknown):
+		x.rollback(ctx) // what its connection still holds must not be waited for
 		return t.lookAfter(ctx, c, held, end.Response, err)
 	case err != nil:
 		return TxOutcome{}, true, err

@@ -44,7 +44,7 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open++
-	many := op.Step == semel.StepRenew || op.Step == semel.StepPurge
+	many := op.Step == semel.StepRenew || op.Step == semel.StepPurge || op.Step == semel.StepSweep
 	if (op.Ref() == "") != many {
 		w.t.Errorf("%v: got ref %q, want one if and only if the step is about one slot", op.Step, op.Ref())
 	}
@@ -75,7 +75,7 @@ func (w *witness) check(step semel.Step, ev semel.Event) {
 	if ev.Took < 0 || ev.Lost > ev.Count || (ev.Lost > 0 && step != semel.StepRenew) {
 		w.t.Errorf("%v: got %+v, want a time and no more lost than there were", step, ev)
 	}
-	if step != semel.StepRenew && step != semel.StepPurge && ev.Count != 1 {
+	if step != semel.StepRenew && step != semel.StepPurge && step != semel.StepSweep && ev.Count != 1 {
 		w.t.Errorf("%v: got count %d, want 1", step, ev.Count)
 	}
 	if ev.Err != nil && leaks(ev.Err.Error()) {

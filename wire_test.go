@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/store/memstore"
 	"github.com/semel-go/semel/store/storetest"
 )
 
@@ -31,7 +30,7 @@ type wire struct {
 
 // process is an engine with its own wire to a store that others share, and a
 // witness who checks all its steps.
-func process(t *testing.T, store *memstore.Store, cfg semel.Config) (*semel.Engine, *wire) {
+func process(t *testing.T, store semel.Store, cfg semel.Config) (*semel.Engine, *wire) {
 	t.Helper()
 	w := newWire(t, store)
 	if cfg.Observe == nil {
@@ -40,7 +39,7 @@ func process(t *testing.T, store *memstore.Store, cfg semel.Config) (*semel.Engi
 	return newEngine(t, w, cfg), w
 }
 
-func newWire(t *testing.T, store *memstore.Store) *wire {
+func newWire(t *testing.T, store semel.Store) *wire {
 	t.Helper()
 	w := &wire{t: t, calls: map[semel.Step]int{}}
 	w.Faulty = &storetest.Faulty{
@@ -62,7 +61,7 @@ func newWire(t *testing.T, store *memstore.Store) *wire {
 	return w
 }
 
-func do(hook func(semel.Step) error, s semel.Step) error {
+func do[S comparable](hook func(S) error, s S) error {
 	if hook == nil {
 		return nil
 	}
@@ -89,8 +88,8 @@ func (w *wire) count(s semel.Step) int {
 }
 
 // at returns a hook that runs f at every step of that kind.
-func at(step semel.Step, f func() error) func(semel.Step) error {
-	return func(s semel.Step) error {
+func at[S comparable](step S, f func() error) func(S) error {
+	return func(s S) error {
 		if s != step {
 			return nil
 		}
@@ -99,7 +98,7 @@ func at(step semel.Step, f func() error) func(semel.Step) error {
 }
 
 // once returns a hook that runs f at the first step of that kind only.
-func once(step semel.Step, f func() error) func(semel.Step) error {
+func once[S comparable](step S, f func() error) func(S) error {
 	var done atomic.Bool // not a sync.Once, whose second caller waits for the first
 	return at(step, func() error {
 		if done.Swap(true) {
@@ -135,6 +134,11 @@ func (w *wire) Complete(ctx context.Context, c semel.Completion) error {
 func (w *wire) Release(ctx context.Context, key semel.Key, token semel.Token) error {
 	w.detached(ctx, semel.StepRelease)
 	return w.Faulty.Release(ctx, key, token)
+}
+
+func (w *wire) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	w.detached(ctx, semel.StepBeginEffects)
+	return w.Faulty.BeginEffects(ctx, key, token)
 }
 
 func (w *wire) Renew(ctx context.Context, lease time.Duration, holders []semel.Holder) ([]semel.Token, error) {

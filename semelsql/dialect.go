@@ -40,6 +40,14 @@ type Session struct {
 	// the rollback; after an error, and when the end itself was not
 	// clean, the connection is closed instead.
 	End func(ctx context.Context) error
+	// Gone, unless nil, tells that the database has rolled the transaction back,
+	// and why, where Damage cannot: an error of a prepared statement, which the
+	// handle does not see, or one that does not tell what it has done. It does no
+	// I/O, and is not asked any more once Commit or Rollback was called.
+	Gone func() error
+	// Done, unless nil, gives back what the transaction holds outside of its
+	// connection. It is called once, last of all, however the transaction has ended.
+	Done func()
 }
 
 // Damage is what an error of a statement has done to its transaction.

@@ -59,18 +59,23 @@ func (x *transaction) Err() error { return x.handle.err() }
 
 // Commit implements [semel.Transaction].
 func (x *transaction) Commit(ctx context.Context) error {
+	if x.ended.Load() {
+		return semel.ErrTxOver
+	}
 	x.handle.seal()
 	if err := x.handle.err(); err != nil {
 		x.Rollback(ctx)
 		return fmt.Errorf("semelsql: the transaction was rolled back: %w", err)
 	}
-	if !alive(x.conn) && !x.ended.Load() {
+	if !alive(x.conn) {
 		x.Rollback(ctx)
 		return errSevered
 	}
 	if !x.ended.CompareAndSwap(false, true) {
 		return semel.ErrTxOver
 	}
+	defer x.done()
+	x.handle.part()
 	err := x.session.Tx.Commit()
 	if err != nil {
 		// Whatever the server has open still, it rolls back without us.
@@ -90,6 +95,8 @@ func (x *transaction) Rollback(ctx context.Context) {
 	if !x.ended.CompareAndSwap(false, true) {
 		return
 	}
+	defer x.done()
+	x.handle.part()
 	if err := x.session.Tx.Rollback(); err != nil {
 		discard(x.conn)
 		return
@@ -106,6 +113,12 @@ func (x *transaction) giveBack(ctx context.Context) {
 		}
 	}
 	_ = x.conn.Close() // it goes back to its pool
+}
+
+func (x *transaction) done() {
+	if x.session.Done != nil {
+		x.session.Done()
+	}
 }
 
 // discard closes the connection itself, where Close would give it back.

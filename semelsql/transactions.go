@@ -72,7 +72,7 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 	}
 	return &transaction{
 		dialect: t.dialect, conn: conn, session: session,
-		handle: &Tx{tx: session.Tx, dialect: t.dialect},
+		handle: &Tx{tx: session.Tx, dialect: t.dialect, lost: session.Gone},
 	}, nil
 }
 

@@ -31,6 +31,7 @@ func TxFrom(ctx context.Context) *Tx {
 type Tx struct {
 	tx      *sql.Tx
 	dialect Dialect
+	lost    func() error // Session.Gone; may be nil
 
 	gate sync.RWMutex // a statement holds it for reading, the end for writing
 	over bool
@@ -235,6 +236,11 @@ func (t *Tx) err() error {
 // is no news there: database/sql says so also of rows that were closed before. The
 // caller holds mu.
 func (t *Tx) poll() {
+	if t.lost != nil {
+		if err := t.lost(); err != nil {
+			t.set(err, Gone)
+		}
+	}
 	t.rows = slices.DeleteFunc(t.rows, func(rows *sql.Rows) bool {
 		if err := rows.Err(); !ended(err) {
 			t.note(err)
@@ -260,6 +266,13 @@ func (t *Tx) seal() {
 		_ = stmt.Close()
 	}
 	t.stmts = nil
+}
+
+// part leaves the transaction to its end, which is no news from then on.
+func (t *Tx) part() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lost = nil
 }
 
 func (t *Tx) keep(stmt *sql.Stmt) {

@@ -21,6 +21,8 @@ func (c *recorder) finish(ctx context.Context) {
 	}
 	how, ended := c.claim.Settled()
 	switch {
+	case c.frozen:
+		c.finishFrozen(ctx)
 	case ended && c.mode == buffering:
 		c.finishEnded(ctx, how)
 	case ended:
@@ -93,6 +95,9 @@ func (c *recorder) keep(ctx context.Context) {
 func (c *recorder) answer() (semel.Response, http.Header) {
 	c.sniff()
 	trailer := c.takeTrailer()
+	if int64(len(c.s.out)) > c.mw.cfg.MaxResponse { // a transaction has held it back
+		return c.withoutBytes(), trailer
+	}
 	length := contentLength(c.status, len(c.s.out), trailer)
 	if c.r.Method == http.MethodHead {
 		length = c.headLength()
@@ -118,15 +123,7 @@ func (c *recorder) finishEnded(ctx context.Context, how semel.Disposition) {
 	}
 	out, err := c.claim.Confirm(ctx)
 	if _, ended := c.claim.Settled(); !ended { // its transaction was rolled back
-		if c.frozen {
-			c.notCommitted(ctx)
-			return
-		}
 		c.conclude(ctx)
-		return
-	}
-	if err != nil && c.frozen {
-		c.unconfirmed(ctx, err)
 		return
 	}
 	if err != nil || out.Kind != semel.Replay {

@@ -67,7 +67,7 @@ func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
 
 // Wrap guards next. The order of checks is fixed: method, key, scope, body,
 // then one atomic reserve. Everything before the reserve is refused without a
-// trace. next runs at most once per attempt, in the caller's goroutine, under a
+// trace. next runs at most once per attempt (see InTx for another rule), in the caller's goroutine, under a
 // context that a hang-up of the client does not end; its answer is sent when it
 // is durable. A panic of next holds the key and goes on.
 //
@@ -157,6 +157,10 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		return
 	}
 	key := semel.Key{Scope: scope, ID: id}
+	if m.isTrying(r, key) {
+		giveTo(next, w, r, s.in[preamble:])
+		return
+	}
 	call := m.call(key, m.print.sum(s.in, preamble, r))
 	if m.cfg.Tx != nil {
 		x := &transacting{mw: m, w: w, r: r, next: next, s: s, content: s.in[preamble:]}
@@ -180,13 +184,18 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		m.replay(w, r, out.Record)
 	case semel.InFlight, semel.Conflict:
 		if isInside(r, out.Record) {
-			b := &body{rest: s.in[preamble:]}
-			defer func() { _ = b.Close() }()
-			next.ServeHTTP(w, b.give(r.WithContext(r.Context())))
+			giveTo(next, w, r, s.in[preamble:])
 			return
 		}
 		m.refuseHeld(w, r, key, out)
 	}
+}
+
+// giveTo runs next for a request whose body was read and that is guarded already.
+func giveTo(next http.Handler, w http.ResponseWriter, r *http.Request, content []byte) {
+	b := &body{rest: content}
+	defer func() { _ = b.Close() }()
+	next.ServeHTTP(w, b.give(r.WithContext(r.Context())))
 }
 
 func (m *Middleware) call(key semel.Key, fp semel.Fingerprint) semel.Call {

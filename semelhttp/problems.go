@@ -42,8 +42,9 @@ const (
 	// body. Nothing happened. Send the same request with the same key again.
 	ProblemBodyIncomplete Problem = "body-incomplete"
 	// ProblemStoreUnavailable (503): the service cannot say whether the key was
-	// used before, so it does not run. Send the same request with the same key
-	// again after Retry-After.
+	// used before, so it does not run; or it cannot say whether the request, which
+	// ran in a transaction, was committed. Send the same request with the same
+	// key again after Retry-After.
 	ProblemStoreUnavailable Problem = "store-unavailable"
 	// ProblemResponseNotKept (410): the operation was done, and its answer was
 	// too large or was streamed. Never take a new key. Read the result where

@@ -42,13 +42,13 @@ type recorder struct {
 	mu      sync.Mutex
 	s       *scratch
 	mode    mode
+	inTx    bool  // in a transaction of [Middleware.InTx]: nothing leaves before its commit
+	frozen  bool  // the answer is in a transaction that may be committed by now
+	told    bool  // that it is frozen
 	why     error // with mode over
 	status  int   // 0 until WriteHeader
 	written int64 // bytes of body the handler wrote
 	length  int64 // declared Content-Length, -1 without one
-	inTx    bool  // a transaction of the middleware's: nothing leaves before its commit
-	told    bool  // that it is frozen
-	frozen  bool  // the answer is in a transaction that may be committed by now
 }
 
 // recorderOf returns the recorder that w writes to, or nil.
@@ -79,7 +79,7 @@ func (c *recorder) writeHeader(status int) {
 	switch {
 	case status < 100 || status > 999:
 		panic(fmt.Sprintf("semelhttp: invalid WriteHeader code %d", status)) // as net/http does
-	case c.frozen:
+	case c.frozen && c.mode == buffering:
 		c.tellFrozen()
 		return
 	case c.status != 0 || c.mode != buffering:
@@ -152,14 +152,22 @@ func (c *recorder) admit(n int) (keep bool, err error) {
 	switch {
 	case c.r.Method == http.MethodHead:
 		return false, nil
-	case c.inTx: // held back whole, whatever its size
 	case c.mode == buffering && c.written > c.mw.cfg.MaxResponse:
-		if c.endedByHandler() {
+		switch {
+		case c.heldBack(): // whatever its size
+		case c.endedByHandler():
 			return false, nil // what was kept goes out instead
+		default:
+			return false, c.stream()
 		}
-		return false, c.stream()
 	}
 	return c.mode == buffering, nil
+}
+
+// heldBack reports whether nothing may leave before the handler has returned,
+// because the answer belongs to a transaction, or may come to do so.
+func (c *recorder) heldBack() bool {
+	return c.mode == buffering && (c.inTx || c.frozen || c.claim.Locked())
 }
 
 // endedByHandler reports whether the handler has completed the claim while

@@ -16,6 +16,8 @@ type scratch struct {
 	outer  map[string][]string // the header before the handler ran
 	values []string            // of outer
 	header map[string][]string // the header at WriteHeader
+
+	trailer http.Header // of an answer that is frozen
 }
 
 var scratches = sync.Pool{New: func() any {
@@ -35,7 +37,7 @@ func (s *scratch) free() {
 	clear(s.header)
 	clear(s.names)
 	clear(s.values)
-	s.in, s.out, s.blob, s.names, s.values = s.in[:0], s.out[:0], s.blob[:0], s.names[:0], s.values[:0]
+	s.in, s.out, s.blob, s.names, s.values, s.trailer = s.in[:0], s.out[:0], s.blob[:0], s.names[:0], s.values[:0], nil
 	scratches.Put(s)
 }
 

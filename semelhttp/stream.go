@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -20,11 +21,11 @@ func (c *recorder) Flush() { _ = c.FlushError() }
 
 // FlushError makes the answer a stream: the record is completed without bytes
 // first, then everything written goes out. It does nothing when the handler has
-// completed its claim by itself.
+// completed its claim by itself, and fails while a transaction holds the slot.
 func (c *recorder) FlushError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inTx {
+	if c.heldBack() {
 		return errNoStream
 	}
 	if c.mode == buffering {
@@ -79,12 +80,18 @@ func (c *recorder) completeWithout() error {
 	return err
 }
 
+// withoutBytes is what is kept of an answer whose bytes are not.
+func (c *recorder) withoutBytes() semel.Response {
+	blob := c.s.encode(c.status, flagNotKept, -1, nil, nil, c.mw.cfg.Omit)
+	return semel.Response{Status: c.status, Header: slices.Clone(blob)}
+}
+
 // Hijack gives the connection away. The outcome is kept as "ran, but not kept".
 // What was written before goes out first, as net/http has it.
 func (c *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inTx {
+	if c.heldBack() {
 		return nil, nil, errNoStream
 	}
 	if c.mode == buffering && c.status != 0 && !c.endedByHandler() {

@@ -218,17 +218,33 @@ func (x *transaction) Complete(_ context.Context, c semel.Completion) error { x.
 
 func (x *transaction) commit(ctx context.Context) error { return x.store.Complete(ctx, x.c) }
 
-// An answer that was rolled back and is not whole any more is not sent.
+// I2: what a transaction has held back, and was rolled back, is an answer over the limit as
+// any other.
 func TestLargeAnswerRolledBack(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		kept, _ := semelhttp.Kept{Status: 201}.Encode()
 		_ = semel.FromContext(q.Context()).CompleteIn(q.Context(), rolledBack{}, kept)
 		_, _ = io.WriteString(w, strings.Repeat("large", 99))
 	}, func(c *semelhttp.Config) { c.MaxResponse = 100 })
+	if a := r.post(secretKey, "x"); a.status != 200 || a.body != strings.Repeat("large", 99) {
+		t.Errorf("got %+v, want the whole answer", a)
+	}
+	r.wantProblem(r.post(secretKey, "x"), 410, semelhttp.ProblemResponseNotKept)
+	r.wantRuns(1)
+}
+
+// An answer of which a part was dropped is not sent as if it were whole.
+func TestLargeAnswerBesideAKeptOne(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		kept, _ := semelhttp.Kept{Status: 201, NotKept: true}.Encode()
+		_ = semel.FromContext(q.Context()).Complete(q.Context(), kept)
+		_, _ = io.WriteString(w, "small ")
+		_, _ = io.WriteString(w, strings.Repeat("large", 99))
+	}, func(c *semelhttp.Config) { c.MaxResponse = 100 })
 	if a := r.post(secretKey, "x"); a.err == nil {
 		t.Errorf("got %+v, want a cut connection", a)
 	}
-	r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+	r.wantProblem(r.post(secretKey, "x"), 410, semelhttp.ProblemResponseNotKept)
 	r.wantRuns(1)
 }
 

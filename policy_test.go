@@ -15,7 +15,7 @@ import (
 const lapse = semel.DefaultLease + semel.DefaultMargin
 
 // crashed leaves behind an attempt whose process died at this moment.
-func crashed(t *testing.T, store *memstore.Store, c semel.Call) (*semel.Claim, *wire) {
+func crashed(t *testing.T, store semel.Store, c semel.Call) (*semel.Claim, *wire) {
 	t.Helper()
 	e, w := process(t, store, semel.Config{Owner: "crashed"})
 	claim := reserve(t, e, c)

@@ -1,0 +1,105 @@
+package semel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// I8: fn's value and its writes are kept together, and given to every later call.
+func TestDoTx(t *testing.T) {
+	inModes(t, func(t *testing.T, mode semel.TxMode) {
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{})
+		lostCommit(s, false)
+		var runs uint64
+		fn := func(ctx context.Context) (receipt, error) {
+			runs++
+			return receipt{ID: runs}, cashierOf(ctx).pay(semel.FromContext(ctx).Key(), "alice", "bob", 10)
+		}
+		for i := range 3 {
+			got, err := semel.DoTx(t.Context(), e, call("order-1", "x"), s.mode(mode), fn)
+			if err != nil || got.Value.ID != 2 || got.Replayed != (i > 0) || got.NotStored {
+				t.Fatalf("call %d: got %+v, %v, want the value of the second run", i, got, err)
+			}
+		}
+		if runs != 2 { // the first was rolled back
+			t.Errorf("fn ran %d times, want 2", runs)
+		}
+		b.wantPaid(t, call("order-1", "x").Key, 1)
+		got, err := semel.Do(t.Context(), e, call("order-1", "x"), func(context.Context) (receipt, error) { return receipt{}, nil })
+		if err != nil || got.Value.ID != 2 || !got.Replayed { // one kind of record
+			t.Errorf("got %+v, %v from Do, want the same value", got, err)
+		}
+	})
+}
+
+// An error of fn, a value that cannot be kept and a panic roll back, and the key is not
+// held: nothing has happened.
+func TestDoTxRollsBack(t *testing.T) {
+	for name, fn := range map[string]func() (any, error){
+		"error":              func() (any, error) { return nil, errDeclined },
+		"error with a value": func() (any, error) { return 42, fmt.Errorf("%w: %w", errDeclined, semel.ErrLost) },
+		"retryable":          func() (any, error) { return nil, semel.Retryable(errDeclined) },
+		"not JSON":           func() (any, error) { return make(chan int), nil },
+		"panic":              func() (any, error) { panic(errDeclined) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inModes(t, func(t *testing.T, mode semel.TxMode) {
+				b := newBank(t)
+				e, s := b.teller(t, semel.Config{})
+				func() {
+					defer func() {
+						if got := recover(); (got != nil) != (name == "panic") {
+							t.Errorf("got panic %v", got)
+						}
+					}()
+					got, err := semel.DoTx(t.Context(), e, call("order-1", "x"), s.mode(mode), func(ctx context.Context) (any, error) {
+						if err := cashierOf(ctx).pay(call("order-1", "x").Key, "alice", "bob", 10); err != nil {
+							return nil, err
+						}
+						return fn()
+					})
+					if err == nil || got != (semel.Result[any]{}) || name != "not JSON" && !errors.Is(err, errDeclined) {
+						t.Errorf("got %+v, %v, want an error and nothing else", got, err)
+					}
+				}()
+				b.wantIdle(t)
+				b.wantPaid(t, call("order-1", "x").Key, 0)
+				next, err := semel.DoTx(t.Context(), e, call("order-1", "x"), s.mode(mode), func(context.Context) (int, error) { return 7, nil })
+				if err != nil || next.Value != 7 || next.Replayed {
+					t.Errorf("got %+v, %v, want that the next call runs", next, err)
+				}
+			})
+		})
+	}
+}
+
+func TestDoTxRefuses(t *testing.T) {
+	inModes(t, func(t *testing.T, mode semel.TxMode) {
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{})
+		try := func(c semel.Call) error {
+			got, err := semel.DoTx(t.Context(), e, c, s.mode(mode), func(context.Context) (int, error) { t.Error("fn ran"); return 0, nil })
+			if got != (semel.Result[int]{}) {
+				t.Errorf("got %+v beside an error", got)
+			}
+			return err
+		}
+		c := reserve(t, e, call("order-1", "x"))
+		wantError(t, try(call("order-1", "x")), semel.ErrInFlight)
+		wantError(t, try(call("order-1", "y")), semel.ErrConflict)
+		c.Abandon(t.Context())
+		wantError(t, try(call("order-1", "x")), semel.ErrOutcomeUnknown)
+		wantError(t, try(semel.Call{}), semel.ErrInvalidKey)
+		complete(t, reserve(t, e, call("order-2", "x")), answer("by hand"))
+		wantError(t, try(call("order-2", "x")), semel.ErrDamaged)
+		s.tx.set(at("begin", fails), nil)
+		wantError(t, try(call("order-3", "x")), errCut)
+		time.Sleep(time.Second)
+	})
+}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -11,6 +13,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if settings := os.Getenv(ledgerEnv); settings != "" {
+		_, _ = fmt.Fprintln(os.Stderr, "the ledger:", serveLedger(settings)) // it never returns without an error
+		os.Exit(1)
+	}
 	testscript.Main(withServers{m}, map[string]func(){"semel": main})
 }
 

@@ -58,10 +58,12 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// seed FILE STATE SCOPE KEY [BODYFILE]: puts a record into a store. The states
-// are reserved, lapsed, free, completed, over (completed, retention over),
-// notkept (completed without its body) and opaque (completed by something that
-// is not HTTP).
+// seed FILE STATE SCOPE KEY [BODYFILE]: puts a record into a store, and its slot
+// and fence into $SLOT and $FENCE. The states are reserved, deferred (reserved, no
+// effect yet), lapsed, blameless (deferred, lapsed), doubtful (deferred, lapsed,
+// after a lapsed one), free, completed, over (completed, retention over), notkept
+// (completed without its body) and opaque (completed by something that is not
+// HTTP).
 func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && (len(args) == 4 || len(args) == 5), "seed FILE STATE SCOPE KEY [BODYFILE]")
 	store, err := openSeed(ts.MkAbs(args[0]))
@@ -71,21 +73,32 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	r := semel.Reservation{
 		Key: key, Fingerprint: semel.FingerprintOf([]byte(key.ID)), Token: semel.NewToken(),
 		Lease: time.Minute, Retention: 24 * time.Hour, Owner: "seed/1",
+		Deferred: state == "deferred" || state == "blameless",
 	}
 	if state == "over" {
 		r.Retention = time.Microsecond
 	}
 	ctx := context.Background()
-	_, err = store.Reserve(ctx, r)
+	rec, err := store.Reserve(ctx, r)
 	ts.Check(err)
+	lapse := func() error {
+		_, err := store.Renew(ctx, 0, []semel.Holder{{Key: key, Token: r.Token}})
+		return err
+	}
 	kept := semelhttp.Kept{Status: 201, Header: http.Header{"Content-Type": {"text/plain"}, "Location": {"/done/1"}}, Body: []byte("done\n")}
 	if len(args) == 5 {
 		kept.Body = []byte(ts.ReadFile(args[4]))
 	}
 	switch state {
-	case "reserved":
-	case "lapsed":
-		_, err = store.Renew(ctx, 0, []semel.Holder{{Key: key, Token: r.Token}})
+	case "reserved", "deferred":
+	case "lapsed", "blameless":
+		err = lapse()
+	case "doubtful":
+		ts.Check(lapse())
+		r.Token, r.Deferred, r.TakeOver = semel.NewToken(), true, true
+		rec, err = store.Reserve(ctx, r)
+		ts.Check(err)
+		err = lapse()
 	case "free":
 		err = store.Release(ctx, key, r.Token)
 	case "notkept":
@@ -103,6 +116,7 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(err)
 	ts.Setenv("SLOT", key.Slot().String())
+	ts.Setenv("FENCE", strconv.FormatInt(rec.Fence, 10))
 }
 
 // openSeed opens a store beside whoever has it open, and makes it if need be.

@@ -86,7 +86,7 @@ func TestEveryCommandAndFlagIsExplained(t *testing.T) {
 func TestDefaultsAreStated(t *testing.T) {
 	for _, s := range config.Settings() {
 		switch s.Name {
-		case "upstream", "upstream_host", "secret_file":
+		case "upstream", "recover_url", "upstream_host", "secret_file":
 			if s.Default != "" {
 				t.Errorf("%s has the default %q", s.Name, s.Default)
 			}
@@ -241,7 +241,7 @@ func (r *reader) Write(p []byte) (int, error) {
 func TestFlagValuesAreProposed(t *testing.T) {
 	for flag, want := range map[string]string{
 		"proxy --preset":        "ietf stripe success-only freeze-all :4",
-		"proxy --lapsed":        "hold rerun :4",
+		"proxy --lapsed":        "hold rerun recover :4",
 		"proxy --scope":         "header: cert remote global :6",
 		"proxy --log-format":    "text json :4",
 		"proxy --log-level":     "debug info warn error :4",

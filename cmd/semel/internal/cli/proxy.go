@@ -70,7 +70,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	metrics := proxy.NewMetrics()
 	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
 		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
-		Lapsed: cfg.Lapsed, Secret: secret, Observe: metrics.Observe, Logger: log,
+		Secret: secret, Observe: metrics.Observe, Logger: log,
 	})
 	if err != nil {
 		return wrong("", "%w", err)
@@ -100,8 +100,9 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		Listen:         cfg.Listen, Admin: cfg.Admin, ReadTimeout: cfg.ReadTimeout, Drain: orNone(cfg.Drain),
 		HTTP: semelhttp.Config{
 			Preset: cfg.Preset, Headers: cfg.KeyHeaders, Optional: cfg.Optional, Methods: cfg.Methods,
-			MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse,
+			MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
 		},
+		RecoverURL: cfg.RecoverURL, RecoverTimeout: cfg.RecoverTimeout, Sweep: cfg.Sweep,
 		Purging: semel.Purging{Batch: opened.PurgeBatch},
 		Metrics: metrics, Logger: log, Version: readBuild().String(),
 		Ready: func(listen, admin net.Addr) {
@@ -113,7 +114,7 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		},
 	}
 	for _, r := range cfg.Routes {
-		p.Routes = append(p.Routes, proxy.Route{Pattern: r.Pattern, Bypass: r.Bypass, Change: r.Change})
+		p.Routes = append(p.Routes, proxy.Route{Pattern: r.Pattern, Bypass: r.Bypass, RecoverURL: r.RecoverURL, Change: r.Change})
 	}
 	return p
 }

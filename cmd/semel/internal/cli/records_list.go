@@ -29,8 +29,12 @@ func (a *app) recordsList() *cobra.Command {
 		Use:   "list",
 		Short: "List records, the youngest first",
 		Long: `List records, the youngest first. LAPSED marks a reservation whose attempt never
-ended: see semel records show, release and complete. REF is what answers and the
-log carry, given the --secret-file of the proxy.`,
+ended, so that its outcome is not known: see semel records show, release and
+complete. In small letters it marks one that had no effect yet, whose next
+request runs by itself. REF is what answers and the log carry, given the
+--secret-file of the proxy.
+
+With --lapsed it lists exactly what needs a decision, the oldest first.`,
 		Example: `  semel records list --lapsed
   semel records list --state completed --limit 0 --output jsonl`,
 		Args: nothing(),
@@ -38,7 +42,7 @@ log carry, given the --secret-file of the proxy.`,
 	var l listing
 	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed, or lapsed alone (default all)")
 	propose(cmd, "state", []string{"free", "reserved", "completed", stateLapsed})
-	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only reservations whose outcome is not known")
+	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only what needs a decision, the oldest first: reservations whose outcome is not known")
 	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
 	cmd.Flags().IntVar(&l.limit, "limit", 50, "stop after `N` records; 0 lists all")
 	cmd.Flags().BoolVar(&l.reveal, "reveal", false, "print the keys, which are secrets, too")
@@ -49,6 +53,9 @@ log carry, given the --secret-file of the proxy.`,
 			return err
 		}
 		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
+			if l.lapsed {
+				return o.worklist(ctx, &l, filter)
+			}
 			return o.list(ctx, &l, filter)
 		})
 	}
@@ -63,7 +70,7 @@ func (l *listing) filter() (semel.Filter, error) {
 	if l.limit < 0 {
 		return f, wrong("0 lists all", "--limit: %d is less than 0", l.limit)
 	}
-	if l.limit > 0 {
+	if l.limit > 0 && !l.lapsed { // whose oldest come last
 		f.Limit = l.limit + 1 // one more, to see that there are more
 	}
 	if slices.Contains(l.states, stateLapsed) {
@@ -83,7 +90,7 @@ func (l *listing) filter() (semel.Filter, error) {
 	return f, nil
 }
 
-// stateLapsed is the state that --lapsed chooses too.
+// stateLapsed chooses what is lapsed, whether it needs a decision or not.
 const stateLapsed = "lapsed"
 
 func parseState(name string) (semel.State, bool) {
@@ -116,6 +123,42 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 	}
 	if more {
 		o.say("hint: there are more than %d records: --limit 0 lists all", l.limit)
+	}
+	return nil
+}
+
+// worklist prints what needs a decision, the oldest first: somebody has waited for
+// it the longest. It holds all of it in memory, without responses.
+func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter) error {
+	var work []semel.Record
+	themselves := 0
+	err := o.each(ctx, filter, func(rec semel.Record) bool {
+		if needsDecision(rec) {
+			work = append(work, rec)
+		} else {
+			themselves++
+		}
+		return true
+	})
+	slices.SortStableFunc(work, func(a, b semel.Record) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	p := o.printer(l)
+	p.begin()
+	n := len(work)
+	if l.limit > 0 {
+		n = min(n, l.limit)
+	}
+	for i, rec := range work[:n] {
+		p.record(rec, i == 0)
+	}
+	p.end(n)
+	if err != nil {
+		return err
+	}
+	if n < len(work) {
+		o.say("hint: %d more need a decision: --limit 0 lists all", len(work)-n)
+	}
+	if themselves > 0 {
+		o.say("hint: %d more lapsed without any effect and run again by themselves: --state lapsed lists them", themselves)
 	}
 	return nil
 }
@@ -185,7 +228,7 @@ func (t table) record(rec semel.Record, first bool) {
 		t.row(columns, "SLOT", "REF", fmt.Sprintf("%-9s", "STATE"), "STATUS", "ATTEMPTS", "FENCE", "AGE", "EXPIRES", "OWNER", "SCOPE", "KEY")
 	}
 	state := fmt.Sprintf("%-9s", stateOf(rec))
-	if rec.Lapsed && t.colors {
+	if needsDecision(rec) && t.colors {
 		state = red + state + plain
 	}
 	status := "-"

@@ -15,6 +15,8 @@ import (
 // resolving is an operator's answer for a lapsed record.
 type resolving struct {
 	selector    *selector
+	fence       int64  // 0: that of the record as it is read
+	why, reason string // as it was given, as it is recorded
 	yes, dryRun bool
 	done        string // the verb, when it is done
 	effect      string // what follows, in one sentence
@@ -26,15 +28,26 @@ func (a *app) recordsRelease() *cobra.Command {
 		Use:   "release SLOT | --ref REFERENCE | --scope SCOPE --key KEY",
 		Short: "Say that a lapsed attempt did nothing: the key is free",
 		Long: `Say that a lapsed attempt did nothing, and never will: the key is free, and the
-next request with it runs. Make sure of it first, in the ledger or at the
-provider: if the attempt did take effect, its effect happens twice.
+next request with it runs. If the attempt did take effect, or still does, its
+effect happens twice. So a release is safe
 
-Only a lapsed record can be released, and only as it was when this command read
-it.`,
-		Example: `  semel records release 3f2a9c --dry-run`,
+  - when the ledger or the provider says that it did not happen, and whoever
+    might still be at it has ended or refuses a smaller fence;
+  - when semel records show says "no effect yet": the attempt had promised to
+    say so before its first one. It needs no release either, as its next request
+    runs by itself.
+
+Only a lapsed record can be released, and only under the fence that it had when
+it was looked at: give it by --fence, as show and list print it. The reason is
+kept with the record, together with who gave it, until the slot is reserved again.`,
+		Example: `  semel records release 3f2a9c --dry-run --reason 'no charge at the provider'
+  semel records release 3f2a9c --fence 1793620000000000 --reason 'no charge at the provider' --yes`,
 	}
 	r := addResolving(cmd, "released", "the next request with its key runs")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := r.check(cmd); err != nil {
+			return err
+		}
 		return a.operate(cmd, stores.Change, func(ctx context.Context, o *operator) error { return o.resolve(ctx, r) })
 	}
 	return cmd
@@ -47,15 +60,19 @@ func (a *app) recordsComplete() *cobra.Command {
 		Long: `Say what a lapsed attempt answered: the response is kept, and every retry gets
 it. Give the answer that the service would have given, its media type included.
 
-Only a lapsed record can be completed, and only as it was when this command read
-it.`,
-		Example: `  semel records complete 3f2a9c --status 201 --header 'Content-Type: application/json' \
-      --header 'Location: /payments/17' --body-file answer.json`,
+Only a lapsed record can be completed, and only under the fence that it had when
+it was looked at: give it by --fence, as show and list print it. The reason is
+kept with the record, together with who gave it.`,
+		Example: `  semel records complete 3f2a9c --reason 'charge 17 is in the ledger' --status 201 \
+      --header 'Content-Type: application/json' --header 'Location: /payments/17' --body-file answer.json`,
 	}
 	r := addResolving(cmd, "completed", "")
 	var answer answerFlags
 	answer.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := r.check(cmd); err != nil {
+			return err
+		}
 		if answer.stdin() && !r.yes && !r.dryRun {
 			return wrong("add --yes, or put the body into a file", "--body-file - leaves no way to ask")
 		}
@@ -76,9 +93,25 @@ it.`,
 
 func addResolving(cmd *cobra.Command, done, effect string) *resolving {
 	r := &resolving{selector: addSelector(cmd), done: done, effect: effect}
+	cmd.Flags().Int64Var(&r.fence, "fence", 0, "resolve only while the record has this fence `NUMBER` (required with --yes)")
+	cmd.Flags().StringVar(&r.why, "reason", "", "`TEXT` that says how you know; kept with the record (required)")
 	addSettings(cmd, cmd.Flags(), "retention")
 	addAsking(cmd, &r.yes, &r.dryRun)
 	return r
+}
+
+// check finds what is missing before the store is opened.
+func (r *resolving) check(cmd *cobra.Command) (err error) {
+	given := cmd.Flags().Changed("fence")
+	switch {
+	case given && r.fence < 1:
+		return wrong("semel records show prints it", "--fence: %d is not the fence of a record", r.fence)
+	case r.yes && !r.dryRun && !given:
+		return wrong("give the fence that semel records show has printed", "--yes needs --fence: "+
+			"nothing else says that the record is still the one that was looked at")
+	}
+	r.reason, err = signed(whoami(), r.why)
+	return err
 }
 
 // addAsking gives cmd the flags of everything that changes records for good.
@@ -97,7 +130,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	if err != nil {
 		return err
 	}
-	if err := mayResolve(rec, r.done); err != nil {
+	if err := mayResolve(rec, r); err != nil {
 		return err
 	}
 	what := fmt.Sprintf("slot %s ref %s fence %d", rec.Key.Slot(), o.engine.Ref(rec.Key), rec.Fence)
@@ -107,7 +140,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	}
 	o.say("%s: attempt %d of %s began %s and never ended", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
 	if r.dryRun {
-		o.out.printf("would be %s: %s: %s\n", r.done, what, effect)
+		o.out.printf("would be %s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
 		return nil
 	}
 	question := fmt.Sprintf("It will be %s: %s. Go on?", r.done, effect)
@@ -116,10 +149,11 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	}
 	err = resolver.Resolve(ctx, semel.Resolution{
 		Key: rec.Key, Fence: rec.Fence, Margin: o.cfg.Margin, Response: r.response, Retention: o.cfg.Retention,
+		Reason: r.reason,
 	})
 	switch {
 	case err == nil:
-		o.out.printf("%s: %s: %s\n", r.done, what, effect)
+		o.out.printf("%s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
 		return nil
 	case errors.Is(err, semel.ErrInFlight):
 		return inFlight(r.done)
@@ -130,14 +164,17 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 }
 
 // mayResolve refuses early, with a hint, what the store would refuse.
-func mayResolve(rec semel.Record, done string) error {
+func mayResolve(rec semel.Record, r *resolving) error {
 	switch {
 	case rec.State == semel.StateFree:
-		return refused("its next request runs", "the record is free: there is nothing to be %s", done)
+		return refused("its next request runs", "the record is free: there is nothing to be %s", r.done)
 	case rec.State == semel.StateCompleted:
 		return refused("semel records show prints the kept response", "the record is completed: retries get its response")
+	case r.fence != 0 && rec.Fence != r.fence:
+		return refused("another attempt has come: look again with semel records show",
+			"the record has the fence %d, not %d, and is not %s", rec.Fence, r.fence, r.done)
 	case !rec.Lapsed:
-		return inFlight(done)
+		return inFlight(r.done)
 	}
 	return nil
 }

@@ -101,8 +101,11 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 		key = printable(rec.Key.ID)
 	}
 	state := stateOf(rec)
-	if rec.Lapsed {
+	switch {
+	case needsDecision(rec):
 		state = "reserved, LAPSED: the attempt never ended, its outcome is not known"
+	case rec.Lapsed:
+		state = "reserved, lapsed: nothing is unknown, the next request runs"
 	}
 	when := func(t time.Time) string {
 		return t.UTC().Format(time.RFC3339Nano) + " (" + untilOrAgo(t, now) + ")"
@@ -114,12 +117,18 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	line("ref", "%s", o.engine.Ref(rec.Key))
 	line("state", "%s", state)
 	line("attempts", "%d, of which %d were taken over with unknown outcome", rec.Attempts, rec.Lapses)
+	if rec.Deferred {
+		line("effects", "no effect yet: the attempt has promised to say so before its first one")
+	}
 	line("fence", "%d", rec.Fence)
 	line("token", "%s", rec.Token)
 	line("owner", "%s", printable(rec.Owner))
 	line("scope", "%s", printable(rec.Key.Scope))
 	line("key", "%s", key)
 	line("fingerprint", "%s", rec.Fingerprint)
+	if rec.Reason != "" {
+		line("reason", "%s", printable(rec.Reason))
+	}
 	line("created", "%s", when(rec.CreatedAt))
 	if rec.State == semel.StateReserved {
 		line("expires", "%s", never)

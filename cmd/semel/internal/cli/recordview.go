@@ -20,8 +20,12 @@ type recordView struct {
 	Ref string `json:"ref"`
 	// State is "free", "reserved" or "completed".
 	State string `json:"state"`
-	// Lapsed: reserved, the lease is over and the outcome is not known.
+	// Lapsed: reserved, and the lease is over.
 	Lapsed bool `json:"lapsed"`
+	// Deferred: the attempt has promised that it had no effect yet.
+	Deferred bool `json:"deferred"`
+	// NeedsDecision: lapsed, and nobody but an operator or a recovery ends it.
+	NeedsDecision bool `json:"needs_decision"`
 	// Status is that of the kept response; 0 without one.
 	Status int `json:"status"`
 	// Attempts counts the reservations, Lapses those of unknown outcome that
@@ -43,6 +47,8 @@ type recordView struct {
 	// ExpiresAt, until it is settled or resolved.
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at"`
+	// Reason is what an operator gave who resolved the slot; "" when nobody did.
+	Reason string `json:"reason"`
 	// Response is there in semel records show, for completed records.
 	Response *responseView `json:"response,omitempty"`
 }
@@ -64,10 +70,11 @@ type responseView struct {
 func (o *operator) view(rec semel.Record, reveal bool) recordView {
 	v := recordView{
 		Slot: rec.Key.Slot().String(), Ref: o.engine.Ref(rec.Key),
-		State: rec.State.String(), Lapsed: rec.Lapsed, Status: rec.Response.Status,
+		State: rec.State.String(), Lapsed: rec.Lapsed, Deferred: rec.Deferred, NeedsDecision: needsDecision(rec),
+		Status:   rec.Response.Status,
 		Attempts: rec.Attempts, Lapses: rec.Lapses, Fence: rec.Fence, Token: rec.Token.String(),
 		Owner: rec.Owner, Scope: rec.Key.Scope, Fingerprint: rec.Fingerprint.String(),
-		CreatedAt: rec.CreatedAt.UTC(), ExpiresAt: rec.ExpiresAt.UTC(),
+		CreatedAt: rec.CreatedAt.UTC(), ExpiresAt: rec.ExpiresAt.UTC(), Reason: rec.Reason,
 	}
 	if reveal {
 		v.Key = rec.Key.ID
@@ -86,10 +93,23 @@ func viewResponse(k semelhttp.Kept) *responseView {
 	return v
 }
 
-// stateOf returns the state for people: a lapsed reservation stands out.
+// sweeperKey is the slot that a sweep holds while it works. When its process
+// dies, the next round takes it.
+var sweeperKey = semel.Key{Scope: "semel", ID: "sweeper"}
+
+// needsDecision reports whether a record waits for somebody who knows what
+// happened. What had no effect yet runs again by itself.
+func needsDecision(rec semel.Record) bool {
+	return rec.Lapsed && !rec.Blameless() && rec.Key != sweeperKey
+}
+
+// stateOf returns the state for people: what needs a decision stands out.
 func stateOf(rec semel.Record) string {
-	if rec.Lapsed {
+	switch {
+	case needsDecision(rec):
 		return "LAPSED"
+	case rec.Lapsed:
+		return "lapsed"
 	}
 	return rec.State.String()
 }

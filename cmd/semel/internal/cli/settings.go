@@ -107,9 +107,17 @@ func configFault(err error) error {
 		return wrong("add --upstream http://127.0.0.1:3000, or set SEMEL_UPSTREAM", "%w", err)
 	case errors.Is(err, config.ErrItself):
 		return wrong("upstream is the service itself; clients come to listen, operators to admin: give each its own port", "%w", err)
-	case errors.Is(err, config.ErrNeedsCode):
-		return wrong("hold refuses until an operator resolves the record, see semel records; "+
-			"a service in Go can give semelhttp.Config a Recover func", "%w", err)
+	case errors.Is(err, config.ErrNoRecoverURL):
+		return wrong("add --recover-url http://127.0.0.1:3000/operations/{key}, where the service says what became of it; "+
+			"without one, --lapsed hold refuses until an operator resolves the record", "%w", err)
+	case errors.Is(err, config.ErrNotRecover):
+		return wrong("add --lapsed recover", "%w", err)
+	case errors.Is(err, config.ErrNoSweep):
+		return wrong("add --lapsed recover and --recover-url", "%w", err)
+	case errors.Is(err, config.ErrOneURL):
+		return wrong("leave sweep away, and retries ask; or take one policy and one recover_url for all", "%w", err)
+	case errors.Is(err, config.ErrAsksItself):
+		return wrong("recover_url is asked of the service itself: take the address of upstream", "%w", err)
 	case errors.Is(err, config.ErrNoTLS):
 		return wrong("let what ends TLS put the verified client into a field, and take --scope header:NAME", "%w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -26,6 +27,9 @@ type Config struct {
 	Scope           Scope
 	Preset          semelhttp.Preset
 	Lapsed          semel.Policy
+	RecoverURL      string // "" for none; [KeyPlaceholder] stands for the derived key
+	RecoverTimeout  time.Duration
+	Sweep           time.Duration // 0 when it is off
 	KeyHeaders      []string
 	Optional        bool
 	Methods         []string
@@ -84,7 +88,7 @@ func (c Config) CheckProxy() error {
 	if c.Scope.kind == scopeCert {
 		bad("scope", "%w", ErrNoTLS)
 	}
-	return errors.Join(append(errs, c.checkRoutes()...)...)
+	return errors.Join(slices.Concat(errs, c.checkRoutes(), c.checkRecovery())...)
 }
 
 // ErrNoTLS says that the proxy cannot see client certificates.
@@ -95,9 +99,6 @@ var ErrNoUpstream = errors.New("upstream: no server to forward to")
 
 // ErrItself says that the proxy would forward to itself.
 var ErrItself = errors.New("the proxy would forward to itself")
-
-// ErrNeedsCode says that a value exists in the library but not in the command.
-var ErrNeedsCode = errors.New("needs a func in Go code, which the command cannot have")
 
 // ValueError is a value that cannot be used.
 type ValueError struct {

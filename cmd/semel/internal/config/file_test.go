@@ -49,7 +49,8 @@ func TestFileIsStrict(t *testing.T) {
 		{"route with a bad value", "routes:\n  - match: /\n    retention: x\n", `3: retention: "x" is not a duration`},
 		{"route with a list", "routes:\n  - match: [/a, /b]\n", "2: match: want one value, not a list"},
 		{"route that is bypassed and changed", "routes:\n  - match: /\n    bypass: true\n    preset: stripe\n", "2: bypass: a route that is bypassed has no other settings"},
-		{"route that recovers", "routes:\n  - match: /\n    lapsed: recover\n", `3: lapsed: "recover" needs a func in Go code`},
+		{"route with a bad URL", "routes:\n  - match: /\n    recover_url: http://h/{id}\n", `3: recover_url: unknown placeholder {id}`},
+		{"route that is bypassed and recovers", "routes:\n  - match: /\n    bypass: true\n    recover_url: http://h\n", "2: bypass: a route that is bypassed has no other settings"},
 	} {
 		_, _, err := Load(Input{Path: writeFile(t, row.text)})
 		if err == nil || !strings.Contains(err.Error(), "semel.yaml:") || !strings.Contains(err.Error(), row.want) {

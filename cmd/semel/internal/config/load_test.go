@@ -32,7 +32,10 @@ func TestPrecedence(t *testing.T) {
 		"migrate":          {"false", "true", "0"},
 		"scope":            {"header:A", "remote", "global"},
 		"preset":           {"stripe", "success-only", "freeze-all"},
-		"lapsed":           {"rerun", "hold", "rerun"},
+		"lapsed":           {"rerun", "hold", "recover"},
+		"recover_url":      {"http://a/{key}", "https://b?key={key}", "h2c://c"},
+		"recover_timeout":  {"1s", "2s", "3s"},
+		"sweep":            {"1m", "1s", "off"},
 		"key_header":       {"A", "B", "C"},
 		"optional":         {"true", "false", "1"},
 		"methods":          {"PUT", "PATCH", "POST"},
@@ -169,7 +172,7 @@ func TestErrorsNameSettingAndSource(t *testing.T) {
 	}{
 		{Input{Flags: map[string][]string{"max_body": {"3x"}}}, `--max-body: "3x" is not a size such as 65536, 512KiB or 1MiB`},
 		{Input{Env: []string{"SEMEL_MAX_BODY=3x"}}, `SEMEL_MAX_BODY: "3x" is not a size such as 65536, 512KiB or 1MiB`},
-		{Input{Flags: map[string][]string{"lapsed": {"recover"}}}, `--lapsed: "recover" needs a func in Go code, which the command cannot have`},
+		{Input{Flags: map[string][]string{"lapsed": {"ask"}}}, `--lapsed: unknown policy "ask": want hold, rerun or recover`},
 		{
 			Input{Flags: map[string][]string{"lease": {"x"}, "drain": {"-1s"}}},
 			"--lease: \"x\" is not a duration such as 30s, 5m, 24h or 7d\n--drain: \"-1s\" is negative",

@@ -14,6 +14,8 @@ type Route struct {
 	Pattern string
 	// Bypass passes the requests through, unguarded.
 	Bypass bool
+	// RecoverURL is asked instead of that of all routes; "" when there is none.
+	RecoverURL string
 	// Change sets what differs. It is not nil.
 	Change func(*semelhttp.Config)
 
@@ -54,6 +56,7 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 	if r.Bypass && len(changes) > 0 {
 		return r, &ValueError{Setting: "bypass", Source: r.source, Err: errors.New("a route that is bypassed has no other settings")}
 	}
+	r.RecoverURL = over.RecoverURL
 	r.Change = func(h *semelhttp.Config) {
 		for _, change := range changes {
 			change(over, h)

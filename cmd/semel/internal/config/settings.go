@@ -94,10 +94,23 @@ func guarding() []Setting {
 			route:  func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
 		},
 		{
-			Name: "lapsed", Arg: "POLICY", Default: "hold", Usage: "a retry of an attempt that never ended: hold (refuse) or rerun (may run twice)",
-			Values: []string{"hold", "rerun"},
+			Name: "lapsed", Arg: "POLICY", Default: "hold", Usage: "a retry of an attempt that never ended: hold (refuse), rerun (may run twice) or recover (ask recover_url)",
+			Values: []string{"hold", "rerun", "recover"},
 			set:    one(parseLapsed, func(c *Config) *semel.Policy { return &c.Lapsed }),
 			route:  func(c Config, h *semelhttp.Config) { h.Lapsed = c.Lapsed },
+		},
+		{
+			Name: "recover_url", Arg: "URL", Usage: "with lapsed recover: GET this whether the operation happened; {key} in it becomes the derived key",
+			set:   one(parseRecoverURL, func(c *Config) *string { return &c.RecoverURL }),
+			route: func(Config, *semelhttp.Config) {}, // see Route.RecoverURL
+		},
+		{
+			Name: "recover_timeout", Arg: "DURATION", Default: "5s", Usage: "wait for the whole answer of recover_url; then nothing is known; less than the lease",
+			set: one(parsePositive, func(c *Config) *time.Duration { return &c.RecoverTimeout }),
+		},
+		{
+			Name: "sweep", Arg: "DURATION", Default: "off", Usage: "ask recover_url this often about all that is lapsed in the store, without waiting for retries",
+			set: one(parseSweep, func(c *Config) *time.Duration { return &c.Sweep }),
 		},
 		{
 			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",

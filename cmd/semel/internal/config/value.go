@@ -133,14 +133,11 @@ func parseUpstream(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // without the URL, which may hold a password
-		}
-		return nil, fmt.Errorf("not a URL: %w", err)
+		return nil, notURL(err)
 	}
 	switch {
 	case u.User != nil: // first, so that no message repeats the password
-		return nil, errors.New("the URL has a user or password, which every process list would show")
+		return nil, errURLUser
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c":
 		return nil, fmt.Errorf("%q is not a URL that begins with http://, https:// or h2c://", s)
 	case u.Hostname() == "":
@@ -148,12 +145,32 @@ func parseUpstream(s string) (*url.URL, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("%q has a query or a fragment", s)
 	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("%q has no port from 1 to 65535", s)
-		}
+	if err := checkPort(u, s); err != nil {
+		return nil, err
 	}
 	return u, nil
+}
+
+var errURLUser = errors.New("the URL has a user or password, which every process list would show")
+
+// notURL says why a text is no URL, without the text, which may hold a password.
+func notURL(err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return fmt.Errorf("not a URL: %w", err)
+}
+
+// checkPort refuses a URL whose port nobody can listen on. s is its text.
+func checkPort(u *url.URL, s string) error {
+	port := u.Port()
+	if port == "" {
+		return nil
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q has no port from 1 to 65535", s)
+	}
+	return nil
 }
 
 // isHostPort reports whether s is a host and a port and nothing else.
@@ -216,9 +233,9 @@ func parseLapsed(s string) (semel.Policy, error) {
 	case semel.Rerun.String():
 		return semel.Rerun, nil
 	case semel.Recover.String():
-		return 0, fmt.Errorf("%q %w", s, ErrNeedsCode)
+		return semel.Recover, nil
 	}
-	return 0, fmt.Errorf("unknown policy %q: want hold or rerun", s)
+	return 0, fmt.Errorf("unknown policy %q: want hold, rerun or recover", s)
 }
 
 func parseLogFormat(s string) (string, error) {

@@ -19,6 +19,7 @@ const (
 	DefaultListen          = "127.0.0.1:8080"
 	DefaultUpstreamTimeout = 60 * time.Second
 	DefaultUpstreamIdle    = time.Second
+	DefaultRecoverTimeout  = 5 * time.Second
 	DefaultReadTimeout     = 60 * time.Second
 	DefaultDrain           = 30 * time.Second
 )
@@ -68,8 +69,22 @@ type Config struct {
 
 	// HTTP says what is guarded and how.
 	HTTP semelhttp.Config
+	// RecoverURL is asked what a lapsed attempt did, where the policy is
+	// [semel.Recover]: http, https or h2c. The text "{key}" in its path or
+	// query stands for the derived key. UpstreamTLS holds for it too. Default:
+	// none, and HTTP.Lapsed must not be Recover without a func.
+	RecoverURL string
+	// RecoverTimeout bounds the time until the whole answer of RecoverURL is
+	// there; then nothing is known. It should be less than the lease. Default 5 s.
+	RecoverTimeout time.Duration
 	// Routes say what differs for some requests. Default none.
 	Routes []Route
+
+	// Sweep is the pause between two rounds in which RecoverURL is asked about
+	// all that is lapsed in the store, see [semel.Engine.RunSweep]. The store
+	// must be of this service alone, and every route must recover by this URL.
+	// Default 0: only retries ask.
+	Sweep time.Duration
 
 	// Purging paces the removal of what is over, when the store can do it.
 	Purging semel.Purging
@@ -94,6 +109,8 @@ type Route struct {
 	Pattern string
 	// Change sets what differs, see [semelhttp.Middleware.With]. Nil changes nothing.
 	Change func(*semelhttp.Config)
+	// RecoverURL, when not empty, replaces Config.RecoverURL.
+	RecoverURL string
 	// Bypass passes the requests through, unguarded.
 	Bypass bool
 }
@@ -106,7 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"UpstreamTimeout", &c.UpstreamTimeout, DefaultUpstreamTimeout},
 		{"UpstreamIdle", &c.UpstreamIdle, DefaultUpstreamIdle},
+		{"RecoverTimeout", &c.RecoverTimeout, DefaultRecoverTimeout},
 		{"ReadTimeout", &c.ReadTimeout, DefaultReadTimeout},
+		{"Sweep", &c.Sweep, 0},
 	} {
 		if *d.field == 0 {
 			*d.field = d.def
@@ -144,6 +163,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if strings.ContainsFunc(c.UpstreamHost, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return c, fmt.Errorf("proxy: Config.UpstreamHost %q is not a host", c.UpstreamHost)
+	}
+	if err := checkRecoverURL(c.RecoverURL); err != nil {
+		return c, err
 	}
 	return c, checkUpstream(c.Upstream)
 }

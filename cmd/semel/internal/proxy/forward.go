@@ -19,41 +19,46 @@ import (
 type upstream struct {
 	cfg     Config
 	target  url.URL // with the scheme http or https, and no "/" at the end
+	dial    dialFunc
 	engine  *semel.Engine
 	guarded sender
 	passing *httputil.ReverseProxy // for what is not guarded
-	close   func()                 // ends idle connections
+	closers []func()               // end idle connections
 	via     []string               // the line of HeaderVia that names this sidecar
 	buffers buffers
+	shared  *recovery // the one of Config.RecoverURL; nil when nobody asks it
 	metrics *Metrics
 	logger  *slog.Logger
 }
 
 func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc) *upstream {
 	u := &upstream{
-		cfg: cfg, target: *cfg.Upstream, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger,
+		cfg: cfg, target: *cfg.Upstream, dial: dial, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger,
 		via: []string{rand.Text()},
 	}
 	u.target.Path = strings.TrimSuffix(u.target.Path, "/")
 	u.target.RawPath = strings.TrimSuffix(u.target.RawPath, "/")
-	transport := newTransport(cfg, dial)
+	transport := newTransport(cfg, cfg.Upstream.Scheme, dial)
+	u.closers = append(u.closers, transport.CloseIdleConnections)
 	tracked := tracked{transport}
 	u.passing = u.newPassing(tracked)
-	if cfg.Upstream.Scheme == "http" {
+	u.guarded = pooled{tracked}
+	switch cfg.Upstream.Scheme {
+	case "http":
 		lines := newLines(cfg, dial)
 		u.guarded = lines
-		u.close = func() {
-			lines.close()
-			transport.CloseIdleConnections()
-		}
-		return u
-	}
-	if cfg.Upstream.Scheme == "h2c" {
+		u.closers = append(u.closers, lines.close)
+	case "h2c":
 		u.target.Scheme = "http"
 	}
-	u.guarded = pooled{tracked}
-	u.close = transport.CloseIdleConnections
 	return u
+}
+
+// close ends idle connections.
+func (u *upstream) close() {
+	for _, f := range u.closers {
+		f()
+	}
 }
 
 // forwarder passes the requests of one route upstream. It is the handler below
@@ -131,6 +136,8 @@ func (x *exchange) hint(code int, header http.Header) {
 // quoted finds what net/http quotes in its errors: lines of a malformed answer.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
+func unquoted(err error) string { return quoted.ReplaceAllString(err.Error(), `"..."`) }
+
 // log names the slot by its reference. Neither key nor path appears, nor
 // anything that the upstream has said.
 func (x *exchange) log(ctx context.Context, msg string, err error) {
@@ -139,7 +146,7 @@ func (x *exchange) log(ctx context.Context, msg string, err error) {
 		logger = logger.With("ref", x.engine.Ref(x.claim.Key()), "fence", x.claim.Fence())
 	}
 	if err != nil {
-		logger = logger.With("err", quoted.ReplaceAllString(err.Error(), `"..."`))
+		logger = logger.With("err", unquoted(err))
 	}
 	logger.ErrorContext(ctx, msg) //nolint:sloglint // the callers' messages are constants
 }

@@ -38,7 +38,7 @@ func copyEndToEnd(dst, src http.Header) {
 // the sidecar's own.
 func (x *exchange) outgoing() http.Header {
 	in := x.in.Header
-	h := make(http.Header, len(in)+7)
+	h := make(http.Header, len(in)+8)
 	copyEndToEnd(h, in)
 	for name := range h {
 		if ours(name) {

@@ -18,12 +18,15 @@ import (
 // safe for concurrent use; make it with [NewMetrics].
 type Metrics struct {
 	requests [outcomes]atomic.Int64
-	steps    [semel.StepPurge + 1]histogram
-	failed   [semel.StepPurge + 1]atomic.Int64
-	ends     [semel.StepPurge + 1]func(semel.Event)
+	steps    [semel.StepSweep + 1]histogram
+	failed   [semel.StepSweep + 1]atomic.Int64
+	ends     [semel.StepSweep + 1]func(semel.Event)
+	swept    func(semel.Event) // the end of a reserve that a sweep made
+	sweeps   atomic.Bool       // there was a sweep
 
 	lost, purged         atomic.Int64
 	unreachable, unknown atomic.Int64
+	recovered            [semel.Free + 1]atomic.Int64 // by what the recovery URL said
 	running, serving     atomic.Int64
 	trouble              trouble // for /readyz
 }
@@ -48,25 +51,39 @@ var outcomeNames = [outcomes]string{
 func NewMetrics() *Metrics {
 	m := &Metrics{}
 	for step := range m.ends { // made once, so that a step allocates nothing
-		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepPurge
+		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepSweep
 	}
+	m.swept = func(e semel.Event) { m.step(semel.StepReserve, e) }
 	return m
 }
 
+type sweepingKey struct{}
+
 // Observe is the [semel.Observer] for semel.Config.Observe.
 func (m *Metrics) Observe(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
-	if int(op.Step) >= len(m.ends) {
+	switch {
+	case int(op.Step) >= len(m.ends):
 		return ctx, nil
+	case op.Step == semel.StepSweep:
+		m.sweeps.Store(true)
+		ctx = context.WithValue(ctx, sweepingKey{}, true)
+	case op.Step == semel.StepReserve && m.sweeps.Load() && ctx.Value(sweepingKey{}) != nil:
+		return ctx, m.swept
 	}
 	return ctx, m.ends[op.Step]
 }
 
-func (m *Metrics) end(step semel.Step, e semel.Event) {
+// step counts what every step has.
+func (m *Metrics) step(step semel.Step, e semel.Event) {
 	m.steps[step].observe(e.Took)
 	m.trouble.see(step, e)
 	if e.Err != nil && !errors.Is(e.Err, semel.ErrLost) {
 		m.failed[step].Add(1)
 	}
+}
+
+func (m *Metrics) end(step semel.Step, e semel.Event) {
+	m.step(step, e)
 	switch step {
 	case semel.StepReserve:
 		m.requests[outcomeOf(e)].Add(1)
@@ -78,7 +95,8 @@ func (m *Metrics) end(step semel.Step, e semel.Event) {
 		if errors.Is(e.Err, semel.ErrLost) {
 			m.lost.Add(1)
 		}
-	case semel.StepRelease, semel.StepAbandon, semel.StepRecover:
+	case semel.StepRelease, semel.StepAbandon, semel.StepRecover, semel.StepSweep,
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit:
 	}
 }
 
@@ -97,6 +115,12 @@ func outcomeOf(e semel.Event) int {
 		return inFlight
 	}
 	return storeFailed
+}
+
+// steps are those that a sidecar makes.
+var steps = [...]semel.Step{
+	semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRenew,
+	semel.StepRecover, semel.StepPurge, semel.StepSweep,
 }
 
 // bounds are the upper ends of the buckets, from an embedded store to a store in
@@ -128,6 +152,10 @@ func (m *Metrics) write(w io.Writer, version string) error {
 	for i, name := range outcomeNames {
 		fmt.Fprintf(&b, "semel_requests_total{outcome=%q} %d\n", name, m.requests[i].Load())
 	}
+	head(&b, "semel_recoveries_total", "counter", "Questions to a recovery URL by what it said; hold is all that settles nothing.")
+	for how := range m.recovered {
+		fmt.Fprintf(&b, "semel_recoveries_total{settle=%q} %d\n", semel.Disposition(how), m.recovered[how].Load())
+	}
 	m.writeSteps(&b)
 	for _, one := range []struct {
 		name, kind, help string
@@ -152,7 +180,7 @@ func (m *Metrics) write(w io.Writer, version string) error {
 func (m *Metrics) writeSteps(b *strings.Builder) {
 	const took, failed = "semel_store_operation_duration_seconds", "semel_store_operation_failures_total"
 	head(b, took, "histogram", "Time of a step of the store, its retries included.")
-	for step := semel.StepReserve; step <= semel.StepPurge; step++ {
+	for _, step := range steps {
 		h := &m.steps[step]
 		count := int64(0)
 		for i := range h.buckets {
@@ -166,7 +194,7 @@ func (m *Metrics) writeSteps(b *strings.Builder) {
 		fmt.Fprintf(b, "%s_count{step=%q} %d\n", took, step, count)
 	}
 	head(b, failed, "counter", "Steps of the store that failed.")
-	for step := semel.StepReserve; step <= semel.StepPurge; step++ {
+	for _, step := range steps {
 		fmt.Fprintf(b, "%s{step=%q} %d\n", failed, step, m.failed[step].Load())
 	}
 }

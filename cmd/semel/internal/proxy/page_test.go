@@ -27,7 +27,7 @@ func TestPageIsComplete(t *testing.T) {
 		t.Fatal("docs/command.md lacks the section")
 	}
 	lines := []string{fmt.Sprintf("%v to connect", dialTimeout), fmt.Sprintf("at most for %v;", troubleFor)}
-	for _, name := range []string{HeaderAttempt, HeaderFence, HeaderVia, HeaderSettle} {
+	for _, name := range []string{HeaderAttempt, HeaderFence, HeaderDerivedKey, HeaderVia, HeaderSettle, HeaderStatus} {
 		lines = append(lines, "\n| `"+name+"` | ")
 	}
 	for _, d := range []semel.Disposition{semel.Keep, semel.Free, semel.Unknown} {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -14,7 +15,11 @@ import (
 
 // newHandler builds the guarded routes over one ReverseProxy.
 func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up *upstream) (http.Handler, error) {
-	mw, err := semelhttp.New(engine, scope, cfg.HTTP)
+	shared := cfg.HTTP
+	if up.shared = up.newRecovery(shared, cfg.RecoverURL); up.shared != nil {
+		shared.Recover = up.shared.ask
+	}
+	mw, err := semelhttp.New(engine, scope, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +35,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up 
 	}
 	r := &router{mux: http.NewServeMux(), other: mw.Wrap(base)}
 	for _, route := range cfg.Routes {
-		h, err := base.with(route, cfg.HTTP)
+		h, err := base.with(route, cfg)
 		if err != nil {
 			return nil, fmt.Errorf("proxy: route %q: %w", route.Pattern, err)
 		}
@@ -42,14 +47,22 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up 
 }
 
 // with returns the handler of a route.
-func (f *forwarder) with(route Route, base semelhttp.Config) (http.Handler, error) {
+func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
 	if route.Bypass {
 		return f, nil
 	}
+	if err := checkRecoverURL(route.RecoverURL); err != nil {
+		return nil, err
+	}
+	base := cfg.HTTP
 	var changed semelhttp.Config
 	mw, err := f.mw.With(func(h *semelhttp.Config) {
+		h.Recover = base.Recover // not the shared one: the route's own limits count
 		if route.Change != nil {
 			route.Change(h)
+		}
+		if r := f.newRecovery(*h, cmp.Or(route.RecoverURL, cfg.RecoverURL)); r != nil {
+			h.Recover = r.ask
 		}
 		changed = *h
 	})

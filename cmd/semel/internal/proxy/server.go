@@ -55,7 +55,20 @@ func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial
 		return nil, err
 	}
 	s.handler = s.root(routes)
-	return s, nil
+	return s, s.checkSweep()
+}
+
+// checkSweep reports why a sweep that is asked for cannot run.
+func (s *Server) checkSweep() error {
+	switch _, lists := semel.As[semel.Lister](s.engine.Store()); {
+	case s.cfg.Sweep == 0:
+		return nil
+	case s.upstream.shared == nil:
+		return errors.New("proxy: a sweep needs a recovery URL")
+	case !lists:
+		return errors.New("proxy: a sweep needs a store that can list its records")
+	}
+	return nil
 }
 
 // root counts requests, and refuses tunnels, which are not for a service, and
@@ -79,8 +92,8 @@ func (s *Server) root(next http.Handler) http.Handler {
 // Handler returns the sidecar without its listeners, timeouts and drain.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Run listens, serves HTTP/1.1 and HTTP/2 without TLS, and purges, until ctx
-// ends. It then says that it is not ready, accepts nothing more, lets the
+// Run listens, serves HTTP/1.1 and HTTP/2 without TLS, purges and sweeps, until
+// ctx ends. It then says that it is not ready, accepts nothing more, lets the
 // requests in flight end and be kept for Config.Drain, and closes the engine.
 //
 // It returns nil after a clean drain, and an error when it cannot listen, when
@@ -90,7 +103,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &run{s: s, failed: make(chan error, 3)} // one for each goroutine below
+	r := &run{s: s, failed: make(chan error, 4)} // one for each goroutine below
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	r.traffic = s.httpServer(base, s.handler)
@@ -99,10 +112,14 @@ func (s *Server) Run(ctx context.Context) error {
 		r.admin = s.httpServer(base, s.admin())
 		r.start("admin", func() error { return r.admin.Serve(admin) })
 	}
-	purging, stopPurge := context.WithCancel(ctx)
-	defer stopPurge()
+	tidying, stopTidying := context.WithCancel(ctx)
+	defer stopTidying()
 	if _, ok := semel.As[semel.Purger](s.engine.Store()); ok {
-		r.start("purge", func() error { return s.engine.RunPurge(purging, s.cfg.Purging) })
+		r.start("purge", func() error { return s.engine.RunPurge(tidying, s.cfg.Purging) })
+	}
+	if s.cfg.Sweep > 0 {
+		sweeping := semel.Sweeping{Recover: s.upstream.shared.ask, Every: s.cfg.Sweep}
+		r.start("sweep", func() error { return s.engine.RunSweep(tidying, sweeping) })
 	}
 	s.tellReady(listen, admin)
 
@@ -112,7 +129,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.cfg.Logger.InfoContext(ctx, "draining", "requests", s.cfg.Metrics.serving.Load(), "limit", s.cfg.Drain)
 	s.draining.Store(true)
-	stopPurge()
+	stopTidying()
 	return errors.Join(err, r.drain(context.WithoutCancel(ctx), cut))
 }
 

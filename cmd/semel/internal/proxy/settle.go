@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/semelhttp"
 )
 
 // Fields between the sidecar and the upstream. Every field whose name begins
@@ -18,11 +17,18 @@ const (
 	// HeaderFence orders the attempts of the slot: write it beside your effect
 	// and refuse a smaller one, see [semel.Claim.Fence].
 	HeaderFence = "Semel-Fence"
+	// HeaderDerivedKey names the operation in every attempt, and when a lapsed
+	// one is asked about: keep it beside the effect, and find that by it. It is
+	// [semel.Claim.DerivedKey] of the step "upstream".
+	HeaderDerivedKey = "Semel-Derived-Key"
 	// HeaderSettle is what the upstream may answer, as a header or a trailer
 	// field: "keep" the answer as the outcome, "release" the key because
 	// nothing happened, or "hold" it because the outcome is not known. It
 	// overrules the preset. Anything else is logged and holds.
 	HeaderSettle = "Semel-Settle"
+	// HeaderStatus is what the service may answer beside "keep" when it is asked
+	// about a lapsed attempt: the status that the operation had.
+	HeaderStatus = "Semel-Status"
 	// HeaderVia names the sidecars that a request has passed. One that finds
 	// itself there is its own upstream and refuses. Of the fields of Semel it
 	// is the only one that passes. It is not the standard Via, for which some
@@ -30,19 +36,19 @@ const (
 	HeaderVia = "Semel-Via"
 )
 
+// derivedStep never changes: services have the keys that follow from it on record.
+const derivedStep = "upstream"
+
 // takeSettle removes Semel's own fields from an answer and returns the lines of
 // HeaderSettle. Idempotent-Replayed stays: an upstream that says so tells the
 // truth about its own answer.
 func takeSettle(h http.Header) []string {
-	if len(h) == 0 {
-		return nil
-	}
 	wish := h[HeaderSettle]
-	delete(h, HeaderSettle)
-	delete(h, semelhttp.HeaderStored)
-	delete(h, HeaderAttempt)
-	delete(h, HeaderFence)
-	delete(h, HeaderVia)
+	for name := range h {
+		if ours(name) {
+			delete(h, name)
+		}
+	}
 	return wish
 }
 

@@ -27,9 +27,9 @@ func dialer() dialFunc {
 	return d.DialContext
 }
 
-// newTransport returns the connections for what is not guarded, and for guarded
-// requests over TLS or HTTP/2.
-func newTransport(cfg Config, dial dialFunc) *http.Transport {
+// newTransport returns the connections for what is not guarded, for guarded
+// requests over TLS or HTTP/2, and to a recovery URL. scheme is http, https or h2c.
+func newTransport(cfg Config, scheme string, dial dialFunc) *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, network, addr)
@@ -47,7 +47,7 @@ func newTransport(cfg Config, dial dialFunc) *http.Transport {
 		MaxResponseHeaderBytes: maxResponseHead,
 		Protocols:              new(http.Protocols),
 	}
-	switch cfg.Upstream.Scheme {
+	switch scheme {
 	case "h2c":
 		t.Protocols.SetUnencryptedHTTP2(true)
 	case "https":

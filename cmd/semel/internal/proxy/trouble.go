@@ -27,8 +27,9 @@ type failure struct {
 func (t *trouble) see(step semel.Step, e semel.Event) {
 	switch step {
 	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRenew:
-	case semel.StepRecover, semel.StepPurge:
-		return // no request waits for them
+	case semel.StepRecover, semel.StepPurge, semel.StepSweep, // no request waits for them
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit: // never here
+		return
 	}
 	switch {
 	case e.Err == nil:

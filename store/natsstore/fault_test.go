@@ -107,6 +107,7 @@ func steps(t *testing.T, s *natsstore.Store) map[string]error {
 	r := request("the-key")
 	errs := make(map[string]error)
 	_, errs["reserve"] = s.Reserve(t.Context(), r)
+	errs["begin effects"] = s.BeginEffects(t.Context(), r.Key, r.Token)
 	errs["complete"] = s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token})
 	errs["release"] = s.Release(t.Context(), r.Key, r.Token)
 	_, errs["renew"] = s.Renew(t.Context(), time.Minute, []semel.Holder{{Key: r.Key, Token: r.Token}})

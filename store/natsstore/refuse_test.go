@@ -33,7 +33,7 @@ func settle(t testing.TB, s *natsstore.Store, r semel.Reservation) map[string]er
 		renew = semel.ErrLost
 	}
 	return map[string]error{
-		"reserve": reserve, "renew": renew, "release": s.Release(t.Context(), r.Key, r.Token),
+		"reserve": reserve, "renew": renew, "begin effects": s.BeginEffects(t.Context(), r.Key, r.Token), "release": s.Release(t.Context(), r.Key, r.Token),
 		"complete": s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token, Response: answerOf(r.Key.ID), Retention: r.Retention}),
 	}
 }

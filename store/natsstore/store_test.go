@@ -45,12 +45,16 @@ func TestRoundTrips(t *testing.T) {
 	settle := func(s *natsstore.Store, r semel.Reservation) func() error {
 		return func() error { return s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token}) }
 	}
+	begun := func(s *natsstore.Store, r semel.Reservation) func() error {
+		return func() error { return s.BeginEffects(t.Context(), r.Key, r.Token) }
+	}
 	holder := func(r semel.Reservation) []semel.Holder { return []semel.Holder{{Key: r.Key, Token: r.Token}} }
 	another := func(r semel.Reservation) semel.Reservation { r.Token = semel.NewToken(); return r }
 
 	r := request("a")
 	cost("a fresh reservation", s, 1, ask(r))
 	cost("in flight", s, 2, ask(another(r)))
+	cost("a beginning", s, 1, begun(s, r))
 	cost("a renewal", s, 1, func() error { _, err := s.Renew(t.Context(), time.Hour, holder(r)); return err })
 	cost("a completion", s, 1, settle(s, r))
 	cost("a replay", s, 2, ask(another(r)))
@@ -60,7 +64,8 @@ func TestRoundTrips(t *testing.T) {
 	cost("a completion after that", s, 3, settle(s, r))
 	r = request("c")
 	cost("a fresh reservation", s, 1, ask(r))
-	cost("a completion elsewhere", other, 2, settle(other, r))
+	cost("a beginning elsewhere", other, 2, begun(other, r))
+	cost("a completion after that", other, 2, settle(other, r))
 	r = request("d")
 	cost("a fresh reservation", s, 1, ask(r))
 	cost("a release", s, 1, func() error { return s.Release(t.Context(), r.Key, r.Token) })
@@ -78,6 +83,7 @@ func TestStaleHints(t *testing.T) {
 		"complete": func(r semel.Reservation) error {
 			return s.Complete(t.Context(), semel.Completion{Key: r.Key, Token: r.Token})
 		},
+		"begin":   func(r semel.Reservation) error { return s.BeginEffects(t.Context(), r.Key, r.Token) },
 		"release": func(r semel.Reservation) error { return s.Release(t.Context(), r.Key, r.Token) },
 		"renew": func(r semel.Reservation) error {
 			lost, err := s.Renew(t.Context(), time.Hour, []semel.Holder{{Key: r.Key, Token: r.Token}})

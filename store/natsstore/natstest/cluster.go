@@ -70,10 +70,11 @@ func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 // before it has heard of the others.
 func (c *Cluster) probe(tb testing.TB, n int) {
 	tb.Helper()
-	nc, err := nats.Connect(c.URL())
-	if err != nil {
-		tb.Fatal(err)
-	}
+	var nc *nats.Conn
+	Poll(tb, "the cluster takes a client", func() (err error) {
+		nc, err = nats.Connect(c.URL())
+		return err
+	})
 	defer nc.Close()
 	js, err := nc.JetStream()
 	if err != nil {
@@ -83,9 +84,12 @@ func (c *Cluster) probe(tb testing.TB, n int) {
 		_, err := js.AddStream(&nats.StreamConfig{Name: "PROBE", Replicas: n})
 		return err
 	})
-	if err := js.DeleteStream("PROBE"); err != nil {
-		tb.Fatal(err)
-	}
+	Poll(tb, "the cluster deletes a stream", func() error {
+		if err := js.DeleteStream("PROBE"); !errors.Is(err, nats.ErrStreamNotFound) {
+			return err
+		}
+		return nil
+	})
 }
 
 // Start starts server i again, on the same ports and data. It does not wait for

@@ -131,17 +131,6 @@ func (s *Server) Configure(tb testing.TB, opts Options) {
 
 func tail(text string) string { return text[max(0, len(text)-4000):] }
 
-// freePort returns a port of loopback on which nobody listens at the moment.
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // a TCP listener's
-}
-
 func (s *Server) file() string { return filepath.Join(s.dir, "nats.conf") }
 
 func (s *Server) data() string {

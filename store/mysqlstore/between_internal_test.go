@@ -2,6 +2,8 @@ package mysqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -74,6 +76,9 @@ func TestBetweenLookAndTake(t *testing.T) {
 		"a late completion": func(ctx context.Context, r semel.Reservation) error {
 			return s.Complete(ctx, semel.Completion{Key: r.Key, Token: r.Token, Retention: time.Hour})
 		},
+		"the begin of its effects": func(ctx context.Context, r semel.Reservation) error {
+			return s.BeginEffects(ctx, r.Key, r.Token)
+		},
 		"a release": func(ctx context.Context, r semel.Reservation) error { return s.Release(ctx, r.Key, r.Token) },
 		"another taker": func(ctx context.Context, r semel.Reservation) error {
 			r.Token, r.TakeOver = semel.NewToken(), true
@@ -90,6 +95,7 @@ func TestBetweenLookAndTake(t *testing.T) {
 	} {
 		ctx := t.Context()
 		r := ask(what)
+		r.Deferred = true
 		_, err := s.Reserve(ctx, r)
 		must(err)
 		_, err = s.db.ExecContext(ctx, "UPDATE semel_slots SET lease_until = 1 WHERE id = ?", r.Key.ID)
@@ -156,7 +162,7 @@ func TestBetweenLookAndPurge(t *testing.T) {
 }
 
 // I4: a reservation that arrives between the two statements of a renewal that
-// ends leases is ended too.
+// ends leases is not taken for one that was ended, and is ended by the next try.
 func TestLateReservationIsEnded(t *testing.T) {
 	t.Parallel()
 	s := newTestStore(t)
@@ -167,19 +173,98 @@ func TestLateReservationIsEnded(t *testing.T) {
 	}
 	slot := r.Key.Slot()
 	part := []holder{{slot, r.Token}}
-	lost, late, err := s.lost(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, true)
-	if err != nil || !late || len(lost) > 0 {
-		t.Errorf("got %d lost, late %v (%v), want a lease that is still to be ended", len(lost), late, err)
+	lost, short, err := s.look(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, 0)
+	if err != nil || len(short) != 1 || len(lost) > 0 {
+		t.Errorf("got %d lost, %d short (%v), want a lease that is still to be ended", len(lost), len(short), err)
 	}
 	if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil {
 		t.Fatal(err)
 	}
-	_, late, err = s.lost(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, true)
-	if err != nil || late {
-		t.Errorf("got late %v (%v) after the lease was ended", late, err)
+	_, short, err = s.look(t.Context(), lists(s.sql.renewHeld, 1), []any{slot[:]}, part, 0)
+	if err != nil || len(short) > 0 {
+		t.Errorf("got %d short (%v) after the lease was ended", len(short), err)
 	}
 	// And ending it again, which changes nothing, loses nothing.
 	if lost, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil || len(lost) > 0 {
 		t.Errorf("got %d lost (%v), want none", len(lost), err)
+	}
+}
+
+// I4: a batch of which nothing could be renewed is no batch that was.
+func TestNothingRenewed(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"10.5.29-MariaDB", "10.6.1-MariaDB", "8.0.36"} {
+		s := newTestStore(t)
+		s.forms.Store(s.sql.formsOf(server(version)))
+		r := ask("k")
+		r.Lease = time.Hour
+		if _, err := s.Reserve(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		unlock := lockRow(t, s, r.Key)
+		for _, lease := range []time.Duration{0, 2 * time.Hour} {
+			lost, err := s.Renew(t.Context(), lease, []semel.Holder{{Key: r.Key, Token: r.Token}})
+			some, ok := errors.AsType[*semel.UnrenewedError](err)
+			if !ok || len(lost) > 0 || len(some.Tokens) != 1 || some.Tokens[0] != r.Token {
+				t.Errorf("%s, lease %v: got %d lost, %v, want the holder named", version, lease, len(lost), err)
+			}
+		}
+		unlock()
+	}
+}
+
+// server is one of that version, at READ COMMITTED.
+func server(version string) *facts {
+	return &facts{version: version, settings: map[string]string{"transaction_isolation": "READ-COMMITTED"}}
+}
+
+// lockRow locks a row in a transaction of somebody else's, until it is called.
+func lockRow(t *testing.T, s *Store, key semel.Key) func() {
+	t.Helper()
+	tx, err := s.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := key.Slot()
+	if _, err := tx.Exec("SELECT 1 FROM semel_slots WHERE slot = ? FOR UPDATE", slot[:]); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = tx.Rollback() }
+}
+
+// L1: the store of a server without SKIP LOCKED waits for no locked row either:
+// renewals name its holder, and a take-over answers with what the slot holds.
+func TestWithoutSkipLocked(t *testing.T) {
+	t.Parallel()
+	s := newTestStore(t)
+	s.forms.Store(s.sql.formsOf(server("10.5.29-MariaDB")))
+	var holders []semel.Holder
+	for i := range 25 {
+		r := ask(fmt.Sprint(i))
+		r.Deferred = true
+		if _, err := s.Reserve(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		holders = append(holders, semel.Holder{Key: r.Key, Token: r.Token})
+	}
+	unlock := lockRow(t, s, holders[7].Key)
+	taker := ask("7")
+	taker.TakeOverBlameless = true
+	held, err := s.Reserve(t.Context(), taker)
+	if err != nil || held.Token != holders[7].Token || !held.Lapsed {
+		t.Errorf("got it held by %v, lapsed %v (%v), want the lapsed owner", held.Token, held.Lapsed, err)
+	}
+	lost, err := s.Renew(t.Context(), time.Hour, holders)
+	some, ok := errors.AsType[*semel.UnrenewedError](err)
+	if !ok || len(lost) > 0 || len(some.Tokens) != 1 || some.Tokens[0] != holders[7].Token {
+		t.Errorf("got %d lost, %v, want the holder of the locked row named", len(lost), err)
+	}
+	unlock()
+	if held, err = s.Reserve(t.Context(), taker); err != nil || held.Token != taker.Token || held.Lapses != 0 {
+		t.Errorf("got it held by %v after %d lapses (%v), want it taken over", held.Token, held.Lapses, err)
+	}
+	lost, err = s.Renew(t.Context(), time.Hour, holders)
+	if err != nil || len(lost) != 1 || lost[0] != holders[7].Token {
+		t.Errorf("got lost %v, %v, want the one that was taken over", lost, err)
 	}
 }

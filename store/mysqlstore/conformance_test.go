@@ -52,3 +52,25 @@ func TestConformancePools(t *testing.T) {
 		}
 	}
 }
+
+const readCommitted = "?tx_isolation=%27READ-COMMITTED%27"
+
+// The same with the statements for other servers, which MariaDB understands too: those
+// of MySQL, and those of MariaDB 10.5.
+func TestConformanceForms(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"8.4.0", "10.5.29-MariaDB"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			db := pool(t, database(t, servertest.MariaDB(t), readCommitted))
+			storetest.Suite{Open: func(t *testing.T) semel.Store {
+				t.Helper()
+				s := on(t, db, mysqlstore.Config{Table: servertest.Name(t)})
+				if err := s.Pretend(t.Context(), version); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}}.Run(t)
+		})
+	}
+}

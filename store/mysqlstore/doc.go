@@ -25,7 +25,7 @@
 // Steps are single statements that commit by themselves. A fresh key costs one
 // round trip, a replay two, a completion one. Give the pool about as many
 // connections as requests run at the same time, and not more than the server's
-// max_connections divided by the processes. Each connection prepares nine
+// max_connections divided by the processes. Each connection prepares up to thirteen
 // statements; the server's max_prepared_stmt_count must have room for them.
 //
 // Run [semel.Engine.RunPurge]: nothing else gives space back. InnoDB uses it

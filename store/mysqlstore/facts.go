@@ -116,20 +116,25 @@ func (f *facts) server() string {
 	return "MySQL " + number
 }
 
-// oldest is the first version that we know to do what we need.
+// oldEnough names the first version that we know to do what we need.
 func (f *facts) oldEnough() (need string, ok bool) {
 	major, minor := 8, 0
 	if f.mariaDB() {
 		major, minor = 10, 5
 	}
+	return strconv.Itoa(major) + "." + strconv.Itoa(minor), f.atLeast(major, minor)
+}
+
+func (f *facts) atLeast(major, minor int) bool {
 	_, number, _ := strings.Cut(f.server(), " ")
 	first, rest, _ := strings.Cut(number, ".")
 	second, _, _ := strings.Cut(rest, ".")
 	have1, err1 := strconv.Atoi(first)
 	have2, err2 := strconv.Atoi(second)
-	ok = err1 == nil && err2 == nil && (have1 > major || have1 == major && have2 >= minor)
-	return strconv.Itoa(major) + "." + strconv.Itoa(minor), ok
+	return err1 == nil && err2 == nil && (have1 > major || have1 == major && have2 >= minor)
 }
+
+func (f *facts) isolation() string { return f.any("transaction_isolation", "tx_isolation") }
 
 // any returns the value of the first of names that the server has.
 func (f *facts) any(names ...string) string {
@@ -187,6 +192,7 @@ func (s *Store) validate(ctx context.Context) error {
 	grade := f.grade()
 	s.grade.Store(&grade)
 	s.packet.Store(f.number("max_allowed_packet"))
+	s.forms.Store(s.sql.formsOf(f))
 	found := f.inspection(s.cfg)
 	for _, finding := range found.Findings {
 		switch {

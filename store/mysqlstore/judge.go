@@ -54,7 +54,7 @@ func (f *facts) judgeSession(v *verdicts) {
 	format := f.any("binlog_format")
 	v.add("binlog_format", format, f.on("log_bin") && format == "STATEMENT", semel.Broken,
 		"Set binlog_format to ROW: statements do not replicate READ COMMITTED, nor the clock's microseconds.")
-	isolation := f.any("transaction_isolation", "tx_isolation")
+	isolation := f.isolation()
 	level, advice := semel.Weak, "Use READ-COMMITTED in the sessions of the store (Open does): every step is right without it, but locks gaps and waits more."
 	if isolation == "READ-UNCOMMITTED" {
 		level, advice = semel.Broken, "Use READ-COMMITTED in the sessions of the store (Open does): they see what is not committed, and may never be."

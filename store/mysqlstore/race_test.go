@@ -115,11 +115,13 @@ func TestLapsedUnderPressure(t *testing.T) {
 	wg.Wait()
 }
 
-// I4: a row that somebody keeps locked costs only its own holder the renewal.
+// I4: a row that somebody keeps locked, as an attempt's own transaction does, costs
+// only its own holder the renewal, and nobody waits for it.
 func TestRenewBesideALockedRow(t *testing.T) {
 	t.Parallel()
-	dsn := database(t, servertest.MariaDB(t), "")
-	db := pool(t, dsn+"?innodb_lock_wait_timeout=1")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	dsn := database(t, server, "")
+	db := pool(t, dsn)
 	s := on(t, db, mysqlstore.Config{})
 	var holders []semel.Holder
 	for i := range 4 {
@@ -136,7 +138,11 @@ func TestRenewBesideALockedRow(t *testing.T) {
 	if _, err := tx.Exec("SELECT 1 FROM semel_slots WHERE slot = ? FOR UPDATE", slot[:]); err != nil {
 		t.Fatal(err)
 	}
+	waits := status(t, db, "Innodb_row_lock_waits")
 	lost, err := s.Renew(t.Context(), time.Hour, holders)
+	if got := status(t, db, "Innodb_row_lock_waits"); got != waits {
+		t.Errorf("got %d waits for a row, want none", got-waits)
+	}
 	some, ok := errors.AsType[*semel.UnrenewedError](err)
 	if !ok || len(lost) > 0 || !slices.Equal(some.Tokens, []semel.Token{holders[0].Token}) {
 		t.Errorf("got %d lost, error %v, want the holder of the locked row named", len(lost), err)
@@ -156,6 +162,61 @@ func TestRenewBesideALockedRow(t *testing.T) {
 	}
 	if lost, err := s.Renew(t.Context(), time.Hour, holders); err != nil || len(lost) > 0 {
 		t.Errorf("got %d lost, %v: want all renewed when the row is free", len(lost), err)
+	}
+}
+
+// L1, L2: while an attempt's transaction has its row locked, nobody waits for it: all
+// others hear what the slot holds, whether the lease runs or not and whatever they want
+// to take over. When it has ended, a lapsed reservation is taken over at once.
+func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	for _, c := range []struct{ version, params string }{
+		{"10.11.6-MariaDB", readCommitted},
+		{"10.11.6-MariaDB", ""},
+		{"10.5.29-MariaDB", ""},
+		{"8.4.0", readCommitted},
+		{"8.4.0", ""},
+	} {
+		db := pool(t, database(t, server, c.params))
+		s := on(t, db, mysqlstore.Config{})
+		if err := s.Pretend(t.Context(), c.version); err != nil {
+			t.Fatal(err)
+		}
+		running, lapsed := reservation("running"), reservation("lapsed")
+		lapsed.Lease, lapsed.Deferred = time.Microsecond, true
+		mustReserve(t, s, running)
+		mustReserve(t, s, lapsed)
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec("SELECT 1 FROM semel_slots FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		waits := status(t, db, "Innodb_row_lock_waits")
+		for _, r := range []semel.Reservation{running, lapsed} {
+			taker, blameless, stranger := anew(r), anew(r), anew(r)
+			taker.TakeOver, blameless.TakeOverBlameless = true, true
+			stranger.Fingerprint = semel.FingerprintOf([]byte("another request"))
+			for _, ask := range []semel.Reservation{r, anew(r), taker, blameless, stranger} {
+				held, err := s.Reserve(t.Context(), ask)
+				if err != nil || held.State != semel.StateReserved || held.Token != r.Token || held.Lapsed != (r.Lease < time.Second) {
+					t.Fatalf("%v: got a %v slot held by %v, lapsed %v (%v), want it as it is", c, held.State, held.Token, held.Lapsed, err)
+				}
+			}
+		}
+		if got := status(t, db, "Innodb_row_lock_waits"); got != waits {
+			t.Errorf("%v: got %d waits for a row, want none", c, got-waits)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		taker := anew(lapsed)
+		taker.TakeOverBlameless = true
+		if held := mustReserve(t, s, taker); held.Lapses != 0 || held.Attempts != 2 {
+			t.Errorf("%v: got attempt %d after %d lapses, want the second after none", c, held.Attempts, held.Lapses)
+		}
 	}
 }
 

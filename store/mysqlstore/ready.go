@@ -99,7 +99,7 @@ func (s *Store) prepare(ctx context.Context) (*kept, error) {
 		return nil, err
 	}
 	k := &kept{db: s.db, byText: make(map[string]*sql.Stmt)}
-	for _, text := range s.sql.steps() {
+	for _, text := range s.sql.steps(s.forms.Load()) {
 		st, err := s.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept until Close
 		if err != nil {
 			return nil, errors.Join(err, k.close())

@@ -1,6 +1,7 @@
 package mysqlstore
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"time"
@@ -13,6 +14,7 @@ type row struct {
 	record     semel.Record
 	leaseUntil int64
 	expiresAt  int64
+	deferred   []byte // the token of the attempt that promised to have had no effect
 	now        int64
 }
 
@@ -24,10 +26,17 @@ func (w *row) takeable(r semel.Reservation) bool {
 	case semel.StateCompleted:
 		return w.expiresAt <= w.now
 	case semel.StateReserved:
-		return r.TakeOver && w.record.Token != r.Token &&
+		return (r.TakeOver || r.TakeOverBlameless && w.record.Blameless()) && w.record.Token != r.Token &&
 			w.lapsed(micros(r.Margin)) && w.record.Fingerprint == r.Fingerprint
 	}
 	return false
+}
+
+// same says whether w is the reservation that before was, and nothing has come
+// between.
+func (w *row) same(before *row) bool {
+	return w.record.State == before.record.State && w.record.Fence == before.record.Fence &&
+		w.leaseUntil == before.leaseUntil && bytes.Equal(w.deferred, before.deferred)
 }
 
 // lapsed says whether lease and margin are over. A lease that was given up is
@@ -47,7 +56,7 @@ func (w *row) held(r semel.Reservation) semel.Record {
 
 // fields are the places that a row is scanned to.
 type fields struct {
-	scope, id, fingerprint, token, owner []byte
+	scope, id, fingerprint, token, owner, reason []byte
 
 	state, created int64
 	status         sql.NullInt64
@@ -57,7 +66,7 @@ type fields struct {
 func (w *row) columns(f *fields) []any {
 	return []any{
 		&f.state, &f.fingerprint, &f.token, &w.record.Fence, &w.leaseUntil, &w.record.Attempts, &w.record.Lapses,
-		&f.owner, &f.created, &w.expiresAt, &f.status,
+		&w.deferred, &f.owner, &f.created, &w.expiresAt, &f.status, &f.reason,
 	}
 }
 
@@ -73,7 +82,8 @@ func (w *row) set(f *fields) error {
 	if err := fixed(w.record.Token[:], f.token); err != nil {
 		return err
 	}
-	w.record.Owner = string(f.owner)
+	w.record.Deferred = w.record.State == semel.StateReserved && bytes.Equal(w.deferred, f.token)
+	w.record.Owner, w.record.Reason = string(f.owner), string(f.reason)
 	w.record.CreatedAt, w.record.ExpiresAt = timeOf(f.created), timeOf(w.expiresAt)
 	w.record.Response.Status = int(f.status.Int64)
 	return nil

@@ -32,7 +32,7 @@ func TestWrongPassword(t *testing.T) {
 	admin := pool(t, dsn)
 	user := servertest.Name(t)
 	run(t, admin, "CREATE USER "+user+" IDENTIFIED BY 'another'")
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON "+nameOf(dsn)+".* TO "+user)
+	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON "+nameOf(dsn)+".* TO "+user)
 	s := openOnly(t, as(dsn, user, "hunter2"), mysqlstore.Config{})
 	allFail(t, s, "Access denied")
 	run(t, admin, "ALTER USER "+user+" IDENTIFIED BY 'hunter2'")

@@ -39,56 +39,101 @@ func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 
 func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (semel.Record, error) {
 	slot := r.Key.Slot()
+	there := s.forms.Load().lookFirst // the row is, as far as we know
+	wait := false                     // for who inserts the row now
+	var before *row                   // that could not be taken
 	for range maxRounds {
-		fresh, ok, err := s.insert(ctx, q, slot, r)
-		if err != nil || ok {
-			return fresh, err
+		if !there {
+			fresh, ok, err := s.insert(ctx, q, slot, r, wait)
+			if err != nil || ok {
+				return fresh, err
+			}
 		}
 		held, found, err := s.find(ctx, q, slot)
 		switch {
 		case err != nil:
 			return semel.Record{}, err
-		case !found: // purged since
+		case !found: // not committed yet, or purged since
+			there, wait = false, true
 			continue
-		case !held.takeable(r):
+		case !held.takeable(r), before != nil && held.same(before):
 			return held.held(r), nil
 		}
 		taken, ok, err := s.take(ctx, q, slot, &held, r)
 		if err != nil || ok {
 			return taken, err
 		}
+		there = true
+		if before = nil; held.record.State == semel.StateReserved {
+			before = &held // if it is the same row still, somebody has locked it
+		}
 	}
 	return semel.Record{}, errChanging
 }
 
-// insert takes a slot that has no row, and reports whether it did.
-func (s *Store) insert(ctx context.Context, q querier, slot semel.Slot, r semel.Reservation) (semel.Record, bool, error) {
-	res, err := q.ExecContext(ctx, s.sql.insert, slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
-		r.Fingerprint[:], r.Token[:], micros(r.Lease), []byte(r.Owner), micros(r.Retention))
+// insert takes a slot that has no row, and reports whether it did. It waits for
+// another one that inserts the row, or is told not to; it never waits for one that has
+// locked it.
+func (s *Store) insert(ctx context.Context, q querier, slot semel.Slot, r semel.Reservation, wait bool) (semel.Record, bool, error) {
+	own := s.forms.Load()
+	text := own.insert
+	args := []any{
+		slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
+		r.Fingerprint[:], r.Token[:], micros(r.Lease), promise(r), []byte(r.Owner), micros(r.Retention), slot[:],
+	}
+	if wait {
+		text = s.sql.insert
+	}
+	if wait || !own.slotLast {
+		args = args[:len(args)-1]
+	}
+	res, err := q.ExecContext(ctx, text, args...)
 	switch {
-	case numberOf(err) == errDuplicate:
+	case numberOf(err) == errDuplicate, numberOf(err) == errLockWaitTimeout && !wait:
 		return semel.Record{}, false, nil
 	case err != nil:
+		return semel.Record{}, false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return semel.Record{}, false, err
 	}
 	held, err := granted(res, r, 1, 0)
 	return held, err == nil, err
 }
 
+// promise is what the column deferred holds for r.
+func promise(r semel.Reservation) []byte {
+	if !r.Deferred {
+		return nil
+	}
+	return r.Token[:]
+}
+
 // take gives a slot that has a row to r, if the row is still the one that was
-// looked at, and reports whether it is.
+// looked at, and reports whether it did. It never waits for a lapsed row that
+// somebody has locked: that is the transaction of the attempt.
 func (s *Store) take(ctx context.Context, q querier, slot semel.Slot, held *row, r semel.Reservation) (semel.Record, bool, error) {
-	attempts, lapses := held.record.Attempts+1, 0
+	text, attempts, lapses := s.sql.take, held.record.Attempts+1, 0
+	var first []any
 	switch {
 	case held.record.State == semel.StateReserved:
-		lapses = held.record.Lapses + 1
+		own := s.forms.Load()
+		if text = own.takeOver; own.slotFirst {
+			first = []any{slot[:]}
+		}
+		if !held.record.Blameless() {
+			lapses = held.record.Lapses + 1
+		}
 	case held.expiresAt <= held.now: // the slot counts as empty
 		attempts = 1
 	}
-	res, err := q.ExecContext(ctx, s.sql.take,
-		r.Fingerprint[:], r.Token[:], attempts, lapses, []byte(r.Owner), micros(r.Retention), micros(r.Lease),
-		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil)
-	if err != nil {
+	res, err := q.ExecContext(ctx, text, append(first,
+		r.Fingerprint[:], r.Token[:], attempts, lapses, promise(r), []byte(r.Owner), micros(r.Retention), micros(r.Lease),
+		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil, held.deferred)...)
+	switch {
+	case numberOf(err) == errLockWaitTimeout && held.record.State == semel.StateReserved:
+		return semel.Record{}, false, nil
+	case err != nil:
 		return semel.Record{}, false, err
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
@@ -111,7 +156,7 @@ func granted(res sql.Result, r semel.Reservation, attempts, lapses int) (semel.R
 	}
 	return semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
-		Fence: fence, Attempts: attempts, Lapses: lapses, Owner: r.Owner,
+		Fence: fence, Attempts: attempts, Lapses: lapses, Deferred: r.Deferred, Owner: r.Owner,
 		CreatedAt: timeOf(fence), ExpiresAt: timeOf(fence + micros(r.Retention)),
 	}, nil
 }

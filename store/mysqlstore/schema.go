@@ -103,8 +103,8 @@ func (s *statements) script(all []migration, have int) []string {
 
 // Migrate makes the tables, or brings their schema to this version. Any number
 // of processes may run it at once: one works, the others wait. It may be run
-// again after it was interrupted. It needs the right to CREATE, and ends with
-// ctx. A newer schema is left alone and is a [*SchemaError].
+// again after it was interrupted. It needs the rights to CREATE and to ALTER, and
+// ends with ctx. A newer schema is left alone and is a [*SchemaError].
 func (s *Store) Migrate(ctx context.Context) error { return explain("migrate", s.migrate(ctx)) }
 
 func (s *Store) migrate(ctx context.Context) (err error) {

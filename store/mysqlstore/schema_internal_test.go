@@ -16,16 +16,25 @@ import (
 func nextProgram(t *testing.T, dsn string) *Store {
 	t.Helper()
 	s := opened(t, dsn)
-	text, err := schemaFiles.ReadFile("schema/0001_slots.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.sql.files = fstest.MapFS{
-		"schema/0001_slots.sql": {Data: text},
-		"schema/0002_note.sql": {Data: []byte( // fails when it is run twice
-			"ALTER TABLE {table} ADD COLUMN note INT NOT NULL DEFAULT 7;\nALTER TABLE {table} DROP KEY created_at, ADD KEY created_at (created_at, slot);\n")},
-	}
+	files := onlySchema(t, "0001_slots.sql", "0002_promises.sql")
+	files["schema/0003_note.sql"] = &fstest.MapFile{Data: []byte( // fails when it is run twice
+		"ALTER TABLE {table} ADD COLUMN note INT NOT NULL DEFAULT 7;\nALTER TABLE {table} DROP KEY created_at, ADD KEY created_at (created_at, slot);\n")}
+	s.sql.files = files
 	return s
+}
+
+// onlySchema is some of the schema files.
+func onlySchema(t *testing.T, names ...string) fstest.MapFS {
+	t.Helper()
+	files := make(fstest.MapFS)
+	for _, name := range names {
+		text, err := schemaFiles.ReadFile("schema/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["schema/"+name] = &fstest.MapFile{Data: text}
+	}
+	return files
 }
 
 // keep completes n slots.
@@ -82,9 +91,9 @@ func TestOlderSchema(t *testing.T) {
 	kept := keep(t, old, 20)
 
 	next := nextProgram(t, dsn)
-	wantVersions(t, next.Validate(t.Context()), "validate", 1, 2, "have schema 1, and this program needs 2: run Migrate")
+	wantVersions(t, next.Validate(t.Context()), "validate", 2, 3, "have schema 2, and this program needs 3: run Migrate")
 	_, err := next.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 1, 2, "run Migrate")
+	wantVersions(t, err, "reserve", 2, 3, "run Migrate")
 
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -105,8 +114,8 @@ func TestOlderSchema(t *testing.T) {
 	replayed(t, next, kept)
 	var notes, version int
 	err = next.db.QueryRow("SELECT (SELECT COUNT(*) FROM semel_slots WHERE note = 7), (SELECT version FROM semel_slots_schema)").Scan(&notes, &version)
-	if err != nil || notes != len(kept) || version != 2 {
-		t.Errorf("got %d rows that are new and version %d (%v), want %d and 2", notes, version, err, len(kept))
+	if err != nil || notes != len(kept) || version != 3 {
+		t.Errorf("got %d rows that are new and version %d (%v), want %d and 3", notes, version, err, len(kept))
 	}
 
 	replayed(t, old, kept)
@@ -115,8 +124,54 @@ func TestOlderSchema(t *testing.T) {
 		t.Errorf("got it held by %v (%v), want the older program to go on", held.Token, err)
 	}
 	again := opened(t, dsn)
-	wantVersions(t, again.Validate(t.Context()), "validate", 2, 1, "use a newer program")
+	wantVersions(t, again.Validate(t.Context()), "validate", 3, 2, "use a newer program")
 	_, err = again.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 2, 1, "use a newer program")
-	wantVersions(t, again.Migrate(t.Context()), "migrate", 2, 1, "use a newer program")
+	wantVersions(t, err, "reserve", 3, 2, "use a newer program")
+	wantVersions(t, again.Migrate(t.Context()), "migrate", 3, 2, "use a newer program")
+}
+
+// I7: while programs of the version before run on, they may take a slot whose
+// promise they do not know: it is no promise of theirs. Their reservations have none.
+func TestPromiseUnderOlderProgram(t *testing.T) {
+	t.Parallel()
+	dsn := testDatabase(t)
+	first := opened(t, dsn)
+	first.sql.files = onlySchema(t, "0001_slots.sql")
+	if err := first.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, dsn)
+	wantVersions(t, s.Validate(t.Context()), "validate", 1, 2, "run Migrate")
+	for range 2 { // as if the first one had been killed before its end
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.db.Exec("UPDATE semel_slots_schema SET version = 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	r := ask("k")
+	r.Deferred = true
+	if held, err := s.Reserve(t.Context(), r); err != nil || !held.Blameless() {
+		t.Fatalf("got blameless %v (%v), want a promise", held.Blameless(), err)
+	}
+	older := semel.NewToken()
+	for _, text := range []string{
+		"UPDATE semel_slots SET state = 0, lapses = 0, lease_until = 0",
+		"UPDATE semel_slots SET token = ?, fence = fence + 1, attempts = 2, lapses = 0, lease_until = 1, state = 1",
+	} {
+		args := []any{older[:]}[:strings.Count(text, "?")]
+		if _, err := s.db.Exec(text, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Token, r.TakeOverBlameless = semel.NewToken(), true
+	held, err := s.Reserve(t.Context(), r)
+	if err != nil || held.Token != older || held.Deferred || !held.Lapsed {
+		t.Errorf("got it held by %v, deferred %v (%v), want the older program's reservation, which promised nothing", held.Token, held.Deferred, err)
+	}
 }

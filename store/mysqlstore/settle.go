@@ -82,6 +82,21 @@ func (s *Store) Release(ctx context.Context, key semel.Key, token semel.Token) e
 	})
 }
 
+// BeginEffects implements [semel.EffectBeginner]. It takes one round trip.
+func (s *Store) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
+	slot := key.Slot()
+	return s.step(ctx, "begin effects", func(ctx context.Context, q querier) error {
+		ok, err := execOne(ctx, q, s.sql.begin, slot[:], token[:])
+		if err != nil || ok {
+			return err
+		}
+		// There was no promise to end, or the token did not hold the slot. Which of them
+		// cannot change between the two statements, but for a reservation that
+		// arrives there, and that one still has its promise.
+		return lostUnless(exists(ctx, q, s.sql.begun, slot[:], token[:]))
+	})
+}
+
 // Resolve implements [semel.Resolver]. A kept response gets a new token: the
 // lapsed attempt did not make it, and must hear ErrLost if it comes back.
 func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
@@ -89,19 +104,22 @@ func (s *Store) Resolve(ctx context.Context, r semel.Resolution) error {
 }
 
 func (s *Store) resolve(ctx context.Context, q querier, r semel.Resolution) error {
+	if len(r.Reason) > semel.MaxReasonLen {
+		return fmt.Errorf("the reason has %d bytes, and %d are the most", len(r.Reason), semel.MaxReasonLen)
+	}
 	slot := r.Key.Slot()
-	retention, margin := micros(r.Retention), max(0, micros(r.Margin))
+	retention, margin, reason := micros(r.Retention), max(0, micros(r.Margin)), nonEmpty([]byte(r.Reason))
 	var ok bool
 	var err error
 	if r.Response == nil {
-		ok, err = execOne(ctx, q, s.sql.resolveFree, retention, slot[:], r.Fence, margin)
+		ok, err = execOne(ctx, q, s.sql.resolveFree, reason, retention, slot[:], r.Fence, margin)
 	} else {
 		if err := s.fits(*r.Response); err != nil {
 			return err
 		}
 		token := semel.NewToken()
 		ok, err = execOne(ctx, q, s.sql.resolveDone, token[:],
-			r.Response.Status, nonEmpty(r.Response.Header), nonEmpty(r.Response.Body), retention, slot[:], r.Fence, margin)
+			r.Response.Status, nonEmpty(r.Response.Header), nonEmpty(r.Response.Body), reason, retention, slot[:], r.Fence, margin)
 	}
 	if err != nil || ok {
 		if r.Response != nil {

@@ -18,6 +18,9 @@ var statementFiles embed.FS
 // judges leases with the time before the wait, which errs to the safe side.
 const now = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
 
+// noWait makes a statement of MariaDB fail at once where it would wait for a lock.
+const noWait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
+
 // tableName is what a table may be called: nothing that needs quoting, and room
 // for the name of the table of versions below 64 characters.
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,54}$`)
@@ -27,10 +30,12 @@ type statements struct {
 	table string
 	files fs.FS // schema/*.sql
 
-	insert, find, take           string
+	insert, insertAbsent         string
+	find, take, takeUnlocked     string
 	complete, completed          string
 	release                      string
-	renew, renewHeld             string
+	begin, begun                 string
+	renew, renewWhole, renewHeld string
 	resolveFree, resolveDone     string
 	resolvable                   string
 	purgeFind, purge             string
@@ -52,12 +57,15 @@ func newStatements(table string) (*statements, error) {
 		file string
 	}{
 		{&s.insert, "insert"},
+		{&s.insertAbsent, "insert_absent"},
 		{&s.find, "find"},
-		{&s.take, "take"},
 		{&s.complete, "complete"},
 		{&s.completed, "completed"},
 		{&s.release, "release"},
+		{&s.begin, "begin"},
+		{&s.begun, "begun"},
 		{&s.renew, "renew"},
+		{&s.renewWhole, "renew_whole"},
 		{&s.renewHeld, "renew_held"},
 		{&s.resolveFree, "resolve_free"},
 		{&s.resolveDone, "resolve_complete"},
@@ -78,6 +86,9 @@ func newStatements(table string) (*statements, error) {
 	} {
 		*f.to = s.text(f.file)
 	}
+	take := s.text("take")
+	s.take = strings.ReplaceAll(take, "{row}", s.fill("{table} AS s"))
+	s.takeUnlocked = strings.ReplaceAll(take, "{row}", s.text("unlocked"))
 	s.list = strings.ReplaceAll(list, "{index}", "created_at")
 	s.listSlot = strings.ReplaceAll(list, "{index}", "PRIMARY")
 	return s, nil
@@ -98,15 +109,16 @@ func (s *statements) fill(text string) string {
 		"{versions}", "`"+s.table+"_schema`",
 		"{name}", s.table,
 		"{now}", now,
+		"{nowait}", noWait,
 	).Replace(strings.TrimSpace(text))
 }
 
 // steps are the statements that are prepared and kept: those that a request
 // runs. The others are rare, or have lists of changing length.
-func (s *statements) steps() []string {
+func (s *statements) steps(f *forms) []string {
 	return []string{
-		s.insert, s.find, s.take, s.complete, s.completed, s.release,
-		s.resolveFree, s.resolveDone, s.resolvable,
+		s.insert, f.insert, s.find, s.take, f.takeOver, s.complete, s.completed, s.release,
+		s.begin, s.begun, s.resolveFree, s.resolveDone, s.resolvable,
 	}
 }
 

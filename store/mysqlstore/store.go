@@ -13,14 +13,15 @@ import (
 )
 
 var (
-	_ semel.Store     = (*Store)(nil)
-	_ semel.Renewer   = (*Store)(nil)
-	_ semel.Purger    = (*Store)(nil)
-	_ semel.Lister    = (*Store)(nil)
-	_ semel.Resolver  = (*Store)(nil)
-	_ semel.Pinger    = (*Store)(nil)
-	_ semel.Grader    = (*Store)(nil)
-	_ semel.Inspector = (*Store)(nil)
+	_ semel.Store          = (*Store)(nil)
+	_ semel.EffectBeginner = (*Store)(nil)
+	_ semel.Renewer        = (*Store)(nil)
+	_ semel.Purger         = (*Store)(nil)
+	_ semel.Lister         = (*Store)(nil)
+	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Pinger         = (*Store)(nil)
+	_ semel.Grader         = (*Store)(nil)
+	_ semel.Inspector      = (*Store)(nil)
 )
 
 // Config is what [New] and [Open] may be told. The zero value is safe.
@@ -57,7 +58,8 @@ type Store struct {
 	closed bool
 	kept   atomic.Pointer[kept] // nil until a validation has succeeded
 
-	packet atomic.Int64 // max_allowed_packet
+	packet atomic.Int64          // max_allowed_packet
+	forms  atomic.Pointer[forms] // set by a validation
 	grade  atomic.Pointer[semel.Grade]
 	told   sync.Once // what the promise rests on
 	purge  purgeCursor

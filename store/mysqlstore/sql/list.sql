@@ -1,6 +1,6 @@
 -- The records of one window, the youngest first, without their bodies.
-SELECT scope, id, state, fingerprint, token, fence, lease_until, attempts, lapses, owner,
-       created_at, expires_at, status, {now}
+SELECT scope, id, state, fingerprint, token, fence, lease_until, attempts, lapses, deferred, owner,
+       created_at, expires_at, status, reason, {now}
   FROM {table} FORCE INDEX ({index})
  WHERE created_at <= ? AND (created_at < ? OR slot < ?)
    AND created_at >= ? AND (created_at > ? OR slot >= ?)

@@ -1,0 +1,3 @@
+-- Whether this token holds the slot and promises nothing.
+SELECT COUNT(*) FROM {table}
+ WHERE slot = ? AND token = ? AND state = 1 AND NOT (deferred <=> token)

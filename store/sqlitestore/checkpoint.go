@@ -39,7 +39,7 @@ type checkpointer struct {
 }
 
 func startCheckpointer(w *writer) (*checkpointer, error) {
-	conn, err := dial(w.path, readWrite, checkpointerPragmas...)
+	conn, err := dial(w.database, readWrite, checkpointerPragmas...)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ var statements embed.FS
 // to the driver without package database/sql: the store does its own pooling,
 // and a third of the time of a step would go into it.
 type conn struct {
+	database
 	raw   driver.Conn
 	stmts []*stmt // to be closed with it
 }
@@ -31,14 +32,16 @@ type access string
 const (
 	readWrite access = "mode=rw"
 	readOnly  access = "mode=ro"
+	// create is readWrite, and makes an empty file when there is none.
+	create access = "mode=rwc"
 	// immutable reads the file alone, without its log and without a lock, and
 	// creates nothing beside it.
 	immutable access = "mode=ro&immutable=1"
 )
 
-// dial opens the file at path, which must exist.
-func dial(path string, how access, pragmas ...string) (*conn, error) {
-	abs, err := filepath.Abs(path)
+// dial opens the file of d, which must exist unless how is create.
+func dial(d database, how access, pragmas ...string) (*conn, error) {
+	abs, err := filepath.Abs(d.path)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func dial(path string, how access, pragmas ...string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{raw: raw}, nil
+	return &conn{database: d, raw: raw}, nil
 }
 
 // close gives the file back. SQLite keeps it open while a statement is.
@@ -92,12 +95,12 @@ type preparer struct {
 
 // file prepares the statement in sql/NAME.sql.
 func (p *preparer) file(name string) *stmt {
-	text, err := statements.ReadFile("sql/" + name + ".sql")
+	text, err := p.conn.statement(name, true)
 	if err != nil {
 		p.err = errors.Join(p.err, err)
 		return nil
 	}
-	return p.text(name, string(text))
+	return p.text(name, text)
 }
 
 // text prepares a statement that takes no parameters, or is in a file.

@@ -50,15 +50,21 @@ func (e *DamagedError) Error() string {
 // the primary code.
 const (
 	codeError      = 1
+	codeBusy       = 5
+	codeLocked     = 6
+	codeReadOnly   = 8
 	codeIOErr      = 10
 	codeCorrupt    = 11
 	codeFull       = 13
 	codeTooBig     = 18
 	codeConstraint = 19
 	codeMismatch   = 20
+	codeAuth       = 23
 	codeRange      = 25
 	codeNotADB     = 26
 
+	codeBusySnapshot  = codeBusy | 2<<8
+	codeCommitHook    = codeConstraint | 2<<8
 	codeIOErrFsync    = codeIOErr | 4<<8
 	codeIOErrDirFsync = codeIOErr | 5<<8
 )

@@ -30,7 +30,7 @@ var (
 
 // locate resolves symbolic links, so that one file has one lock, and says
 // whether there is a file. It returns what makes path unusable.
-func locate(path string) (real string, exists bool, err error) {
+func locate(path string, guest bool) (real string, exists bool, err error) {
 	if path == "" || path == ":memory:" {
 		return "", false, errors.New("the path must name a file")
 	}
@@ -45,7 +45,7 @@ func locate(path string) (real string, exists bool, err error) {
 			return "", false, errors.New("it is a directory")
 		case !info.Mode().IsRegular():
 			return "", false, errors.New("it is not a regular file")
-		case info.Size() == 0:
+		case info.Size() == 0 && !guest: // an application may not have begun
 			return "", false, errors.New("the file is empty, so records may be lost: restore it, or remove it to start anew")
 		}
 		return real, true, nil
@@ -62,48 +62,66 @@ func locate(path string) (real string, exists bool, err error) {
 	return filepath.Join(dir, filepath.Base(path)), false, nil
 }
 
-// prepareFile leaves a database of this version's schema at path.
-func prepareFile(path string, exists bool, cfg Config) error {
-	if !exists {
-		if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
-			return fs.ErrNotExist
-		}
-		return create(path)
-	}
-	// First without a trace: the file may be somebody else's. Without its log a
-	// file of ours may look damaged, when a checkpoint was cut short.
-	if err := withConn(path, immutable, nil, (*conn).checkApplication); err != nil && codeOf(err)&0xff != codeCorrupt {
-		return err
+// prepare leaves a database of this version's schema.
+func (d database) prepare(exists bool, cfg Config) error {
+	fixed := cfg.ReadOnly || cfg.Shared || cfg.NoMigrate
+	switch {
+	case !exists && fixed:
+		return fs.ErrNotExist
+	case !exists && !d.guest:
+		return d.create()
 	}
 	how, pragmas := readWrite, writerPragmas
-	if cfg.ReadOnly {
+	switch {
+	case cfg.ReadOnly:
 		how, pragmas = readOnly, readerPragmas
+	case !exists:
+		how = create
+	case !d.guest:
+		// First without a trace: the file may be somebody else's. Without its log a
+		// file of ours may look damaged, when a checkpoint was cut short.
+		if err := d.with(immutable, nil, (*conn).checkOwner); err != nil && codeOf(err)&0xff != codeCorrupt {
+			return err
+		}
 	}
-	return withConn(path, how, pragmas, func(c *conn) error {
-		if err := c.checkApplication(); err != nil {
+	err := d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+	if d.guest && codeOf(err)&0xff == codeBusy {
+		err = fmt.Errorf("the application uses the file with another journal mode: open it with _pragma=journal_mode(WAL): %w", err)
+	}
+	return err
+}
+
+// bring checks the database and brings it to this version's schema, or refuses
+// to where it is to stay as it is.
+func (c *conn) bring(fixed bool) error {
+	if err := c.checkOwner(); err != nil {
+		return err
+	}
+	stale, err := c.checkSchema()
+	if err != nil {
+		return err
+	}
+	if stale == nil || stale.Have > 0 {
+		if err := c.checkPages(); err != nil {
 			return err
 		}
-		stale, err := c.checkSchema()
-		if err != nil {
-			return err
-		}
-		if err := c.checkPages(path); err != nil || stale == nil {
-			return err
-		}
-		if cfg.ReadOnly || cfg.Shared || cfg.NoMigrate {
-			return stale
-		}
-		return c.migrate()
-	})
+	}
+	switch {
+	case stale == nil:
+		return nil
+	case fixed:
+		return stale
+	}
+	return c.migrate()
 }
 
 // create makes the database under another name and moves it into place, so that
 // a crash leaves the whole file or none. The caller holds the lock.
-func create(path string) error {
-	if _, err := os.Stat(path + "-wal"); err == nil {
-		return fmt.Errorf("there is no database but its log %s: restore the database, or remove the log", path+"-wal")
+func (d database) create() error {
+	if _, err := os.Stat(d.path + "-wal"); err == nil {
+		return fmt.Errorf("there is no database but its log %s: restore the database, or remove the log", d.path+"-wal")
 	}
-	fresh := path + "-new"
+	fresh := d.path + "-new"
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // of a creation that was cut short
 		if err := os.Remove(fresh + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -116,13 +134,13 @@ func create(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := withConn(fresh, readWrite, writerPragmas, (*conn).migrate); err != nil {
+	if err := (database{path: fresh}).with(readWrite, writerPragmas, (*conn).migrate); err != nil {
 		return err
 	}
-	if err := os.Rename(fresh, path); err != nil {
+	if err := os.Rename(fresh, d.path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(d.path))
 }
 
 func syncDir(dir string) error {
@@ -138,20 +156,25 @@ func syncDir(dir string) error {
 const checkBelow = 32 << 20
 
 // checkPages looks for damage in a small file.
-func (c *conn) checkPages(path string) error {
-	info, err := os.Stat(path)
+func (c *conn) checkPages() error {
+	info, err := os.Stat(c.path)
 	if err != nil || info.Size() >= checkBelow {
 		return err
 	}
-	found, err := c.value("PRAGMA integrity_check(1)")
-	if err == nil && found != "ok" {
-		err = fmt.Errorf("the file is damaged: %v", found)
+	for _, part := range c.ours() {
+		found, err := c.value("PRAGMA integrity_check(" + part + ")")
+		if err == nil && found != "ok" {
+			err = fmt.Errorf("the file is damaged: %v", found)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-func withConn(path string, how access, pragmas []string, f func(*conn) error) error {
-	c, err := dial(path, how, pragmas...)
+func (d database) with(how access, pragmas []string, f func(*conn) error) error {
+	c, err := dial(d, how, pragmas...)
 	if err != nil {
 		return err
 	}

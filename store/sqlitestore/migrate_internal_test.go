@@ -33,7 +33,7 @@ func oldFile(t *testing.T) (path string, records map[string]semel.Record) {
 		t.Fatal(err)
 	}
 	records = make(map[string]semel.Record)
-	err = withConn(path, readWrite, writerPragmas, func(c *conn) error {
+	err = database{path: path}.with(readWrite, writerPragmas, func(c *conn) error {
 		mark := fmt.Sprintf("\nPRAGMA application_id = %d; PRAGMA user_version = 1;", applicationID)
 		if err := c.script(string(schema) + mark); err != nil {
 			return err

@@ -11,22 +11,22 @@ const readers = 4
 // readConn is a connection that never writes, and its statements.
 type readConn struct {
 	*conn
-	version        *stmt
+	alive          *stmt
 	find           *stmt
 	list, listSlot *stmt
 	span           *stmt
 	purgeFind      *stmt
 }
 
-func openReadConn(path string) (*readConn, error) {
-	c, err := dial(path, readOnly, readerPragmas...)
+func openReadConn(d database) (*readConn, error) {
+	c, err := dial(d, readOnly, readerPragmas...)
 	if err != nil {
 		return nil, err
 	}
 	p := preparer{conn: c}
 	r := &readConn{
 		conn:      c,
-		version:   p.text("version", "PRAGMA user_version"),
+		alive:     p.text("alive", "PRAGMA user_version"),
 		find:      p.file("find"),
 		list:      p.file("list"),
 		listSlot:  p.file("list_slot"),
@@ -42,15 +42,15 @@ func openReadConn(path string) (*readConn, error) {
 // pool lends connections for reading. Nobody may keep one while somebody else
 // decides how long: an open read holds back the checkpoints.
 type pool struct {
-	path    string
+	database
 	free    chan *readConn // nil: not open, now or any more
 	closing sync.Once
 	closed  chan struct{}
 }
 
-func openPool(path string) (*pool, error) {
-	p := &pool{path: path, free: make(chan *readConn, readers), closed: make(chan struct{})}
-	first, err := openReadConn(path)
+func openPool(d database) (*pool, error) {
+	p := &pool{database: d, free: make(chan *readConn, readers), closed: make(chan struct{})}
+	first, err := openReadConn(d)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (p *pool) with(f func(*readConn) error) error {
 	defer func() { p.free <- c }()
 	if c == nil {
 		var err error
-		if c, err = openReadConn(p.path); err != nil {
+		if c, err = openReadConn(p.database); err != nil {
 			c = nil
 			return err
 		}

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"sync"
+	"sync/atomic"
 )
 
 // Bounds of one transaction. More would make everybody wait longer for no gain.
@@ -19,6 +20,9 @@ type queue struct {
 	poison  error // why no step is taken in; nil while they are
 
 	wake chan struct{} // one slot: there is a batch, or closed is set
+
+	stall   chan struct{} // closed while the writer waits for somebody else
+	stalled bool
 }
 
 // batch is what one transaction will do. Steps join it until it is taken.
@@ -30,11 +34,27 @@ type batch struct {
 
 // pending is one step of one caller. run may be called again after a roll back.
 type pending struct {
-	run func(*tx) error
-	err error
+	run   func(*tx) error
+	err   error
+	stall <-chan struct{} // closed when the writer waits, or waited, for somebody else
+	fate  atomic.Int32
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+// The fates of a pending step. Only one of the two comes true.
+const (
+	taken     = iota + 1 // the writer runs it
+	withdrawn            // the caller wants it no more
+)
+
+// take is for the writer: false when the step was withdrawn.
+func (p *pending) take() bool { return p.fate.CompareAndSwap(0, taken) || p.fate.Load() == taken }
+
+// withdraw is for the caller. When it reports true the step will never happen.
+func (p *pending) withdraw() bool { return p.fate.CompareAndSwap(0, withdrawn) }
+
+func newQueue() *queue {
+	return &queue{wake: make(chan struct{}, 1), stall: make(chan struct{})}
+}
 
 // add puts p into the youngest batch that has room for so many bytes more.
 func (q *queue) add(bytes int, p *pending) (*batch, error) {
@@ -55,6 +75,7 @@ func (q *queue) add(bytes int, p *pending) (*batch, error) {
 		q.batches = append(q.batches, b)
 		q.signal()
 	}
+	p.stall = q.stall
 	b.steps = append(b.steps, p)
 	b.bytes += bytes
 	return b, nil
@@ -97,6 +118,37 @@ func (q *queue) waiting() int {
 		return 0
 	}
 	return len(q.batches[0].steps)
+}
+
+// waits tells everybody in the queue that the writer waits for somebody else, and
+// those who come, until goes.
+func (q *queue) waits() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.stalled {
+		q.stalled = true
+		close(q.stall)
+	}
+}
+
+// goes tells that the writer goes on.
+func (q *queue) goes() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stalled {
+		q.stalled = false
+		q.stall = make(chan struct{})
+	}
+}
+
+// refusal returns why no step is taken in, or nil.
+func (q *queue) refusal() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	return q.poison
 }
 
 // close refuses further steps. Those in the queue will still be taken.

@@ -59,18 +59,34 @@ func migrations() ([]migration, error) {
 	return all, nil
 }
 
-// Schema returns the statements that make an empty database, for reading.
-// Open and [Migrate] run them; besides, they set application_id and user_version.
-func Schema() string {
+// Schema returns the statements that make an empty database of a store's own, for
+// reading. Open and [Migrate] run them; besides, they set application_id and
+// user_version.
+func Schema() string { return schemaFor(database{}) }
+
+// GuestSchema returns the statements that make the tables of a store in an
+// application's database, see [Config.Guest]. [Open] runs them when they have not
+// been run.
+func GuestSchema() string {
+	text, err := guestFiles.ReadFile("guest/version.sql")
+	all, merr := migrations()
+	if err != nil || merr != nil {
+		return ""
+	}
+	version := strings.ReplaceAll(string(text), "{version}", strconv.Itoa(len(all)))
+	return schemaFor(database{guest: true}) + "\n" + version
+}
+
+func schemaFor(d database) string {
 	all, err := migrations()
 	if err != nil {
 		return "" // the files are part of the program; a test reads them
 	}
-	var b strings.Builder
-	for _, m := range all {
-		b.WriteString(m.sql)
+	texts := make([]string, len(all))
+	for i, m := range all {
+		texts[i] = d.fill(m.sql, true) + "\n"
 	}
-	return b.String()
+	return strings.Join(texts, "\n")
 }
 
 // Migrate creates the database at path, or brings its schema to this version,
@@ -111,7 +127,7 @@ func (c *conn) migrate() error {
 }
 
 func (c *conn) apply(all []migration) error {
-	have, err := c.integer("PRAGMA user_version") // again, alone with the file now
+	have, err := c.version() // again, alone with the file now
 	if err != nil {
 		return err
 	}
@@ -119,20 +135,11 @@ func (c *conn) apply(all []migration) error {
 		if int64(m.version) <= have {
 			continue
 		}
-		if err := c.script(m.sql); err != nil {
+		if err := c.script(c.fill(m.sql, true)); err != nil {
 			return fmt.Errorf("schema %d: %w", m.version, err)
 		}
 	}
-	return c.script(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(all)))
-}
-
-// checkApplication returns an error when the file is not ours.
-func (c *conn) checkApplication() error {
-	id, err := c.integer("PRAGMA application_id")
-	if err == nil && id != applicationID {
-		err = fmt.Errorf("it is a database of another application (application_id %#x, ours is %#x)", id, applicationID)
-	}
-	return err
+	return c.mark(len(all))
 }
 
 // checkSchema reports whether the file lacks a migration, and an error when it
@@ -142,7 +149,7 @@ func (c *conn) checkSchema() (stale *SchemaError, err error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := c.integer("PRAGMA user_version")
+	version, err := c.version()
 	if err != nil {
 		return nil, err
 	}

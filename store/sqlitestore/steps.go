@@ -23,10 +23,22 @@ func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, e
 	}
 	slot := r.Key.Slot()
 	var held semel.Record
-	err := s.writer.do(len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner), func(t *tx) (err error) {
+	p := pending{run: func(t *tx) (err error) {
 		held, err = t.Reserve(slot, r)
 		return err
-	})
+	}}
+	b, err := s.writer.queue.add(len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner), &p)
+	if err == nil {
+		select {
+		case <-b.done:
+		case <-p.stall: // others do not wait for a business transaction
+			if seen, ok := s.unchanged(slot, r); ok && p.withdraw() {
+				return seen, nil
+			}
+			<-b.done
+		}
+		err = explain(s.path, p.err)
+	}
 	if err != nil && !errors.Is(err, ErrClosed) {
 		if seen, ok := s.unchanged(slot, r); ok {
 			return seen, nil
@@ -39,7 +51,8 @@ func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, e
 }
 
 // unchanged reads what the slot holds, and reports whether a reservation would
-// leave it so. The answer is that of the moment of the read. The clock is read
+// leave it so: because nobody may take it, or because a transaction of this process
+// is at work on it. The answer is that of the moment of the read. The clock is read
 // after it: what has not expired by then had not expired at that moment.
 func (s *Store) unchanged(slot semel.Slot, r semel.Reservation) (semel.Record, bool) {
 	var held row
@@ -49,8 +62,11 @@ func (s *Store) unchanged(slot semel.Slot, r semel.Reservation) (semel.Record, b
 		return err
 	})
 	now := s.clock.now()
-	if err != nil || !found || held.takeable(r, now) {
+	switch {
+	case err != nil || !found:
 		return semel.Record{}, false // the caller has the error of the write
+	case held.takeable(r, now) && (held.record.State != semel.StateReserved || !s.traffic.works(slot)):
+		return semel.Record{}, false
 	}
 	return held.held(r, now), true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 
 	"github.com/semel-go/semel"
@@ -33,6 +34,15 @@ type Config struct {
 	// step relies on memory, but two processes under load wait for each other,
 	// up to 5 s. The file must exist. Default: false.
 	Shared bool
+	// Guest opens a file that belongs to an application, so that records can be
+	// completed in its transactions (see [Store.Transactions]): they live in tables
+	// named semel_* beside its own, and application_id, user_version and whatever
+	// else the application has set stay as they are. The file is created when
+	// there is none. It must be in WAL mode: Open sets it, and fails when
+	// somebody uses the file in another one. There is no lock, as with Shared:
+	// every process of the application may open the store. Default: false, and
+	// the file holds records alone, or what was added to it since.
+	Guest bool
 	// NoMigrate makes Open fail with [SchemaError] when the schema is not this
 	// version's, instead of creating or upgrading it. Default: false. A newer
 	// schema is always refused.
@@ -44,10 +54,13 @@ type Config struct {
 // Store keeps records in one SQLite file. Make one with [Open].
 // All methods are safe for concurrent use; after Close they return [ErrClosed].
 type Store struct {
-	path    string
+	database
 	readers *pool
 	writer  *writer // nil when read-only
 	lock    *fileLock
+	file    string            // path from the root
+	traffic *traffic          // nil when read-only
+	texts   map[string]string // the statements for an application's connection, by name
 
 	clock clock
 	purge purgeCursor
@@ -80,31 +93,39 @@ func open(path string, cfg Config) (_ *Store, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	path, exists, err := locate(path)
+	path, exists, err := locate(path, cfg.Guest)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: path}
+	s := &Store{database: database{path: path, guest: cfg.Guest}}
+	if s.file, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.lock.release())
+			s.traffic.leave()
 		}
 	}()
-	if !cfg.ReadOnly && !cfg.Shared {
+	if !cfg.ReadOnly && !cfg.Shared && !cfg.Guest {
 		if s.lock, err = lockFile(path); err != nil {
 			return nil, err
 		}
 	}
-	if err := prepareFile(path, exists, cfg); err != nil {
+	if err := s.prepare(exists, cfg); err != nil {
 		return nil, err
 	}
-	if s.readers, err = openPool(path); err != nil {
+	if s.readers, err = openPool(s.database); err != nil {
 		return nil, err
 	}
 	if cfg.ReadOnly {
 		return s, nil
 	}
-	if s.writer, err = startWriter(path, &s.clock, cfg.Logger); err != nil {
+	if s.texts, err = s.callerTexts(); err != nil {
+		return nil, errors.Join(err, s.readers.close())
+	}
+	s.traffic = joinTraffic(s.file)
+	if s.writer, err = startWriter(s.database, &s.clock, s.traffic, cfg.Logger); err != nil {
 		return nil, errors.Join(err, s.readers.close())
 	}
 	return s, nil
@@ -115,6 +136,7 @@ func open(path string, cfg Config) (_ *Store, err error) {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closeErr = errors.Join(s.closeFile(), s.lock.release())
+		s.traffic.leave()
 	})
 	return s.closeErr
 }
@@ -154,7 +176,7 @@ func (s *Store) Ping(context.Context) error {
 		}
 	}
 	return s.readers.with(func(c *readConn) error {
-		_, _, err := c.version.integer()
+		_, _, err := c.alive.integer()
 		return explain(s.path, err)
 	})
 }

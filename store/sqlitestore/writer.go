@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 )
 
 // writer owns the only connection that writes. One goroutine takes whatever is
 // queued by the time the last transaction ended, runs it in one transaction,
 // and answers everybody after its commit: group commit without a delay.
 type writer struct {
-	path        string
+	database
 	log         *slog.Logger
 	clock       *clock
+	traffic     *traffic
 	queue       *queue
 	checkpoints *checkpointer
 	done        chan struct{} // closed when loop has ended
@@ -22,10 +24,10 @@ type writer struct {
 	conn *writeConn // nil after a failure that left it in doubt
 }
 
-func startWriter(path string, clock *clock, log *slog.Logger) (*writer, error) {
-	w := &writer{path: path, clock: clock, log: log, queue: newQueue(), done: make(chan struct{})}
+func startWriter(d database, clock *clock, t *traffic, log *slog.Logger) (*writer, error) {
+	w := &writer{database: d, clock: clock, traffic: t, log: log, queue: newQueue(), done: make(chan struct{})}
 	var err error
-	if w.conn, err = openWriteConn(path); err != nil {
+	if w.conn, err = openWriteConn(d); err != nil {
 		return nil, err
 	}
 	if w.checkpoints, err = startCheckpointer(w); err != nil {
@@ -111,17 +113,25 @@ func (w *writer) transact(steps []*pending) (culprit int, err error) {
 		return -1, err
 	}
 	if w.conn == nil {
-		if w.conn, err = openWriteConn(w.path); err != nil {
+		if w.conn, err = openWriteConn(w.database); err != nil {
 			w.conn = nil
 			return -1, err
 		}
 	}
+	if err := w.open(); err != nil {
+		w.rollback()
+		return -1, err
+	}
+	defer w.traffic.endTurn()
 	tx, err := w.begin()
 	if err != nil {
 		w.rollback()
 		return -1, err
 	}
 	for i, p := range steps {
+		if !p.take() {
+			continue
+		}
 		if err := p.run(tx); err != nil {
 			w.rollback()
 			return i, err
@@ -134,19 +144,61 @@ func (w *writer) transact(steps []*pending) (culprit int, err error) {
 	return -1, nil
 }
 
-func (w *writer) begin() (*tx, error) {
-	if _, err := w.conn.begin.exec(); err != nil {
-		return nil, err
+// open opens a write transaction, in turn. It tells the queue when it has to
+// wait, up to busyWait.
+func (w *writer) open() error {
+	if w.traffic.tryTurn() {
+		if err := w.openInTurn(); !isBusy(err) {
+			return err
+		}
 	}
-	floor, found, err := w.conn.floor.integer()
+	w.queue.waits()
+	defer w.queue.goes()
+	late := time.NewTimer(busyWait)
+	defer late.Stop()
+	for pause := time.Millisecond; ; pause = min(2*pause, maxPause) {
+		if err := w.traffic.awaitTurn(late.C); err != nil {
+			return err
+		}
+		err := w.openInTurn()
+		if !isBusy(err) {
+			return err
+		}
+		select { // a writer that has no turn: another process, or the application
+		case <-time.After(pause):
+		case <-late.C:
+			return err
+		}
+	}
+}
+
+// maxPause bounds how long the writer sleeps before it asks again for a lock that
+// nobody passes on.
+const maxPause = 10 * time.Millisecond
+
+// openInTurn is one try. It keeps the turn only if it succeeds: nobody waits for
+// it who has what SQLite waits for.
+func (w *writer) openInTurn() error {
+	_, err := w.conn.begin.exec()
+	if err != nil {
+		w.traffic.endTurn()
+	}
+	return err
+}
+
+// begin reads what every step of the open transaction needs.
+func (w *writer) begin() (*tx, error) {
+	floor, found, err := w.conn.slots.floor.integer()
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, errors.New("the fence floor is missing")
+		return nil, errNoFloor
 	}
-	return &tx{writeConn: w.conn, now: w.clock.now(), floor: floor}, nil
+	return &tx{w.conn, slotTx{&w.conn.slots, w.clock.now(), floor}}, nil
 }
+
+var errNoFloor = errors.New("sqlitestore: the fence floor is missing")
 
 // rollback leaves the connection outside a transaction. SQLite may have rolled
 // back by itself, which makes ROLLBACK answer the generic error; after any

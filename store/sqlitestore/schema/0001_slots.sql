@@ -1,6 +1,6 @@
 -- One row for each slot. Narrow, because every step rewrites the page it is on.
 -- Times are microseconds since 1970 by the clock of the process that wrote them.
-CREATE TABLE slots (
+CREATE TABLE {slots} (
     id          INTEGER PRIMARY KEY,
     slot        BLOB    NOT NULL CHECK (length(slot) = 32),        -- SHA-256 of scope and key
     scope       TEXT    NOT NULL,
@@ -19,14 +19,14 @@ CREATE TABLE slots (
     body_id     INTEGER                                            -- bodies.id; null unless completed
 ) STRICT;
 
-CREATE UNIQUE INDEX slots_slot ON slots (slot);
+CREATE UNIQUE INDEX {slots}_slot ON {slots} (slot);
 
 -- For the purge. A completion in time changes no column of it.
-CREATE INDEX slots_expires_at ON slots (expires_at);
+CREATE INDEX {slots}_expires_at ON {slots} (expires_at);
 
 -- Kept responses, appended and deleted, never changed. A row belongs to exactly
 -- one completed slot: the transaction that ends the one deletes the other.
-CREATE TABLE bodies (
+CREATE TABLE {bodies} (
     id     INTEGER PRIMARY KEY,
     header BLOB,
     body   BLOB,
@@ -35,9 +35,9 @@ CREATE TABLE bodies (
 
 -- The largest fence that ever was purged. Every fresh fence is larger, even
 -- when the clock has been set back.
-CREATE TABLE fence_floor (
+CREATE TABLE {fence_floor} (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     fence INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO fence_floor (id, fence) VALUES (1, 0);
+INSERT INTO {fence_floor} (id, fence) VALUES (1, 0);

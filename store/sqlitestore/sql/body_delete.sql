@@ -1,1 +1,1 @@
-DELETE FROM bodies WHERE id = ?
+DELETE FROM {bodies} WHERE id = ?

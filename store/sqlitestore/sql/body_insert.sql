@@ -1,1 +1,1 @@
-INSERT INTO bodies (header, body, sum) VALUES (?, ?, ?)
+INSERT INTO {bodies} (header, body, sum) VALUES (?, ?, ?)

@@ -1,1 +1,1 @@
-SELECT fence FROM fence_floor WHERE id = 1
+SELECT fence FROM {fence_floor} WHERE id = 1

@@ -1,1 +1,1 @@
-UPDATE fence_floor SET fence = ? WHERE id = 1 AND fence < ?
+UPDATE {fence_floor} SET fence = ? WHERE id = 1 AND fence < ?

@@ -2,7 +2,7 @@
 -- only when its first parameter is 1.
 SELECT slot, scope, key, state, fingerprint, token, fence, lease_until, attempts, lapses,
        owner, created_at, expires_at, status, deferred, reason
-  FROM slots INDEXED BY slots_slot
+  FROM {slots} INDEXED BY {slots}_slot
  WHERE id >= ? AND id < ?
    AND slot BETWEEN ? AND ?
    AND (? >> state) & 1

@@ -1,2 +1,2 @@
-UPDATE slots SET lease_until = ?
+UPDATE {slots} SET lease_until = ?
  WHERE slot = ? AND token = ? AND state = 1

@@ -1,1 +1,1 @@
-SELECT (SELECT min(id) FROM slots), (SELECT max(id) FROM slots)
+SELECT (SELECT min(id) FROM {slots}), (SELECT max(id) FROM {slots})

@@ -79,6 +79,18 @@ func TestLookNeedsTheConnectionOfTheCommit(t *testing.T) {
 	})
 }
 
+// That giving back may hang too, and is not repeated beside itself: the bank checks.
+func TestRollbackOfALostCommitHangs(t *testing.T) {
+	inModes(t, func(t *testing.T, mode semel.TxMode) {
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{})
+		commit, rollback := once("commit", func() error { return noAnswer }), once("rollback", hangs(4*time.Second, nil))
+		s.tx.set(func(step string) error { return errors.Join(commit(step), rollback(step)) }, nil)
+		wantKept(t, inTx(t, e, call("order-1", "x"), s.mode(mode), (&transfer{}).run), answer("paid"))
+		b.wantPaid(t, call("order-1", "x").Key, 1)
+	})
+}
+
 // A commit that hangs: the call goes on without it, waits for its end by the lock, and
 // answers what it has become.
 func TestCommitHangs(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 type tryTx struct {
 	engine *Engine
 	tx     Transaction
-	hung   bool // a step is still under way: nobody else may touch tx
+	left   bool // to a step that hangs, or rolled back: nobody else may touch tx
 }
 
 func (t *transacted) begin(ctx context.Context) (*tryTx, error) {
@@ -42,7 +42,7 @@ func step[T any](ctx context.Context, x *tryTx, name Step, timeout time.Duration
 		return r, nil
 	}, func(result, error) { x.tx.Rollback(ctx) })
 	if err != nil {
-		x.hung, r.err = true, err
+		x.left, r.err = true, err
 	}
 	if r.err != nil && !errors.Is(r.err, ErrLost) {
 		r.err = &StoreError{name, r.err}
@@ -100,7 +100,7 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 	if err != nil {
 		c.standing.Store(managed)
 	}
-	if x.hung {
+	if x.left {
 		err = errors.Join(ErrCommitUnknown, err)
 	}
 	return err
@@ -116,11 +116,12 @@ func (x *tryTx) observed(ctx context.Context, name Step, c *Claim, f func(contex
 	return err
 }
 
-// rollback ends what was not committed. One that hangs is ended by its last step.
+// rollback ends what was not committed, once. What hangs is ended by its last step.
 func (x *tryTx) rollback(ctx context.Context) {
-	if x.hung {
+	if x.left {
 		return
 	}
+	x.left = true
 	ctx = context.WithoutCancel(ctx)
 	_, _ = await(x.engine, x.engine.cfg.ReserveTimeout, func() (struct{}, error) { // its end does not matter: nothing of it can be committed
 		x.tx.Rollback(ctx)

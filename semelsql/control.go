@@ -13,8 +13,9 @@ const (
 
 // commandOf reads the first words of a statement. It sees what is written by
 // accident, as by libraries that were not told whose transaction it is; a
-// stored procedure that commits is found by the store's steps, if at all.
-func commandOf(query string) command {
+// stored procedure that commits is found by the store's steps, if at all. ender knows
+// what else commits in this database; it may be nil.
+func commandOf(query string, ender Ender) command {
 	var words [3]string
 	for i := range words {
 		words[i], query = word(query)
@@ -40,6 +41,9 @@ func commandOf(query string) command {
 		if second == "AUTOCOMMIT" {
 			return ends
 		}
+	}
+	if ender != nil && ender.Ends(first, second) {
+		return ends
 	}
 	return plain
 }

@@ -43,7 +43,27 @@ func TestCommandOf(t *testing.T) {
 		"ROLLBACK TRANSACTION TO sp1":       backTo,
 		"ROLLBACK/**/TO/**/SAVEPOINT/**/s1": backTo,
 	} {
-		if got := commandOf(query); got != want {
+		if got := commandOf(query, nil); got != want {
+			t.Errorf("%q: got %d, want %d", query, got, want)
+		}
+	}
+}
+
+type truncates struct{}
+
+func (truncates) Ends(first, second string) bool { return first == "TRUNCATE" && second != "LOG" }
+
+// What else ends a transaction, the dialect knows.
+func TestCommandOfDialect(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]command{
+		"/* all */ truncate TABLE t": ends,
+		"truncate log":               plain,
+		"SELECT 1":                   plain,
+		"COMMIT":                     ends,
+		"ROLLBACK TO sp1":            backTo,
+	} {
+		if got := commandOf(query, truncates{}); got != want {
 			t.Errorf("%q: got %d, want %d", query, got, want)
 		}
 	}

@@ -28,6 +28,14 @@ type Dialect interface {
 	Refused(err error) bool
 }
 
+// Ender is a [Dialect] of a database in which other statements than COMMIT and its
+// kin end a transaction, as DDL does in MySQL.
+type Ender interface {
+	// Ends reports whether a statement that begins with these two words, in upper
+	// case, would end the transaction that it runs in. A word that is not one is empty.
+	Ends(first, second string) bool
+}
+
 // Session is one transaction that a [Dialect] began.
 type Session struct {
 	// Tx is the transaction. Business code uses it through a [Tx].

@@ -26,7 +26,8 @@ var errSevered = errors.New("semelsql: the connection broke before the commit")
 //
 // Begin waits up to 10 seconds for a connection of the pool.
 func New(db *sql.DB, store semel.Store, d Dialect, mode semel.TxMode, isolation sql.IsolationLevel) semel.Transactions {
-	return &transactions{db: db, store: store, dialect: d, mode: mode, isolation: isolation}
+	ender, _ := d.(Ender)
+	return &transactions{db: db, store: store, dialect: d, ender: ender, mode: mode, isolation: isolation}
 }
 
 // transactions implements [semel.Transactions].
@@ -34,6 +35,7 @@ type transactions struct {
 	db        *sql.DB
 	store     semel.Store
 	dialect   Dialect
+	ender     Ender // may be nil
 	mode      semel.TxMode
 	isolation sql.IsolationLevel
 }
@@ -72,7 +74,7 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 	}
 	return &transaction{
 		dialect: t.dialect, conn: conn, session: session,
-		handle: &Tx{tx: session.Tx, dialect: t.dialect, lost: session.Gone},
+		handle: &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone},
 	}, nil
 }
 

@@ -31,6 +31,7 @@ func TxFrom(ctx context.Context) *Tx {
 type Tx struct {
 	tx      *sql.Tx
 	dialect Dialect
+	ender   Ender        // may be nil
 	lost    func() error // Session.Gone; may be nil
 
 	gate sync.RWMutex // a statement holds it for reading, the end for writing
@@ -168,7 +169,7 @@ func (t *Tx) enter(ctx context.Context, query string) (cmd command, err error) {
 	if t.over {
 		return plain, semel.ErrTxOver
 	}
-	if cmd = commandOf(query); cmd == ends {
+	if cmd = commandOf(query, t.ender); cmd == ends {
 		t.spoil(semel.ErrTxOwned, Gone)
 		return cmd, semel.ErrTxOwned
 	}

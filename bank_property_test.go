@@ -164,18 +164,18 @@ func (c *crowd) fault(p *branch) {
 			return dice.fails(6, []error{errSerialize, errBroken, errLocked}[dice.n(3)])
 		}, func(step string) error {
 			if step == "commit" {
-				return dice.fails(3, noAnswer)
+				return dice.fails(3, errNoAnswer)
 			}
 			return nil
 		})
 	case 4: // nobody hears of a commit, and nobody can look
-		p.teller.tx.set(at("look", fails), at("commit", func() error { return noAnswer }))
+		p.teller.tx.set(at("look", fails), at("commit", func() error { return errNoAnswer }))
 	case 5: // everything is slow
 		p.teller.set(func(semel.Step) error { dice.sleep(3 * time.Second); return nil }, nil)
 		p.teller.tx.set(func(string) error { dice.sleep(15 * time.Second); return nil }, func(step string) error {
 			dice.sleep(3 * time.Second)
 			if step == "commit" {
-				return dice.fails(2, noAnswer)
+				return dice.fails(2, errNoAnswer)
 			}
 			return nil
 		})

@@ -12,7 +12,8 @@ import (
 
 // I8: fn's value and its writes are kept together, and given to every later call.
 func TestDoTx(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		lostCommit(s, false)
@@ -49,7 +50,8 @@ func TestDoTxRollsBack(t *testing.T) {
 		"panic":              func() (any, error) { panic(errDeclined) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				func() {
@@ -80,7 +82,8 @@ func TestDoTxRollsBack(t *testing.T) {
 }
 
 func TestDoTxRefuses(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		try := func(c semel.Call) error {

@@ -45,7 +45,7 @@ func TestLapsedBeforeItsEffects(t *testing.T) {
 				next := under(deferring("order-1", "x"), policy, hook)
 				time.Sleep(lapse - 1)
 				wantOutcome(t, begin(t, e, next), semel.InFlight)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				other := next
 				other.Fingerprint = semel.Fingerprint{1}
 				wantOutcome(t, begin(t, e, other), semel.Conflict) // I5

@@ -11,8 +11,8 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// noAnswer is how a driver says that a commit's answer was lost.
-var noAnswer = fmt.Errorf("%w: %w", semel.ErrCommitUnknown, errBroken)
+// errNoAnswer is how a driver says that a commit's answer was lost.
+var errNoAnswer = fmt.Errorf("%w: %w", semel.ErrCommitUnknown, errBroken)
 
 // lostCommit makes the first commit's answer get lost, after it has committed or
 // after the server has rolled back.
@@ -21,7 +21,7 @@ func lostCommit(s *teller, committed bool) {
 		if !committed {
 			s.bank.breakAll(s)
 		}
-		return noAnswer
+		return errNoAnswer
 	})
 	if committed {
 		s.tx.set(nil, lost)
@@ -35,7 +35,8 @@ func lostCommit(s *teller, committed bool) {
 func TestCommitAnswerLost(t *testing.T) {
 	for _, committed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed %v", committed), func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				lostCommit(s, committed)
@@ -57,13 +58,14 @@ func TestCommitAnswerLost(t *testing.T) {
 // The connection of the lost commit is given back before the look: a pool of one would
 // have none left for it.
 func TestLookNeedsTheConnectionOfTheCommit(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		s.tx.set(func(step string) error {
 			switch step {
 			case "commit":
-				return noAnswer // and the server does not know yet
+				return errNoAnswer // and the server does not know yet
 			case "look":
 				b.mu.Lock()
 				defer b.mu.Unlock()
@@ -81,10 +83,11 @@ func TestLookNeedsTheConnectionOfTheCommit(t *testing.T) {
 
 // That giving back may hang too, and is not repeated beside itself: the bank checks.
 func TestRollbackOfALostCommitHangs(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
-		commit, rollback := once("commit", func() error { return noAnswer }), once("rollback", hangs(4*time.Second, nil))
+		commit, rollback := once("commit", func() error { return errNoAnswer }), once("rollback", hangs(4*time.Second, nil))
 		s.tx.set(func(step string) error { return errors.Join(commit(step), rollback(step)) }, nil)
 		wantKept(t, inTx(t, e, call("order-1", "x"), s.mode(mode), (&transfer{}).run), answer("paid"))
 		b.wantPaid(t, call("order-1", "x").Key, 1)
@@ -101,12 +104,13 @@ func TestCommitHangs(t *testing.T) {
 	}{
 		"and comes through while it is looked up": {func(s *teller) { s.tx.set(once("commit", hangs(late, nil)), nil) }, 1},
 		"and fails while it is looked up":         {func(s *teller) { s.tx.set(once("commit", hangs(late, errSerialize)), nil) }, 2},
-		"and breaks while it is looked up":        {func(s *teller) { s.tx.set(once("commit", hangs(late, noAnswer)), nil) }, 2},
+		"and breaks while it is looked up":        {func(s *teller) { s.tx.set(once("commit", hangs(late, errNoAnswer)), nil) }, 2},
 		"on its way back":                         {func(s *teller) { s.tx.set(nil, once("commit", hangs(time.Hour, nil))) }, 1},
-		"on its way back and is lost":             {func(s *teller) { s.tx.set(nil, once("commit", hangs(time.Hour, noAnswer))) }, 1},
+		"on its way back and is lost":             {func(s *teller) { s.tx.set(nil, once("commit", hangs(time.Hour, errNoAnswer))) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				tt.fault(s)
@@ -133,7 +137,8 @@ func TestCommitUnknown(t *testing.T) {
 		for _, down := range []time.Duration{semel.DefaultCompleteTimeout / 2, time.Hour} {
 			for _, hung := range []bool{false, true} {
 				t.Run(fmt.Sprintf("committed %v, down for %v, hangs %v", committed, down, hung), func(t *testing.T) {
-					inModes(t, func(t *testing.T, mode semel.TxMode) {
+					inModes(t, func(in modal) {
+						t, mode := in.T, in.TxMode
 						b := newBank(t)
 						e, s := b.teller(t, semel.Config{})
 						lostCommit(s, committed)
@@ -253,7 +258,8 @@ func TestCommitLostAndOvertaken(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				if mode == semel.SingleTx && name == "by an operator who freed it" {
 					return // there is nothing to free
 				}
@@ -264,7 +270,7 @@ func TestCommitLostAndOvertaken(t *testing.T) {
 					b.breakAll(s)
 					b.expire(call("order-1", "x").Key)
 					tt.overtake(t, b, other, s2)
-					return noAnswer
+					return errNoAnswer
 				}), nil)
 				work := &transfer{}
 				out := inTx(t, e, call("order-1", "x"), s.mode(mode), work.run)
@@ -288,9 +294,9 @@ func TestRenewalDuringTheCommit(t *testing.T) {
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{Logger: log.logger()})
 		s.tx.set(nil, at("commit", hangs(9*time.Second, nil)))
-		var inner context.Context
+		var inner []context.Context
 		work := &transfer{then: func(ctx context.Context) (semel.Ending, error) {
-			inner = ctx
+			inner = append(inner, ctx)
 			time.Sleep(8 * time.Second)
 			return keeps("paid"), nil
 		}}
@@ -299,7 +305,7 @@ func TestRenewalDuringTheCommit(t *testing.T) {
 		if got := s.count(semel.StepRenew); got == 0 {
 			t.Error("got no renewal during the commit, so that the test shows nothing")
 		}
-		if got := context.Cause(inner); errors.Is(got, semel.ErrLost) || log.String() != "" {
+		if got := context.Cause(inner[0]); errors.Is(got, semel.ErrLost) || log.String() != "" {
 			t.Errorf("got cause %v and log %s, want no alarm", got, log)
 		}
 	})

@@ -16,7 +16,8 @@ func TestInTxAfterALapsedAttempt(t *testing.T) {
 	hook := &asking{answer: says(semel.Recovery{})}
 	for name, cfg := range map[string]semel.Config{"hold": {}, "rerun": {Lapsed: semel.Rerun}, "recover": hook.config()} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				s.tx.set(once("commit", func() error { s.die(); return errBroken }), nil)
@@ -72,7 +73,8 @@ func TestInTxAfterAnUnknownOutcome(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				crashed(t, b, call("order-1", "x"))
 				time.Sleep(lapse)
@@ -120,7 +122,8 @@ func TestInTxDiesAfterARecovery(t *testing.T) {
 
 // An attempt outside transactions runs: both modes are told so, and wait for nothing.
 func TestInTxBesideAPlainAttempt(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		c := reserve(t, e, call("order-1", "x"))
@@ -169,7 +172,8 @@ func (o oddTx) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, 
 
 // What one try was told by Settle is forgotten in the next.
 func TestInTxForgetsTheWish(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		s.tx.set(once("complete", func() error { return errSerialize }), nil)

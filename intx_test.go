@@ -12,12 +12,18 @@ import (
 	"github.com/semel-go/semel"
 )
 
+// modal is what a test in one mode gets.
+type modal struct {
+	*testing.T
+	semel.TxMode
+}
+
 // inModes runs a test in virtual time, once for each mode.
-func inModes(t *testing.T, test func(t *testing.T, mode semel.TxMode)) {
+func inModes(t *testing.T, test func(in modal)) {
 	t.Helper()
 	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
 		t.Run(mode.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, mode) })
+			synctest.Test(t, func(t *testing.T) { test(modal{t, mode}) })
 		})
 	}
 }
@@ -84,7 +90,8 @@ func wantElse(t *testing.T, out semel.TxOutcome, want semel.Kind) {
 // I8, I14, I3: writes and response are committed when InTx returns, others see
 // neither before, and every retry gets the response.
 func TestInTxCommits(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		other, s2 := b.teller(t, semel.Config{})
@@ -125,15 +132,16 @@ func TestInTxCommits(t *testing.T) {
 // The attempt belongs to the business code as any other: its claim, a context that
 // outlives the client, and MaxRun as its deadline.
 func TestInTxGivesTheAttempt(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		client, leave := cancellable(t)
 		client = context.WithValue(client, valueKey{}, "trace")
-		var inner context.Context
+		var inner []context.Context
 		start := time.Now()
 		out, err := e.InTx(client, call("order-1", "x"), s.mode(mode), func(ctx context.Context) (semel.Ending, error) {
-			inner = ctx
+			inner = append(inner, ctx)
 			c := semel.FromContext(ctx)
 			if c.Key() != call("order-1", "x").Key || c.Attempt() != 1 || c.Fence() == 0 || c.Token() == (semel.Token{}) || c.Fingerprint() != call("order-1", "x").Fingerprint {
 				t.Errorf("got claim %v of attempt %d", c, c.Attempt())
@@ -157,10 +165,10 @@ func TestInTxGivesTheAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantKept(t, out, answer("paid"))
-		if inner.Err() == nil {
+		if inner[0].Err() == nil {
 			t.Error("the attempt's context goes on, want its end")
 		}
-		if err := cashierOf(inner).order("late"); !errors.Is(err, semel.ErrTxOver) {
+		if err := cashierOf(inner[0]).order("late"); !errors.Is(err, semel.ErrTxOver) {
 			t.Errorf("got %v of a handle after the attempt, want ErrTxOver", err)
 		}
 
@@ -174,7 +182,8 @@ func TestInTxGivesTheAttempt(t *testing.T) {
 
 // Free rolls back and frees the key at once, also for another payload.
 func TestInTxFrees(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		work := &transfer{then: func(context.Context) (semel.Ending, error) { return semel.Ending{How: semel.Free}, nil }}
@@ -196,7 +205,8 @@ func TestInTxFrees(t *testing.T) {
 // the next attempt runs at once under every policy, as nothing has happened (I7).
 func TestInTxHolds(t *testing.T) {
 	for _, how := range []semel.Disposition{semel.Unknown, semel.Free + 1} {
-		inModes(t, func(t *testing.T, mode semel.TxMode) {
+		inModes(t, func(in modal) {
+			t, mode := in.T, in.TxMode
 			b := newBank(t)
 			e, s := b.teller(t, semel.Config{})
 			work := &transfer{then: func(context.Context) (semel.Ending, error) { return semel.Ending{How: how}, nil }}
@@ -230,7 +240,8 @@ func TestInTxReturnsTheError(t *testing.T) {
 		fmt.Errorf("at the provider: %w", semel.ErrTimeout),
 		errors.Join(semel.ErrTxBusy, semel.ErrClosed),
 	} {
-		inModes(t, func(t *testing.T, mode semel.TxMode) {
+		inModes(t, func(in modal) {
+			t, mode := in.T, in.TxMode
 			b := newBank(t)
 			e, s := b.teller(t, semel.Config{})
 			work := &transfer{then: func(context.Context) (semel.Ending, error) { return keeps("not kept"), err }}
@@ -268,15 +279,16 @@ func TestInTxErrorWhileTheStoreIsDown(t *testing.T) {
 func TestInTxWithoutReturn(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("in the business code") }, "goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
-				var inner context.Context
+				var inner []context.Context
 				ended := make(chan any)
 				go func() {
 					defer func() { ended <- recover() }()
 					_, _ = e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), (&transfer{then: func(ctx context.Context) (semel.Ending, error) {
-						inner = ctx
+						inner = append(inner, ctx)
 						how()
 						return keeps("never"), nil
 					}}).run)
@@ -287,7 +299,7 @@ func TestInTxWithoutReturn(t *testing.T) {
 				}
 				b.wantIdle(t)
 				b.wantPaid(t, call("order-1", "x").Key, 0)
-				if inner.Err() == nil {
+				if inner[0].Err() == nil {
 					t.Error("the attempt's context goes on, want its end")
 				}
 				wantKept(t, inTx(t, e, call("order-1", "x"), s.mode(mode), (&transfer{}).run), answer("paid"))

@@ -21,7 +21,8 @@ func TestInTxStepHangs(t *testing.T) {
 	} {
 		for _, onTheWayBack := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, on its way back %v", step, onTheWayBack), func(t *testing.T) {
-				inModes(t, func(t *testing.T, mode semel.TxMode) {
+				inModes(t, func(in modal) {
+					t, mode := in.T, in.TxMode
 					if (step == "lock" && mode == semel.SingleTx) || (step == "reserve" && mode == semel.ClaimTx) {
 						return
 					}
@@ -51,7 +52,8 @@ func TestInTxStepHangs(t *testing.T) {
 
 // A roll back that hangs holds nobody up for long.
 func TestInTxRollbackHangs(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		s.tx.set(once("rollback", hangs(time.Minute, nil)), nil)
@@ -73,7 +75,8 @@ func TestInTxRollbackHangs(t *testing.T) {
 func TestInTxTimeoutOfTheDriver(t *testing.T) {
 	for _, step := range []string{"lock", "reserve", "complete"} {
 		t.Run(step, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				if (step == "lock" && mode == semel.SingleTx) || (step == "reserve" && mode == semel.ClaimTx) {
 					return
 				}
@@ -114,7 +117,8 @@ func TestInTxOverruns(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				work := &transfer{then: business}
@@ -240,7 +244,8 @@ func TestInTxLostWhileItRuns(t *testing.T) {
 func TestInTxEngineCloses(t *testing.T) {
 	for _, step := range []string{"begin", "lock", "reserve", "statement", "complete", "commit", "after the commit"} {
 		t.Run(step, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				other, s2 := b.teller(t, semel.Config{})
@@ -286,7 +291,8 @@ func TestInTxEngineCloses(t *testing.T) {
 func TestInTxProcessDies(t *testing.T) {
 	for _, step := range []string{"lock", "reserve", "statement", "complete", "commit"} {
 		t.Run(step, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				other, s2 := b.teller(t, semel.Config{})

@@ -29,7 +29,8 @@ func TestInTxTriesAgain(t *testing.T) {
 	} {
 		for _, swallows := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, swallowed %v", step, swallows), func(t *testing.T) {
-				inModes(t, func(t *testing.T, mode semel.TxMode) {
+				inModes(t, func(in modal) {
+					t, mode := in.T, in.TxMode
 					b := newBank(t)
 					e, s := b.teller(t, semel.Config{})
 					s.tx.set(times(4, step, err), nil)
@@ -65,7 +66,8 @@ func TestInTxBusy(t *testing.T) {
 		"begin": errBroken, "statement": errSerialize, "complete": errBroken, "commit": errSerialize,
 	} {
 		t.Run(step, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				s.tx.set(at(step, func() error { return err }), nil)
@@ -87,10 +89,14 @@ func TestInTxBusy(t *testing.T) {
 // The conflict is a real one: two transactions want the same accounts, and both
 // are paid in the end.
 func TestInTxBothComeThrough(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
-		slow := &transfer{then: func(context.Context) (semel.Ending, error) { time.Sleep(20 * time.Millisecond); return keeps("paid"), nil }}
+		slow := &transfer{then: func(context.Context) (semel.Ending, error) {
+			time.Sleep(20 * time.Millisecond)
+			return keeps("paid"), nil
+		}}
 		done := make(chan semel.TxOutcome)
 		go func() { done <- inTx(t, e, call("order-1", "x"), s.mode(mode), slow.run) }()
 		time.Sleep(time.Millisecond)
@@ -110,7 +116,8 @@ func TestInTxBothComeThrough(t *testing.T) {
 func TestInTxSpoiled(t *testing.T) {
 	for _, refusal := range []bool{false, true} {
 		t.Run(fmt.Sprintf("refusal %v", refusal), func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				b.orders["ab-1"] = true
 				e, s := b.teller(t, semel.Config{})
@@ -153,7 +160,8 @@ func TestInTxSpoiledAndRolledBack(t *testing.T) {
 		"free": {how: semel.Ending{How: semel.Free}}, "an error": {keeps("x"), refused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				b.orders["ab-1"] = true
 				e, s := b.teller(t, semel.Config{})
@@ -170,7 +178,8 @@ func TestInTxSpoiledAndRolledBack(t *testing.T) {
 			})
 		})
 	}
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		work := &transfer{then: func(context.Context) (semel.Ending, error) {
@@ -186,7 +195,8 @@ func TestInTxSpoiledAndRolledBack(t *testing.T) {
 
 // A handler that ends the transaction by itself has committed nothing.
 func TestInTxOwned(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		work := &transfer{then: func(ctx context.Context) (semel.Ending, error) {
@@ -206,7 +216,8 @@ func TestInTxResponseThatCannotBeKept(t *testing.T) {
 	full := errors.New("the disk is full")
 	for name, want := range map[string]error{"too large": semel.ErrTooLarge, "any error": full} {
 		t.Run(name, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				s.tx.set(at("complete", func() error { return want }), nil)
@@ -219,7 +230,8 @@ func TestInTxResponseThatCannotBeKept(t *testing.T) {
 			})
 		})
 	}
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{Sealer: noSealer{full}})
 		_, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), (&transfer{}).run)
@@ -241,7 +253,8 @@ func (s noSealer) Open(_, _ []byte) ([]byte, error) { return nil, s.err }
 func TestInTxStepPanics(t *testing.T) {
 	for _, step := range []string{"begin", "lock", "reserve", "complete", "commit"} {
 		t.Run(step, func(t *testing.T) {
-			inModes(t, func(t *testing.T, mode semel.TxMode) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
 				if (step == "lock" && mode == semel.SingleTx) || (step == "reserve" && mode == semel.ClaimTx) {
 					return
 				}
@@ -268,7 +281,8 @@ func TestInTxStepPanics(t *testing.T) {
 // The claim inside belongs to the engine: its methods refuse and write nothing, so that
 // the record and the writes cannot part.
 func TestInTxClaimIsTheEngines(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		var inner *semel.Claim
@@ -321,7 +335,8 @@ func TestInTxClaimIsTheEngines(t *testing.T) {
 // key has a transaction of its own, which stands whatever becomes of the first.
 func TestInTxNested(t *testing.T) {
 	for _, within := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
-		inModes(t, func(t *testing.T, mode semel.TxMode) {
+		inModes(t, func(in modal) {
+			t, mode := in.T, in.TxMode
 			b := newBank(t)
 			e, s := b.teller(t, semel.Config{})
 			refused := errors.New("no")
@@ -413,7 +428,8 @@ func (w wrapper) Unwrap() semel.Store { return w.Store }
 
 // A bad call, and a closed engine, leave no trace.
 func TestInTxRefuses(t *testing.T) {
-	inModes(t, func(t *testing.T, mode semel.TxMode) {
+	inModes(t, func(in modal) {
+		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
 		_, err := e.InTx(t.Context(), semel.Call{}, s.mode(mode), (&transfer{}).run)

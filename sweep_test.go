@@ -170,9 +170,11 @@ func TestSweepIsOneAtATime(t *testing.T) {
 			sweeping(t, e, semel.Sweeping{Recover: book.recover, Every: 3 * time.Second})
 		}
 		time.Sleep(time.Minute)
+		mu.Lock()
 		if most != 1 || book.times("order-0") < 2 {
 			t.Errorf("%d asked at a time, %d times, want one, more than once", most, book.times("order-0"))
 		}
+		mu.Unlock()
 		wires[0].cut()
 		wires[1].cut()
 		time.Sleep(2 * lapse)

@@ -32,6 +32,24 @@
 // TestChecker…: a toy store with one defect at a time is caught, and without
 // one it passes.
 //
+// TestSpin: what no run may happen to meet. The state machine is written down
+// once more in spin/*.pml, for the model checker SPIN: one slot, up to three
+// attempts that are slow or die anywhere, answers that are lost, leases and
+// retentions that end whenever they can, operators, recovery hooks, both modes
+// of transactions, commits without an answer, a failover that forgets. Each row
+// of the table in spin_table_test.go is searched to its end and must come out as
+// it says: I1 to I9, I14 and L1 hold; what is not promised, and each seeded
+// mistake, is violated. It needs the programs spin and cc (make servers). By hand:
+//
+//	cd proof/spin && spin -a -DPOLICY=RECOVER semel.pml && cc -DSAFETY -o pan pan.c && ./pan -m20000
+//	spin -t -p -DPOLICY=RECOVER semel.pml     the way to a violation
+//
+// A change of decide, of a step of a store or of who calls it when is a change of
+// the model too: it knows the code only by what is written there. Time is any
+// order of events, so nothing that it finds to hold rests on how long something
+// takes, but for what LONG_ENOUGH in world.pml says. It keeps every response at
+// once: what goes out marked as not stored is not in it.
+//
 // # What it does not show
 //
 // Absence of faults: a run finds what happened to happen. SEMEL_PROOF_SEED,

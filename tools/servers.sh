@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests drive: stripe-mock into .bin, and the
-# servers of the stores from Debian's packages. With --missing it only says which
+# servers of the stores, SPIN and the C compiler that it needs from Debian's
+# packages. With --missing it only says which
 # are not there: their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes
 # that a failure.
 set -euo pipefail
@@ -9,17 +10,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 stripe_mock=v0.203.0 # the version whose answers the tests know
 
 # Program and Debian package. internal/servertest looks in the same places.
-servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer)
+servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin)
 
 there() {
 	command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null ||
 		[[ -x /usr/sbin/$1 || -x /usr/local/sbin/$1 ]]
 }
 
+compiles() { cc -include stdio.h -x c -o /dev/null - <<<'int main(void) { return 0; }' 2>/dev/null; }
+
 missing=()
 for pair in "${servers[@]}"; do
 	there "${pair%%:*}" || missing+=("${pair#*:}")
 done
+compiles || missing+=(gcc libc6-dev)
 
 if [[ ${1:-} == --missing ]]; then
 	[[ -z ${SEMEL_TEST_REQUIRE:-} ]] || exit 0
@@ -41,7 +45,7 @@ else
 fi
 
 if ((${#missing[@]} == 0)); then
-	echo 'servers: PostgreSQL, MariaDB, Redis and pgbouncer are there'
+	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN and a C compiler are there'
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -23,7 +23,8 @@ var variants = []variant{
 	{"claim, a retention ends and an operator guesses", "KIND=CLAIM ATTEMPTS=2 RETENTION=1 OPERATOR=GUESSING", ""},
 	{"a caller's transaction that only completes, and tries again blindly", "KIND=CLAIM LOCKS=0 DOUBT=BLIND", ""},
 	{"single", "KIND=SINGLE RETENTION=1", ""},
-	{"single and claim on one slot", "KIND=MIXED RETENTION=1", ""},
+	{"single and claim on one slot", "KIND=MIXED POLICY=RERUN", ""},
+	{"single and claim on one slot, a retention ends", "KIND=MIXED ATTEMPTS=2 RETENTION=1", ""},
 
 	// Progress, when faults have ended.
 	{"hold, an attempt may die", "LIVE=1 ATTEMPTS=2 POLICY=HOLD", ""},

@@ -115,7 +115,8 @@ begin: /* each try begins with the claim */
 		if
 		:: verdict == replays -> Send(answer); goto told
 		:: verdict == runs
-		:: else -> goto told
+		:: verdict == unknown || verdict == asks -> kind = CLAIM; goto reserve /* one of the other mode lapsed */
+		:: verdict == waits || verdict == refuses -> goto told
 		fi
 	:: kind == CLAIM && LOCKS -> Lock()
 	:: else

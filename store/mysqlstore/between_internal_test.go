@@ -101,7 +101,7 @@ func TestBetweenLookAndTake(t *testing.T) {
 		_, err = s.db.ExecContext(ctx, "UPDATE semel_slots SET lease_until = 1 WHERE id = ?", r.Key.ID)
 		must(err)
 		slot := r.Key.Slot()
-		held, found, err := s.find(ctx, s.kept.Load(), slot)
+		held, found, err := s.find(ctx, s.kept.Load(), s.sql.find, slot)
 		must(err)
 		taker := r
 		taker.Token, taker.TakeOver = semel.NewToken(), true
@@ -109,7 +109,7 @@ func TestBetweenLookAndTake(t *testing.T) {
 			t.Fatalf("%s: the slot is not lapsed", what)
 		}
 		must(between(ctx, r))
-		if _, ok, err := s.take(ctx, s.kept.Load(), slot, &held, taker); err != nil || ok {
+		if _, ok, err := s.take(ctx, s.kept.Load(), &held, taker); err != nil || ok {
 			t.Errorf("%s: got the slot taken (%v), want nothing done", what, err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestBetweenLookAndPurge(t *testing.T) {
 		if _, err := s.db.Exec(lists(s.sql.purge, len(slots)), slots...); err != nil {
 			t.Fatal(err)
 		}
-		if _, found, err := s.find(t.Context(), s.kept.Load(), r.Key.Slot()); err != nil || !found {
+		if _, found, err := s.find(t.Context(), s.kept.Load(), s.sql.find, r.Key.Slot()); err != nil || !found {
 			t.Errorf("a reservation was purged (%v)", err)
 		}
 		if retention == time.Hour { // a completed record that is kept
@@ -154,7 +154,7 @@ func TestBetweenLookAndPurge(t *testing.T) {
 			if _, err := s.db.Exec(lists(s.sql.purge, len(slots)), slots...); err != nil {
 				t.Fatal(err)
 			}
-			if _, found, err := s.find(t.Context(), s.kept.Load(), r.Key.Slot()); err != nil || !found {
+			if _, found, err := s.find(t.Context(), s.kept.Load(), s.sql.find, r.Key.Slot()); err != nil || !found {
 				t.Errorf("a kept response was purged (%v)", err)
 			}
 		}

@@ -33,12 +33,16 @@ const (
 	errPacketTooLarge   = 1153
 	errLockWaitTimeout  = 1205
 	errDeadlock         = 1213
+	errShutdown         = 1053
 	errReadOnlyOption   = 1290
 	errDataTooLong      = 1406 // for its column, such as an owner of over 1,024 bytes
 	errReprepare        = 1615
 	errNoSuchThing      = 1054 // an unknown column
+	errLockTableFull    = 1206
+	errNoWait           = 3572 // NOWAIT, in MySQL
 	errReadOnlyTx       = 1792
 	errReadOnlyMode     = 1836
+	errKilled           = 1927 // the connection, in MariaDB
 	errRolledBackCommit = 3101
 )
 
@@ -72,6 +76,15 @@ func isDeadlock(err error) bool {
 	return false
 }
 
+// isLocked reports whether somebody else has what a statement wanted to lock.
+func isLocked(err error) bool {
+	switch numberOf(err) {
+	case errLockWaitTimeout, errNoWait:
+		return true
+	}
+	return false
+}
+
 // isFull reports whether the server has no room on a disk.
 func isFull(err error) bool {
 	me, ok := errors.AsType[*mysql.MySQLError](err)
@@ -98,6 +111,15 @@ func spoils(err error) bool {
 // isBroken reports whether the connection ended under the statement.
 func isBroken(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn)
+}
+
+// isKilled reports whether the server says that it ends the connection.
+func isKilled(err error) bool {
+	switch numberOf(err) {
+	case errShutdown, errKilled:
+		return true
+	}
+	return false
 }
 
 // isTooLarge reports whether a packet did not fit.

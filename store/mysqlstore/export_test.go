@@ -2,8 +2,8 @@ package mysqlstore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
+
+	"github.com/semel-go/semel"
 )
 
 // Pretend makes a store use the statements that it has for a server of that
@@ -19,16 +19,14 @@ func (s *Store) Pretend(ctx context.Context, version string) error {
 	}
 	f.version = version
 	own := s.sql.formsOf(f)
-	byText := make(map[string]*sql.Stmt)
-	var errs []error
-	for _, text := range s.sql.steps(own) {
-		st, err := s.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept until Close
-		byText[text], errs = st, append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	fresh, err := prepareAll(ctx, s.db, s.sql.steps(own))
+	if err != nil {
 		return err
 	}
 	s.forms.Store(own)
-	s.kept.Store(&kept{db: s.db, byText: byText})
+	s.kept.Store(fresh)
 	return k.close()
 }
+
+// NameOf returns the name of a slot's lock.
+func (s *Store) NameOf(key semel.Key) string { return s.forms.Load().nameOf(key.Slot()) }

@@ -157,7 +157,7 @@ func (s *Store) withBody(ctx context.Context, q *query, w *row) (ok bool, err er
 		return true, nil
 	}
 	key := w.record.Key
-	fresh, ok, err := s.find(ctx, s.db, key.Slot())
+	fresh, ok, err := s.find(ctx, s.db, s.sql.find, key.Slot())
 	if err != nil || !ok {
 		return false, err
 	}

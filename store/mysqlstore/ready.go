@@ -44,6 +44,22 @@ func (k *kept) close() error {
 	return errors.Join(errs...)
 }
 
+// prepareAll prepares statements on the connections of db.
+func prepareAll(ctx context.Context, db *sql.DB, texts []string) (*kept, error) {
+	k := &kept{db: db, byText: make(map[string]*sql.Stmt)}
+	for _, text := range texts {
+		if k.byText[text] != nil {
+			continue
+		}
+		st, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept until Close
+		if err != nil {
+			return nil, errors.Join(err, k.close())
+		}
+		k.byText[text] = st
+	}
+	return k, nil
+}
+
 // forget makes the next step validate and prepare anew. Steps that run the
 // statements meanwhile fail, and are repeated by their callers.
 func (s *Store) forget(k *kept) {
@@ -98,13 +114,9 @@ func (s *Store) prepare(ctx context.Context) (*kept, error) {
 	if err := s.validate(ctx); err != nil {
 		return nil, err
 	}
-	k := &kept{db: s.db, byText: make(map[string]*sql.Stmt)}
-	for _, text := range s.sql.steps(s.forms.Load()) {
-		st, err := s.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // kept until Close
-		if err != nil {
-			return nil, errors.Join(err, k.close())
-		}
-		k.byText[text] = st
+	k, err := prepareAll(ctx, s.db, s.sql.steps(s.forms.Load()))
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

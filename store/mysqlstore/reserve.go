@@ -39,9 +39,10 @@ func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 
 func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (semel.Record, error) {
 	slot := r.Key.Slot()
-	there := s.forms.Load().lookFirst // the row is, as far as we know
-	wait := false                     // for who inserts the row now
-	var before *row                   // that could not be taken
+	own := s.forms.Load()
+	there := own.lookFirst && !own.readCommitted // the row is, as far as we know
+	wait := false                                // for who inserts the row now
+	var before *row                              // that could not be taken
 	for range maxRounds {
 		if !there {
 			fresh, ok, err := s.insert(ctx, q, slot, r, wait)
@@ -49,7 +50,7 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 				return fresh, err
 			}
 		}
-		held, found, err := s.find(ctx, q, slot)
+		held, found, err := s.find(ctx, q, s.sql.find, slot)
 		switch {
 		case err != nil:
 			return semel.Record{}, err
@@ -59,7 +60,7 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 		case !held.takeable(r), before != nil && held.same(before):
 			return held.held(r), nil
 		}
-		taken, ok, err := s.take(ctx, q, slot, &held, r)
+		taken, ok, err := s.take(ctx, q, &held, r)
 		if err != nil || ok {
 			return taken, err
 		}
@@ -76,29 +77,35 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 // locked it.
 func (s *Store) insert(ctx context.Context, q querier, slot semel.Slot, r semel.Reservation, wait bool) (semel.Record, bool, error) {
 	own := s.forms.Load()
-	text := own.insert
-	args := []any{
-		slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
-		r.Fingerprint[:], r.Token[:], micros(r.Lease), promise(r), []byte(r.Owner), micros(r.Retention), slot[:],
-	}
-	if wait {
-		text = s.sql.insert
-	}
-	if wait || !own.slotLast {
-		args = args[:len(args)-1]
-	}
-	res, err := q.ExecContext(ctx, text, args...)
 	switch {
-	case numberOf(err) == errDuplicate, numberOf(err) == errLockWaitTimeout && !wait:
+	case wait:
+		return s.insertBy(ctx, q, s.sql.insert, slot, r)
+	case own.slotLast:
+		return unlocked(s.insertBy(ctx, q, own.insert, slot, r, slot[:]))
+	}
+	return unlocked(s.insertBy(ctx, q, own.insert, slot, r))
+}
+
+// insertBy takes a slot by a statement that may have a condition, whose values are
+// more.
+func (s *Store) insertBy(ctx context.Context, q querier, text string, slot semel.Slot, r semel.Reservation, more ...any) (semel.Record, bool, error) {
+	res, err := q.ExecContext(ctx, text, append([]any{
+		slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
+		r.Fingerprint[:], r.Token[:], micros(r.Lease), promise(r), []byte(r.Owner), micros(r.Retention),
+	}, more...)...)
+	if numberOf(err) == errDuplicate {
 		return semel.Record{}, false, nil
-	case err != nil:
-		return semel.Record{}, false, err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return semel.Record{}, false, err
+	return granted(res, err, r, 1, 0)
+}
+
+// unlocked turns the error of a statement that does not wait for a locked row into one
+// that has done nothing.
+func unlocked(rec semel.Record, ok bool, err error) (semel.Record, bool, error) {
+	if isLocked(err) {
+		return semel.Record{}, false, nil
 	}
-	held, err := granted(res, r, 1, 0)
-	return held, err == nil, err
+	return rec, ok, err
 }
 
 // promise is what the column deferred holds for r.
@@ -112,60 +119,68 @@ func promise(r semel.Reservation) []byte {
 // take gives a slot that has a row to r, if the row is still the one that was
 // looked at, and reports whether it did. It never waits for a lapsed row that
 // somebody has locked: that is the transaction of the attempt.
-func (s *Store) take(ctx context.Context, q querier, slot semel.Slot, held *row, r semel.Reservation) (semel.Record, bool, error) {
-	text, attempts, lapses := s.sql.take, held.record.Attempts+1, 0
-	var first []any
+func (s *Store) take(ctx context.Context, q querier, held *row, r semel.Reservation) (semel.Record, bool, error) {
+	if held.record.State != semel.StateReserved {
+		return s.takeBy(ctx, q, s.sql.take, held, r)
+	}
+	return unlocked(s.takeBy(ctx, q, s.forms.Load().takeOver, held, r))
+}
+
+// takeBy takes a slot by a statement that may have one condition more, whose values
+// are more.
+func (s *Store) takeBy(ctx context.Context, q querier, text string, held *row, r semel.Reservation, more ...any) (semel.Record, bool, error) {
+	attempts, lapses := held.record.Attempts+1, 0
 	switch {
+	case held.record.Blameless():
 	case held.record.State == semel.StateReserved:
-		own := s.forms.Load()
-		if text = own.takeOver; own.slotFirst {
-			first = []any{slot[:]}
-		}
-		if !held.record.Blameless() {
-			lapses = held.record.Lapses + 1
-		}
+		lapses = held.record.Lapses + 1
 	case held.expiresAt <= held.now: // the slot counts as empty
 		attempts = 1
 	}
-	res, err := q.ExecContext(ctx, text, append(first,
+	slot := r.Key.Slot()
+	var args []any
+	if text != s.sql.take && s.forms.Load().slotFirst {
+		args = append(args, slot[:])
+	}
+	args = append(args,
 		r.Fingerprint[:], r.Token[:], attempts, lapses, promise(r), []byte(r.Owner), micros(r.Retention), micros(r.Lease),
-		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil, held.deferred)...)
-	switch {
-	case numberOf(err) == errLockWaitTimeout && held.record.State == semel.StateReserved:
-		return semel.Record{}, false, nil
-	case err != nil:
+		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil, held.deferred)
+	res, err := q.ExecContext(ctx, text, append(args, more...)...)
+	return granted(res, err, r, attempts, lapses)
+}
+
+var errNoAnswer = errors.New("the answer carries no number: something between us and the server drops it")
+
+// granted is the record of a reservation, if its statement has written one. The fence
+// came with the answer; it is the time of the reservation, unless the server's clock
+// was set back.
+func granted(res sql.Result, err error, r semel.Reservation, attempts, lapses int) (semel.Record, bool, error) {
+	if err != nil {
 		return semel.Record{}, false, err
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return semel.Record{}, false, err
 	}
-	taken, err := granted(res, r, attempts, lapses)
-	return taken, err == nil, err
-}
-
-// granted is the record of a reservation that was just written. The fence came
-// with the answer; it is the time of the reservation, unless the server's clock
-// was set back.
-func granted(res sql.Result, r semel.Reservation, attempts, lapses int) (semel.Record, error) {
 	fence, err := res.LastInsertId()
 	if err == nil && fence <= 0 {
-		err = errors.New("the answer carries no fence: something between us and the server drops it")
+		err = errNoAnswer
 	}
 	if err != nil {
-		return semel.Record{}, err
+		return semel.Record{}, false, err
 	}
 	return semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
 		Fence: fence, Attempts: attempts, Lapses: lapses, Deferred: r.Deferred, Owner: r.Owner,
 		CreatedAt: timeOf(fence), ExpiresAt: timeOf(fence + micros(r.Retention)),
-	}, nil
+	}, true, nil
 }
 
-// find reads what slot holds, in a snapshot of its own.
-func (s *Store) find(ctx context.Context, q querier, slot semel.Slot) (w row, found bool, err error) {
+// find reads what slot holds, by find.sql or a form of it. Without a lock it sees
+// what is committed.
+func (s *Store) find(ctx context.Context, q querier, text string, slot semel.Slot) (w row, found bool, err error) {
 	var f fields
 	var header, body []byte
-	err = q.QueryRowContext(ctx, s.sql.find, slot[:]).Scan(append(w.columns(&f), &header, &body, &w.now)...)
+	err = q.QueryRowContext(ctx, text, slot[:]).Scan(append(w.columns(&f), &header, &body, &w.now)...)
 	if isNoRows(err) {
 		return row{}, false, nil
 	}

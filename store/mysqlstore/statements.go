@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+
+	"github.com/semel-go/semel"
 )
 
 //go:embed sql/*.sql
@@ -17,6 +19,13 @@ var statementFiles embed.FS
 // stands in a statement, and as old as the statement: one that waited for a row
 // judges leases with the time before the wait, which errs to the safe side.
 const now = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
+
+// Conditions of statements that take a slot: no row is to be seen, and nobody else
+// has the slot's named lock, which then is ours until the connection gives it back.
+const (
+	absent = "NOT EXISTS (SELECT 1 FROM {table} WHERE slot = ?)"
+	named  = "GET_LOCK(?, 0) = 1"
+)
 
 // noWait makes a statement of MariaDB fail at once where it would wait for a lock.
 const noWait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
@@ -31,8 +40,11 @@ type statements struct {
 	files fs.FS // schema/*.sql
 
 	insert, insertAbsent         string
+	insertNamed, insertBoth      string
 	find, take, takeUnlocked     string
 	complete, completed          string
+	lock, completeLocked, look   string
+	txBegin, txEnd, txEndSingle  string
 	release                      string
 	begin, begun                 string
 	renew, renewWhole, renewHeld string
@@ -57,8 +69,11 @@ func newStatements(table string) (*statements, error) {
 		file string
 	}{
 		{&s.insert, "insert"},
-		{&s.insertAbsent, "insert_absent"},
 		{&s.find, "find"},
+		{&s.lock, "lock"},
+		{&s.txBegin, "tx_begin"},
+		{&s.txEnd, "tx_end"},
+		{&s.txEndSingle, "tx_end_single"},
 		{&s.complete, "complete"},
 		{&s.completed, "completed"},
 		{&s.release, "release"},
@@ -86,6 +101,12 @@ func newStatements(table string) (*statements, error) {
 	} {
 		*f.to = s.text(f.file)
 	}
+	only := s.text("insert_if")
+	s.insertAbsent = strings.ReplaceAll(only, "{condition}", s.fill(absent))
+	s.insertNamed = strings.ReplaceAll(only, "{condition}", named)
+	s.insertBoth = strings.ReplaceAll(only, "{condition}", named+" AND "+s.fill(absent))
+	s.completeLocked = s.complete + " AND lease_until = ?"
+	s.look = s.find + " LOCK IN SHARE MODE"
 	take := s.text("take")
 	s.take = strings.ReplaceAll(take, "{row}", s.fill("{table} AS s"))
 	s.takeUnlocked = strings.ReplaceAll(take, "{row}", s.text("unlocked"))
@@ -120,6 +141,14 @@ func (s *statements) steps(f *forms) []string {
 		s.insert, f.insert, s.find, s.take, f.takeOver, s.complete, s.completed, s.release,
 		s.begin, s.begun, s.resolveFree, s.resolveDone, s.resolvable,
 	}
+}
+
+// txSteps are those that transactions prepare.
+func (s *statements) txSteps(f *forms, mode semel.TxMode) []string {
+	if mode == semel.SingleTx {
+		return []string{f.insertSingle, s.insertNamed, s.find, f.findNow, f.takeSingle, s.complete}
+	}
+	return []string{s.lock, s.completeLocked}
 }
 
 // lists fills in lists of n slots and of n pairs of slot and token.

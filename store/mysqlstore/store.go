@@ -20,6 +20,7 @@ var (
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
+	_ semel.Looker         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
 )
@@ -56,7 +57,9 @@ type Store struct {
 	mu     sync.Mutex
 	asking *asking // the validation under way
 	closed bool
-	kept   atomic.Pointer[kept] // nil until a validation has succeeded
+	// dialects are those of the store's transactions.
+	dialects []*dialect
+	kept     atomic.Pointer[kept] // nil until a validation has succeeded
 
 	packet atomic.Int64          // max_allowed_packet
 	forms  atomic.Pointer[forms] // set by a validation
@@ -114,6 +117,11 @@ func (s *Store) Close() error {
 	var err error
 	if k := s.kept.Swap(nil); k != nil {
 		err = k.close()
+	}
+	for _, d := range s.dialects {
+		if k := d.kept.Swap(nil); k != nil {
+			err = errors.Join(err, k.close())
+		}
 	}
 	if s.owns {
 		err = errors.Join(err, s.db.Close())

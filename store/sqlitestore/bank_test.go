@@ -24,22 +24,22 @@ type bank struct {
 var kinds = map[string]sqlitestore.Config{"own": {}, "guest": {Guest: true}}
 
 // eachKind runs a test on a file of either kind.
-func eachKind(t *testing.T, test func(t *testing.T, b *bank)) {
+func eachKind(t *testing.T, test func(b *bank)) {
 	t.Helper()
 	for name, cfg := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, openBank(t, newPath(t), cfg))
+			test(openBank(t, newPath(t), cfg))
 		})
 	}
 }
 
 // eachMode runs a test with transactions of either mode, on a file of either kind.
-func eachMode(t *testing.T, test func(t *testing.T, b *bank, txs semel.Transactions)) {
+func eachMode(t *testing.T, test func(b *bank, txs semel.Transactions)) {
 	t.Helper()
 	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
 		t.Run(mode.String(), func(t *testing.T) {
-			eachKind(t, func(t *testing.T, b *bank) { test(t, b, b.transactions(mode)) })
+			eachKind(t, func(b *bank) { test(b, b.transactions(mode)) })
 		})
 	}
 }

@@ -14,7 +14,8 @@ import (
 
 // I8: effect and record are committed together, and replayed.
 func TestTxCommits(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		r, held := b.claim("a")
 		tx := b.beginTx(b.db)
 		b.must(tx.Lock(t.Context(), r.Key, r.Token))
@@ -35,7 +36,8 @@ func TestTxCommits(t *testing.T) {
 // I8: a transaction that is rolled back leaves the attempt as it was, which may try
 // again.
 func TestTxRollsBack(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		r, _ := b.claim("a")
 		for range 3 {
 			tx := b.beginTx(b.db)
@@ -69,7 +71,8 @@ func (b *bank) table(name string) string {
 // I4: who lost the slot hears so before anything is written, and before anything is
 // committed.
 func TestTxLost(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		r, _ := b.lapsed("a")
 		next := heir(r)
 		mustReserve(t, b, next)
@@ -101,7 +104,8 @@ func wantLost(t *testing.T, err error) {
 // I8: a token completes once in transactions: who hears nil commits business
 // writes with it.
 func TestTxCompletesOnce(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		r, _ := b.claim("a")
 		tx := b.beginTx(b.db)
 		b.must(tx.Complete(t.Context(), completion(r, "first")))
@@ -123,7 +127,8 @@ func TestTxCompletesOnce(t *testing.T) {
 // I8: SQLite may end a transaction by itself. What is written then is committed on
 // its own, so there must be no record of it.
 func TestTxThatWasRolledBack(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		execute(t, b.path, "CREATE TABLE once (n INTEGER PRIMARY KEY); INSERT INTO once VALUES (1)")
 		r, _ := b.claim("a")
 		tx := b.beginTx(b.db)
@@ -144,7 +149,8 @@ func TestTxThatWasRolledBack(t *testing.T) {
 // Reserving in the application's own transaction, too, takes effect with it, and
 // takes nothing over.
 func TestTxReserves(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		r := reservation("a")
 		tx := b.beginTx(b.db)
 		held, err := tx.Reserve(t.Context(), r)
@@ -277,7 +283,8 @@ func TestTxWaits(t *testing.T) {
 
 // A table of the application that has a name of ours is not taken for it.
 func TestTxAmongOtherTables(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		b.db.SetMaxOpenConns(1)
 		for _, name := range []string{"slots", "bodies", "fence_floor", "semel_slots", "semel_bodies", "semel_fence_floor"} {
 			_, err := b.db.ExecContext(t.Context(), "CREATE TEMPORARY TABLE "+name+" (n)")
@@ -296,7 +303,8 @@ func TestTxAmongOtherTables(t *testing.T) {
 
 // A claim locks, completes and confirms in the application's transaction.
 func TestClaimInTx(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		e := b.engine()
 		call := callOf("a")
 		call.DeferEffects = true

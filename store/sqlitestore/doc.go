@@ -10,10 +10,26 @@
 //	defer store.Close()
 //	engine, err := semel.New(store, semel.Config{})
 //
+// # Transactions
+//
+// A handler that writes to SQLite itself can have its writes and the record committed
+// together, so that a crash leaves both or neither. They must be in one file: open
+// the application's with [Config.Guest], or keep the application's tables in the
+// store's. [Store.Transactions] begins transactions for [semel.Engine.InTx],
+// [semel.DoTx] and the middleware; [Tx] takes one that the application has begun. The
+// application's *sql.DB must use the driver of this package, modernc.org/sqlite: a
+// second copy of SQLite in one process breaks the locks of the first.
+//
+// SQLite has one writer at a time, so a transaction holds up every other step that
+// writes: keep it short, and call nobody else within. In one process they take turns;
+// with other processes, and with what the application writes on its own, the store
+// competes for SQLite's lock, which is passed on in no order. Isolation is always
+// serializable.
+//
 // # Advice
 //
 // The file belongs to one process at a time: [Open] takes a lock that the
-// kernel gives back when the process dies. An operator may look at the file
+// kernel gives back when the process dies, except with [Config.Guest]. An operator may look at the file
 // with [Config.ReadOnly] and write to it with [Config.Shared] while that
 // process runs. Keep the file on a local disk: SQLite's write-ahead log does
 // not work on network file systems. Beside it lie PATH-wal, PATH-shm (parts of

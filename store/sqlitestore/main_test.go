@@ -23,6 +23,8 @@ var children = map[string]func(path string, in io.Reader, out io.Writer) error{
 	"refuse":     childRefuse,
 	"refuse-log": childRefuseLog,
 	"damage":     childDamage,
+	"stuck":      childStuck,
+	"calls":      childCalls,
 }
 
 func TestMain(m *testing.M) {

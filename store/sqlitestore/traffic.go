@@ -22,6 +22,7 @@ var errBusy = fmt.Errorf("sqlitestore: a transaction has kept the file for more 
 type traffic struct {
 	file string
 	turn chan struct{} // holds one: somebody writes
+	wait time.Duration // busyWait
 
 	mu     sync.Mutex
 	atWork map[semel.Slot]int // transactions by the slot they are for
@@ -40,7 +41,7 @@ func joinTraffic(file string) *traffic {
 	defer files.mu.Unlock()
 	t := files.each[file]
 	if t == nil {
-		t = &traffic{file: file, turn: make(chan struct{}, 1), atWork: make(map[semel.Slot]int)}
+		t = &traffic{file: file, turn: make(chan struct{}, 1), wait: busyWait, atWork: make(map[semel.Slot]int)}
 		files.each[file] = t
 	}
 	t.stores++

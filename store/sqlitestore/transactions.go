@@ -188,7 +188,7 @@ func (x *ownSteps) enter(slot semel.Slot, alone bool) bool {
 func (x *ownSteps) step(run func() error) error {
 	s := x.store
 	if !x.turn {
-		late := time.NewTimer(busyWait)
+		late := time.NewTimer(s.traffic.wait)
 		defer late.Stop()
 		if err := s.traffic.awaitTurn(late.C); err != nil {
 			return err

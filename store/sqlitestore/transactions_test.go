@@ -16,7 +16,8 @@ import (
 
 // I3, I8: a call books once and answers the same, however often it comes.
 func TestTransactionsDo(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		e := b.engine()
 		for i := range 3 {
 			got, err := b.doTx(e, txs, "a")
@@ -30,7 +31,8 @@ func TestTransactionsDo(t *testing.T) {
 
 // I8: an error of the business code leaves nothing, and the key free.
 func TestTransactionsFail(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		e := b.engine()
 		errNo := errors.New("no")
 		for range 2 {
@@ -52,7 +54,8 @@ func TestTransactionsFail(t *testing.T) {
 
 // I1, I3, I8: of many at once on few keys each books once, and all answers are equal.
 func TestTransactionsRace(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		const keys, callers = 8, 64
 		e := b.engine()
 		var wg sync.WaitGroup
@@ -83,7 +86,8 @@ func TestTransactionsRace(t *testing.T) {
 
 // Beside the application's own writes, which take no turns, everything comes through.
 func TestTransactionsBesideOthers(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		const callers, calls = 4, 25
 		e := b.engine()
 		var wg sync.WaitGroup
@@ -110,7 +114,8 @@ func TestTransactionsBesideOthers(t *testing.T) {
 
 // I8: what a transaction has written is there for all, or for nobody.
 func TestTransactionsCommit(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		before := semel.StateReserved
 		if txs.Mode() == semel.SingleTx {
 			before = semel.StateFree
@@ -141,7 +146,8 @@ func TestTransactionsCommit(t *testing.T) {
 
 // I4, I8: who lost the slot hears so in its first step, or in the last.
 func TestTransactionsLost(t *testing.T) {
-	eachKind(t, func(t *testing.T, b *bank) {
+	eachKind(t, func(b *bank) {
+		t := b.t
 		txs := b.transactions(semel.ClaimTx)
 		r, _ := b.lapsed("a")
 		next := heir(r)
@@ -179,8 +185,8 @@ func TestNothingCommitsAlone(t *testing.T) {
 			for _, query := range queries { // as a library that prepares everything first
 				stmt, err := b.db.PrepareContext(b.t.Context(), query)
 				b.must(err)
-				_, _ = tx.StmtContext(b.t.Context(), stmt).ExecContext(b.t.Context())
-				_ = stmt.Close()
+				_, _ = tx.StmtContext(b.t.Context(), stmt).ExecContext(b.t.Context()) //nolint:sqlclosecheck // the end closes it
+				b.t.Cleanup(func() { _ = stmt.Close() })
 			}
 		}
 	}
@@ -198,7 +204,8 @@ func TestNothingCommitsAlone(t *testing.T) {
 		"full":                         exec("PRAGMA max_page_count = 1; INSERT INTO ledger VALUES (?)", strings.Repeat("x", 1<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+			eachMode(t, func(b *bank, txs semel.Transactions) {
+				t := b.t
 				execute(t, b.path, `CREATE TABLE once (n INTEGER PRIMARY KEY); INSERT INTO once VALUES (1);
 					CREATE TRIGGER kept BEFORE DELETE ON once BEGIN SELECT RAISE(ROLLBACK, 'kept'); END`)
 				r, x, tx := b.enter(txs, "a")
@@ -230,7 +237,8 @@ func TestNothingCommitsAlone(t *testing.T) {
 
 // I8: an error that SQLite lets pass is the business code's to handle.
 func TestHandledError(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		execute(t, b.path, "CREATE TABLE once (n INTEGER PRIMARY KEY); INSERT INTO once VALUES (1)")
 		r, x, tx := b.enter(txs, "a")
 		if _, err := tx.ExecContext(t.Context(), "INSERT INTO once VALUES (1)"); err == nil {
@@ -250,7 +258,8 @@ func TestHandledError(t *testing.T) {
 
 // A connection goes back to its pool as it was: it commits what it is told to.
 func TestConnectionIsGivenBack(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, _ semel.Transactions) {
+	eachMode(t, func(b *bank, _ semel.Transactions) {
+		t := b.t
 		b.db = b.ledger("_pragma=synchronous(EXTRA)&_txlock=immediate")
 		b.db.SetMaxOpenConns(1)
 		for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
@@ -315,7 +324,8 @@ func TestTransactionsAreRefused(t *testing.T) {
 
 // A store that closes lets no transaction complete any more.
 func TestCloseAmongTransactions(t *testing.T) {
-	eachMode(t, func(t *testing.T, b *bank, txs semel.Transactions) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
 		r, x, tx := b.enter(txs, "a")
 		b.book(tx, "a")
 		closed := make(chan error)

@@ -154,7 +154,7 @@ func (w *writer) open() error {
 	}
 	w.queue.waits()
 	defer w.queue.goes()
-	late := time.NewTimer(busyWait)
+	late := time.NewTimer(w.traffic.wait)
 	defer late.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, maxPause) {
 		if err := w.traffic.awaitTurn(late.C); err != nil {

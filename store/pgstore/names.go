@@ -1,7 +1,9 @@
 package pgstore
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +33,8 @@ const (
 type names struct {
 	schema, table string
 	replacer      *strings.Replacer
-	files         fs.FS // schema/*.sql
+	mix           uint64 // of the table, for the numbers of its slots
+	files         fs.FS  // schema/*.sql
 }
 
 func newNames(schema, table string) (*names, error) {
@@ -53,6 +56,8 @@ func newNames(schema, table string) (*names, error) {
 		}
 	}
 	n := &names{schema: schema, table: table, files: schemaFiles}
+	sum := sha256.Sum256([]byte(n.qualified(table)))
+	n.mix = binary.BigEndian.Uint64(sum[:])
 	n.replacer = strings.NewReplacer(
 		`"slots"`, n.qualified(table),
 		`"migrations"`, n.qualified(n.migrations()),
@@ -79,10 +84,10 @@ func (n *names) statement(file string) string {
 
 // statements are the texts of all steps.
 type statements struct {
-	reserve, complete, release, renew, held string
-	beginEffects                            string
-	resolve, purge, list, body              string
-	server, rights, version, ping           string
+	reserve, complete, release, beginEffects, renew, held string
+	lock, reserveIn, completeIn, look                     string
+	resolve, purge, list, body                            string
+	server, rights, version, ping                         string
 }
 
 func (n *names) statements() statements {
@@ -90,9 +95,13 @@ func (n *names) statements() statements {
 		reserve:      n.statement("reserve"),
 		complete:     n.statement("complete"),
 		release:      n.statement("release"),
-		renew:        n.statement("renew"),
 		beginEffects: n.statement("begin_effects"),
+		renew:        n.statement("renew"),
 		held:         n.statement("held"),
+		lock:         n.statement("lock"),
+		reserveIn:    n.statement("reserve_in"),
+		completeIn:   n.statement("complete_in"),
+		look:         n.statement("look"),
 		resolve:      n.statement("resolve"),
 		purge:        n.statement("purge"),
 		list:         n.statement("list"),

@@ -1,14 +1,16 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A commit that waits for a synchronous standby can be told to stop waiting: by
-// an operator, by a client that gives up, by a shutdown. The server then says so in a
+// an operator, by a client that gives up or whose connection breaks, by a shutdown. The server then says so in a
 // warning, and the step stands, visible to all and perhaps lost with the next
 // failover. The warning is seen on connections that Open made.
 
@@ -34,21 +36,28 @@ const confirmStatement = "SELECT pg_logical_emit_message(true, 'semel', '')"
 // store succeeds: the repetition of a step that stands would write nothing,
 // wait for nothing, and be acknowledged.
 func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) error {
-	if takeNotice(conn) {
-		s.behind.Add(1)
-	}
+	s.notice(conn)
 	marks := s.behind.Load()
 	if marks == s.caughtUp.Load() || conn.Conn().IsClosed() {
 		return err
 	}
-	if _, err := conn.Exec(ctx, confirmStatement, s.execMode()); err != nil {
-		return err
+	if _, failed := conn.Exec(ctx, confirmStatement, pgx.QueryExecModeExec); failed != nil {
+		return cmp.Or(err, failed)
 	}
 	if takeNotice(conn) {
 		return ErrNotReplicated
 	}
 	s.caughtUp.Store(marks) // those that came meanwhile stay
 	return err
+}
+
+// notice counts a step that the standby may lack: the connection saw the warning, or
+// broke, and the driver, which then tells the server to cancel whatever it
+// is at, has made it stop waiting without our hearing of it.
+func (s *Store) notice(conn *pgxpool.Conn) {
+	if takeNotice(conn) || conn.Conn().IsClosed() {
+		s.behind.Add(1)
+	}
 }
 
 func takeNotice(conn *pgxpool.Conn) bool {

@@ -193,3 +193,79 @@ func TestStandby(t *testing.T) {
 		pgstore.ErrReadOnly, "default_transaction_read_only")
 	wantFinding(t, moved, "transaction_read_only", "on", semel.Broken, "default_transaction_read_only")
 }
+
+// I8, I10: a commit whose wait for the standby somebody cancels stands, and may be lost
+// with the next failover: nobody knows, and nothing of the store succeeds, until
+// the standby has confirmed it. Then a look tells.
+func TestCanceledWaitOfATransaction(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			server := servertest.NewPostgres(t)
+			l := newLedger(t, server.DSN())
+			txs := l.Transactions(pgstore.TxConfig{Mode: mode})
+			r := reservation("a")
+			tx := l.inMode(t, txs, r)
+			must(t, tx.Complete(t.Context(), completion(r, "body")))
+			admin := awaitNobody(t, server)
+			canceled := func(f func() error) error {
+				result := make(chan error, 1)
+				go func() { result <- f() }()
+				for {
+					select {
+					case err := <-result:
+						return err
+					case <-time.After(10 * time.Millisecond):
+						run(t, admin, cancelWaiting)
+					}
+				}
+			}
+			err := canceled(func() error { return tx.Commit(t.Context()) })
+			if !errors.Is(err, semel.ErrCommitUnknown) || !errors.Is(err, pgstore.ErrNotReplicated) || txs.Again(err) {
+				t.Errorf("got %v, want a commit of which nobody knows", err)
+			}
+			err = canceled(func() error { _, err := l.Look(t.Context(), r.Key); return err })
+			wantError(t, err, "look", pgstore.ErrNotReplicated)
+			err = canceled(func() error { _, err := txs.Begin(t.Context()); return err })
+			wantError(t, err, "begin", pgstore.ErrNotReplicated)
+			setStandbys(t, admin, "")
+			l.watch = admin
+			l.wantExactly(t, r, true)
+			mustReplay(t, l, r, "body")
+		})
+	}
+}
+
+// I10: a connection that breaks while its step waits for the standby makes the driver
+// cancel the wait, and nobody hears the warning. The repetition, which would
+// write nothing and wait for nothing, waits all the same.
+func TestBrokenWaitIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	server := servertest.NewPostgres(t)
+	_, far, link := linked(t, server)
+	r := reservation("a")
+	mustReserve(t, far, r)
+	admin := awaitNobody(t, server)
+	visible := "SELECT count(*) FROM " + far.schema + ".semel_slots WHERE state = 2"
+	first := make(chan error, 1)
+	go func() { first <- far.Complete(t.Context(), completion(r, "body")) }()
+	awaitWaiting(t, admin)
+	link.Break()
+	if err := <-first; err == nil {
+		t.Fatal("got a completion over a broken connection")
+	}
+	eventually(t, "the driver has canceled the wait", func() bool { return look[int](t, admin, visible) == 1 })
+	again := make(chan error, 1)
+	go func() { again <- far.Complete(t.Context(), completion(r, "body")) }()
+	awaitWaiting(t, admin)
+	select {
+	case err := <-again:
+		t.Fatalf("got %v, want the repetition to wait", err)
+	default:
+	}
+	setStandbys(t, admin, "")
+	if err := <-again; err != nil {
+		t.Errorf("got %v when the wait was over", err)
+	}
+}

@@ -33,7 +33,7 @@ var errRaced = errors.New("another statement came between")
 func (s *Store) step(ctx context.Context, name string, f func(ctx context.Context, q querier, try int) error) error {
 	ctx = context.WithoutCancel(ctx)
 	for try := 1; ; try++ {
-		err := s.once(ctx, func(q querier) error { return f(ctx, q, try) })
+		err := s.once(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn, try) })
 		if err == nil {
 			return nil
 		}
@@ -44,15 +44,21 @@ func (s *Store) step(ctx context.Context, name string, f func(ctx context.Contex
 			}
 			return explain(name, err)
 		}
-		if unknownStatement(err) {
-			s.mode.Store(int32(s.wholeMode))
-		}
+		s.learn(err)
 		pause(try)
 	}
 }
 
+// learn sends statements whole from now on if err says that the servers behind the
+// connection do not know ours.
+func (s *Store) learn(err error) {
+	if unknownStatement(err) {
+		s.mode.Store(int32(s.wholeMode))
+	}
+}
+
 // once runs f on a connection of its own.
-func (s *Store) once(ctx context.Context, f func(q querier) error) error {
+func (s *Store) once(ctx context.Context, f func(conn *pgxpool.Conn) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err

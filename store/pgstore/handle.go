@@ -1,0 +1,151 @@
+package pgstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/semel-go/semel"
+)
+
+var _ pgx.Tx = (*handle)(nil)
+
+// handle is the transaction as business code has it, or a savepoint in it.
+type handle struct {
+	session *session
+	tx      pgx.Tx
+	mode    []any // how statements are sent, unless the connection knows
+	nested  bool
+}
+
+// enter lets a statement through.
+func (h *handle) enter(text string) error {
+	if err := h.session.enterHandle(); err != nil {
+		return err
+	}
+	if !endsTx(text) {
+		return nil
+	}
+	h.session.owned.Store(true)
+	h.session.mu.Unlock()
+	return semel.ErrTxOwned
+}
+
+// Begin makes a savepoint.
+func (h *handle) Begin(ctx context.Context) (tx pgx.Tx, err error) {
+	if err := h.enter(""); err != nil {
+		return nil, err
+	}
+	defer func() { h.session.leave(err) }()
+	inner, err := h.tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &handle{session: h.session, tx: inner, mode: h.mode, nested: true}, nil
+}
+
+// Commit keeps what was done since the savepoint.
+func (h *handle) Commit(ctx context.Context) error {
+	return h.end(func() error { return h.tx.Commit(ctx) })
+}
+
+// Rollback goes back to the savepoint.
+func (h *handle) Rollback(ctx context.Context) error {
+	return h.end(func() error { return h.tx.Rollback(ctx) })
+}
+
+func (h *handle) end(f func() error) (err error) {
+	s := h.session
+	if !h.nested {
+		if s.sealed.Load() || s.over.Load() {
+			return semel.ErrTxOver
+		}
+		s.owned.Store(true)
+		return semel.ErrTxOwned
+	}
+	if err := s.enterHandle(); err != nil {
+		return err
+	}
+	defer func() { s.leave(err) }()
+	return f()
+}
+
+// Exec implements [pgx.Tx].
+func (h *handle) Exec(ctx context.Context, text string, args ...any) (tag pgconn.CommandTag, err error) {
+	if err := h.enter(text); err != nil {
+		return tag, err
+	}
+	defer func() { h.session.leave(err) }()
+	return h.tx.Exec(ctx, text, with(h.mode, args)...)
+}
+
+// Query implements [pgx.Tx].
+func (h *handle) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
+	return h.query(ctx, text, args)
+}
+
+// QueryRow implements [pgx.Tx].
+func (h *handle) QueryRow(ctx context.Context, text string, args ...any) pgx.Row {
+	r, _ := h.query(ctx, text, args) // Scan closes them, and has the error
+	return oneRow{r}
+}
+
+func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, err error) {
+	r = &rows{session: h.session}
+	if r.refused = h.enter(text); r.refused != nil {
+		return r, r.refused
+	}
+	defer func() { h.session.leave(err) }()
+	r.rows, err = h.tx.Query(ctx, text, with(h.mode, args)...)
+	if err == nil {
+		h.session.open = r
+	}
+	return r, err
+}
+
+// CopyFrom implements [pgx.Tx].
+func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, from pgx.CopyFromSource) (n int64, err error) {
+	if err := h.enter(""); err != nil {
+		return 0, err
+	}
+	defer func() { h.session.leave(err) }()
+	return h.tx.CopyFrom(ctx, table, columns, from)
+}
+
+// Prepare implements [pgx.Tx].
+func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.StatementDescription, err error) {
+	if err := h.enter(text); err != nil {
+		return nil, err
+	}
+	defer func() { h.session.leave(err) }()
+	return h.tx.Prepare(ctx, name, text)
+}
+
+// SendBatch implements [pgx.Tx].
+func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	text := ""
+	for _, q := range b.QueuedQueries {
+		if endsTx(q.SQL) {
+			text = q.SQL
+		}
+	}
+	if err := h.enter(text); err != nil {
+		return pgx.FailedBatchResults(b, err)
+	}
+	r := &batchResults{session: h.session}
+	defer func() { h.session.leave(nil) }()
+	r.BatchResults = h.tx.SendBatch(ctx, b)
+	h.session.open = r
+	return r
+}
+
+// LargeObjects implements [pgx.Tx].
+func (h *handle) LargeObjects() pgx.LargeObjects { return h.tx.LargeObjects() }
+
+// Conn implements [pgx.Tx].
+func (h *handle) Conn() *pgx.Conn {
+	if h.session.sealed.Load() || h.session.over.Load() {
+		return nil
+	}
+	return h.tx.Conn()
+}

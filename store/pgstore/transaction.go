@@ -1,0 +1,171 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/semel-go/semel"
+)
+
+// transaction implements [semel.Transaction].
+type transaction struct {
+	*session
+	steps  *steps
+	handle *handle
+}
+
+// newTransaction makes the transaction that s has begun. On a connection of the
+// store's own pool statements are sent as the store sends its own: behind a pooler,
+// prepared ones are not to be relied on.
+func newTransaction(s *session) *transaction {
+	var steady, seen []any
+	if s.mine {
+		steady = []any{s.store.execMode()}
+	}
+	if s.mine && !s.store.fixedMode {
+		seen = steady
+	}
+	row := func(ctx context.Context, text string, args ...any) pgx.Row {
+		return s.tx.QueryRow(ctx, text, with(steady, args)...)
+	}
+	return &transaction{session: s, steps: &steps{s.store, row}, handle: &handle{session: s, tx: s.tx, mode: seen}}
+}
+
+// with puts the mode before the arguments, where the driver looks for it.
+func with(mode, args []any) []any {
+	if len(mode) == 0 {
+		return args
+	}
+	return append(slices.Clip(mode), args...)
+}
+
+// Lock implements [semel.TxSteps].
+func (t *transaction) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
+	return t.step(func() error { return t.steps.Lock(ctx, key, token) })
+}
+
+// Reserve implements [semel.TxSteps].
+func (t *transaction) Reserve(ctx context.Context, r semel.Reservation) (held semel.Record, err error) {
+	err = t.step(func() (err error) {
+		held, err = t.steps.Reserve(ctx, r)
+		return err
+	})
+	return held, err
+}
+
+// Complete implements [semel.TxSteps]. It is the end of the handle: whatever of the
+// business code still runs can undo nothing of it, with a savepoint from before.
+func (t *transaction) Complete(ctx context.Context, c semel.Completion) error {
+	t.sealed.Store(true)
+	return t.step(func() error { return t.steps.Complete(ctx, c) })
+}
+
+// step runs a step, unless there is a reason why it cannot be committed.
+func (t *transaction) step(f func() error) error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.mu.Unlock()
+	if err := t.reason(); err != nil {
+		return err
+	}
+	err := f()
+	t.note(err)
+	return cmp.Or(t.final, err)
+}
+
+// Err implements [semel.Transaction].
+func (t *transaction) Err() error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.mu.Unlock()
+	return t.reason()
+}
+
+// Commit implements [semel.Transaction].
+func (t *transaction) Commit(ctx context.Context) error {
+	if t.over.Swap(true) {
+		return semel.ErrTxOver
+	}
+	err := errInUse
+	if t.mu.TryLock() {
+		err = t.reason()
+	} else {
+		t.sever()
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	defer t.release()
+	if err != nil {
+		t.rollback(ctx)
+		return explain("commit", err)
+	}
+	return t.commit(context.WithoutCancel(ctx))
+}
+
+func (t *transaction) commit(ctx context.Context) error {
+	err := t.tx.Commit(ctx)
+	switch {
+	case err == nil: // it stands: perhaps not with the standby
+		if err = t.store.settled(ctx, t.conn, nil); err == nil {
+			return nil
+		}
+	case !refused(err):
+		t.store.notice(t.conn)
+	default:
+		return explain("commit", err)
+	}
+	return fmt.Errorf("pgstore: commit: %w: %w", semel.ErrCommitUnknown, err)
+}
+
+// Rollback implements [semel.Transaction].
+func (t *transaction) Rollback(ctx context.Context) {
+	if t.over.Swap(true) {
+		return
+	}
+	if !t.mu.TryLock() {
+		t.sever()
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	t.rollback(ctx)
+	t.release()
+}
+
+// Attach implements [semel.Transaction].
+func (t *transaction) Attach(ctx context.Context) context.Context {
+	return context.WithValue(ctx, handleKey{}, t.handle)
+}
+
+type handleKey struct{}
+
+// TxFrom returns the transaction that business code of [semel.Engine.InTx] writes
+// in, or nil outside of one. It is for one goroutine at a time, and all its methods
+// return [semel.ErrTxOver] once the response is being kept or the transaction has
+// ended.
+//
+// Commit and Rollback return [semel.ErrTxOwned], as do statements that would do the
+// same, and the transaction is rolled back. Begin makes a savepoint, whose Commit
+// and Rollback work: after an error of the server nothing but going back to one
+// lets the transaction go on, and be committed.
+//
+// A context that ends under a statement breaks the connection and with it the
+// transaction, as it does with pgx; that is not tried again.
+//
+// Behind a pooler that the store has seen, statements are sent whole unless
+// [Config.ExecMode] is set; SendBatch and Prepare do as the pool's configuration says.
+//
+// Two ways lead past all this, for what needs them, and must not be kept. Conn gives
+// out the driver's connection, nil once it is over; whoever commits on it takes
+// the business writes away from their record. LargeObjects uses it too, and one of
+// its errors is known only as that of some statement.
+func TxFrom(ctx context.Context) pgx.Tx {
+	if h, ok := ctx.Value(handleKey{}).(*handle); ok {
+		return h
+	}
+	return nil
+}

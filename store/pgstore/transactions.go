@@ -1,0 +1,131 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/semel-go/semel"
+)
+
+var (
+	_ semel.Transactions = (*transactions)(nil)
+	_ semel.Transaction  = (*transaction)(nil)
+	_ semel.Looker       = (*Store)(nil)
+)
+
+const (
+	// connWait bounds the wait for a connection of the pool: handlers that ask it
+	// for a second one while they have a transaction could hold it up for ever.
+	connWait = 10 * time.Second
+	// rollbackPatience bounds what a rollback takes.
+	rollbackPatience = 5 * time.Second
+)
+
+// TxConfig is what [Store.Transactions] may be told. The zero value is safe.
+type TxConfig struct {
+	// Mode says what lies in the transaction. Default [semel.ClaimTx].
+	Mode semel.TxMode
+	// Isolation is the level of the transactions. Default [pgx.ReadCommitted],
+	// whatever the role's own. At the higher levels more work is done again.
+	Isolation pgx.TxIsoLevel
+	// Pool gives the connections of the transactions. It must reach the same
+	// database as the store's, as a role that may use its table. Default: the
+	// store's.
+	Pool *pgxpool.Pool
+}
+
+// Transactions returns transactions for [semel.Engine.InTx] in the database of the
+// store, whose handle [TxFrom] finds. It does no I/O. What is wrong with cfg is the
+// error of each Begin.
+//
+// A transaction takes one connection, and waits for one up to 10 s; in claim mode
+// the reservation takes one before it. A handler that uses the store or the pool
+// beside its handle takes a second one: give the pool room for that.
+//
+// Set idle_in_transaction_session_timeout and tcp_keepalives_idle for the role:
+// the server keeps the locks of a transaction whose client has vanished without a
+// word until one of them ends it.
+//
+// Those that a standby may lack are noticed on connections that [Open] made: such a
+// commit is [semel.ErrCommitUnknown], with [ErrNotReplicated], until it has been confirmed.
+func (s *Store) Transactions(cfg TxConfig) semel.Transactions {
+	t := &transactions{store: s, pool: cfg.Pool, mode: cfg.Mode, isolation: cfg.Isolation}
+	if t.pool == nil {
+		t.pool = s.pool
+	}
+	switch t.isolation {
+	case "":
+		t.isolation = pgx.ReadCommitted
+	case pgx.ReadUncommitted, pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable: // the first is the second
+	default:
+		t.wrong = fmt.Errorf("pgstore: TxConfig.Isolation is %q, which is no level", t.isolation)
+	}
+	if t.mode > semel.SingleTx {
+		t.wrong = fmt.Errorf("pgstore: TxConfig.Mode is %d, which is no mode", t.mode)
+	}
+	return t
+}
+
+// transactions implements [semel.Transactions].
+type transactions struct {
+	store     *Store
+	pool      *pgxpool.Pool
+	mode      semel.TxMode
+	isolation pgx.TxIsoLevel
+	wrong     error
+}
+
+// Mode implements [semel.Transactions].
+func (t *transactions) Mode() semel.TxMode { return t.mode }
+
+// Store implements [semel.Transactions].
+func (t *transactions) Store() semel.Store { return t.store }
+
+// Again implements [semel.Transactions].
+func (t *transactions) Again(err error) bool { return again(err) }
+
+// Begin implements [semel.Transactions]. A connection that broke while it rested
+// costs a try, not the transaction.
+func (t *transactions) Begin(ctx context.Context) (semel.Transaction, error) {
+	if t.wrong != nil {
+		return nil, t.wrong
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := t.store.ready(ctx); err != nil {
+		return nil, explain("begin", err)
+	}
+	for try := 1; ; try++ {
+		x, err := t.begin(ctx)
+		if err == nil {
+			return x, nil
+		}
+		if _, broken := errors.AsType[*brokenError](err); !broken || try == maxTries {
+			return nil, explain("begin", err)
+		}
+	}
+}
+
+func (t *transactions) begin(ctx context.Context) (*transaction, error) {
+	waiting, stop := context.WithTimeout(ctx, connWait)
+	defer stop()
+	conn, err := t.pool.Acquire(waiting)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{store: t.store, conn: conn, mine: t.pool == t.store.pool}
+	if err = t.store.settled(ctx, conn, nil); err == nil {
+		s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: t.isolation})
+	}
+	if err != nil {
+		if conn.Conn().IsClosed() {
+			err = &brokenError{err}
+		}
+		s.release()
+		return nil, err
+	}
+	return newTransaction(s), nil
+}

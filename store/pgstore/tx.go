@@ -1,0 +1,134 @@
+package pgstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/semel-go/semel"
+)
+
+// Tx makes a caller's open transaction one of [semel.Claim.LockIn] and
+// [semel.Claim.CompleteIn]. It must be in the database that holds the records, at
+// any isolation level. Its connection says how the statements are sent.
+//
+// After a serialization failure, at the levels above read committed the form in which
+// a lost slot shows, begin anew with a new transaction.
+func Tx(tx pgx.Tx) semel.Tx {
+	if tx == nil {
+		return callersTx{}
+	}
+	return callersTx{func(ctx context.Context, text string, args ...any) pgx.Row {
+		return tx.QueryRow(ctx, text, args...)
+	}}
+}
+
+// SQLTx is [Tx] for a transaction of database/sql whose driver is pgx's
+// (github.com/jackc/pgx/v5/stdlib). Begin it with a context that does not end:
+// package sql rolls it back beside its user when the context ends
+// (golang/go#34775).
+func SQLTx(tx *sql.Tx) semel.Tx {
+	if tx == nil {
+		return callersTx{}
+	}
+	return callersTx{func(ctx context.Context, text string, args ...any) pgx.Row {
+		return tx.QueryRowContext(ctx, text, args...)
+	}}
+}
+
+// queryRow is the one method that a step needs of a transaction.
+type queryRow func(ctx context.Context, text string, args ...any) pgx.Row
+
+// callersTx implements [semel.Tx].
+type callersTx struct{ row queryRow }
+
+// Steps implements [semel.Tx].
+func (t callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
+	s, ok := semel.As[*Store](store)
+	switch {
+	case !ok:
+		return nil, semel.ErrOtherStore
+	case t.row == nil:
+		return nil, errors.New("pgstore: the transaction is nil")
+	}
+	return &steps{s, t.row}, nil
+}
+
+// steps implements [semel.TxSteps].
+type steps struct {
+	store *Store
+	row   queryRow
+}
+
+// Lock implements [semel.TxSteps].
+func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
+	slot := key.Slot()
+	return explain("lock", t.hit(ctx, t.store.sql.lock, slot[:], token[:]))
+}
+
+// Complete implements [semel.TxSteps].
+func (t *steps) Complete(ctx context.Context, c semel.Completion) error {
+	if err := tooLarge("complete", c.Response); err != nil {
+		return err
+	}
+	slot := c.Key.Slot()
+	return explain("complete", t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
+		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention))) //nolint:gosec // a status is small
+}
+
+// hit runs a statement that has a row if the token holds the slot.
+func (t *steps) hit(ctx context.Context, text string, args ...any) error {
+	var held bool
+	err := t.row(context.WithoutCancel(ctx), text, args...).Scan(&held)
+	if errors.Is(err, sql.ErrNoRows) {
+		return semel.ErrLost
+	}
+	return err
+}
+
+// Reserve implements [semel.TxSteps].
+func (t *steps) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	ctx = context.WithoutCancel(ctx)
+	for try := 1; ; try++ {
+		held, err := t.reserve(ctx, r)
+		switch {
+		case err == nil && t.store.behind.Load() != t.store.caughtUp.Load():
+			return semel.Record{}, explain("reserve", ErrNotReplicated)
+		case err == nil:
+			return held, nil
+		case !errors.Is(err, errRaced):
+			return semel.Record{}, explain("reserve", err)
+		case try == maxTries:
+			return semel.Record{}, explain("reserve", ErrBusy)
+		}
+		pause(try)
+	}
+}
+
+func (t *steps) reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	r.TakeOver, r.TakeOverBlameless = false, false
+	slot := r.Key.Slot()
+	var w row
+	err := w.scan(t.row(ctx, t.store.sql.reserveIn, slot[:], r.Token[:], r.Fingerprint[:], micros(r.Lease), micros(r.Retention),
+		t.store.names.number(slot), []byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.Deferred),
+		&w.record.Response.Header, &w.record.Response.Body)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return semel.Record{}, errRaced
+	case err != nil:
+		return semel.Record{}, err
+	case w.takeable(r):
+		return semel.Record{}, errRaced
+	}
+	w.record.Key = r.Key
+	w.record.Lapsed = w.lapsed(micros(r.Margin))
+	return w.record, nil
+}
+
+// number is the advisory lock of a slot, made of it and of the table. Two that share
+// one can only make each other look as if they were at work.
+func (n *names) number(slot semel.Slot) int64 {
+	return int64(binary.BigEndian.Uint64(slot[:]) ^ n.mix) //nolint:gosec // all bits count
+}

@@ -249,15 +249,21 @@ func TestInTxEngineCloses(t *testing.T) {
 				b := newBank(t)
 				e, s := b.teller(t, semel.Config{})
 				other, s2 := b.teller(t, semel.Config{})
-				closed := make(chan error, 1)
+				closed := make(chan time.Time, 1)
 				shut := func() error {
-					go func() { closed <- e.Close(t.Context()) }()
+					go func() {
+						closeEngine(t, e)
+						closed <- time.Now()
+					}()
 					time.Sleep(time.Second)
 					return nil
 				}
-				s.tx.set(once(step, shut), nil)
+				var committed time.Time
+				slow := at("commit", func() error { time.Sleep(time.Second); committed = time.Now(); return nil })
+				s.tx.set(once(step, shut), slow)
 				if step == "after the commit" {
-					s.tx.set(nil, once("commit", shut))
+					before := once("commit", shut)
+					s.tx.set(nil, func(step string) error { _ = before(step); return slow(step) })
 				}
 				work := &transfer{}
 				out, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), work.run)
@@ -274,8 +280,11 @@ func TestInTxEngineCloses(t *testing.T) {
 					wantError(t, err, semel.ErrClosed)
 					b.wantPaid(t, call("order-1", "x").Key, 0)
 				}
-				if err := <-closed; err != nil {
-					t.Errorf("Close: %v", err)
+				if (step == "begin" || step == "reserve") && work.runs != 0 {
+					t.Error("the business code ran in a closed engine")
+				}
+				if at := <-closed; at.Before(committed) {
+					t.Error("Close has not waited for the commit (I14)")
 				}
 				b.wantIdle(t)
 				wantReplay(t, inTx(t, other, call("order-1", "x"), s2.mode(mode), (&transfer{}).run).Outcome, answer("paid"))

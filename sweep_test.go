@@ -352,10 +352,16 @@ func TestSweepOfAClosedEngine(t *testing.T) {
 			}
 			e, _ := process(t, store, semel.Config{})
 			done := make(chan error, 1)
-			go func() { done <- e.RunSweep(t.Context(), semel.Sweeping{Recover: book.recover}) }()
+			ctx, _ := cancellable(t)
+			go func() { done <- e.RunSweep(ctx, semel.Sweeping{Recover: book.recover}) }()
 			time.Sleep(time.Second)
 			closeEngine(t, e)
-			wantError(t, <-done, semel.ErrClosed)
+			select {
+			case err := <-done:
+				wantError(t, err, semel.ErrClosed)
+			case <-time.After(10 * time.Minute):
+				t.Fatal("RunSweep goes on")
+			}
 			other, _ := process(t, store, semel.Config{})
 			wantUnknown(t, begin(t, other, call("order-1", "x")))
 		})

@@ -4,17 +4,17 @@ func coreMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
 		return Mutant{name, file, before, after, ".", test}
 	}
-	return []Mutant{
+	return append([]Mutant{
 		mutant("another request gets the answer", "outcome.go",
 			"	case held.Fingerprint != asked.Fingerprint:\n		if mine {\n			return broken\n		}\n		return refuses\n", "", "^TestDecideInEverySituation$"),
 		mutant("a repeated take-over forgets to ask", "outcome.go",
 			"case mine && held.Lapses > 0 && policy != Rerun:", "case mine && held.Lapses > 0 && policy == Hold:", "^TestRecoverAfterALostTakeOver$"),
 		mutant("a lapsed attempt counts as running", "outcome.go",
-			"case held.Lapsed && !asked.TakeOver:", "case false:", "^TestHoldRefusesUntilSomebodyKnows$"),
+			"case held.Lapsed && !asked.TakeOver && !(asked.TakeOverBlameless && held.Blameless()):", "case false:", "^TestHoldRefusesUntilSomebodyKnows$"),
 		mutant("what is unknown is taken over under hold", "engine.go",
-			"policy != Hold,", "true,", "^TestHoldRefusesUntilSomebodyKnows$"),
+			"call.Lapsed != Hold,", "true,", "^TestHoldRefusesUntilSomebodyKnows$"),
 		mutant("an attempt stops after its lease has ended", "renew.go",
-			"		case since+tick >= lease:\n", "		case since-2*tick >= lease:\n", "^TestOwnersNeverOverlap$"),
+			"at.unleased(now)+tick >= lease:", "at.unleased(now)-2*tick >= lease:", "^TestOwnersNeverOverlap$"),
 		mutant("the lease counts from the answer, not from the question", "renew.go",
 			"			at.renewed = sent\n", "			at.renewed = time.Now()\n", "^TestLeaseCountsFromTheQuestion$"),
 		mutant("a lost lease leaves its handler running", "renew.go",
@@ -47,5 +47,5 @@ func coreMutants() []Mutant {
 			"errors.Is(err, ErrLost) || errors.Is(err, ErrTooLarge) || tries", "errors.Is(err, ErrLost) || tries", "^TestResponseTooLarge$"),
 		mutant("a response that is too large ends its claim", "claim.go",
 			"		c.standing.CompareAndSwap(kept, open)\n	}\n	return err\n", "	}\n	return err\n", "^TestResponseTooLarge$"),
-	}
+	}, coreTxMutants()...)
 }

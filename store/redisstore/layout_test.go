@@ -113,6 +113,12 @@ func TestRollingUpdate(t *testing.T) {
 	must(t, "complete", s.Complete(t.Context(), completion(r)))
 	o.holds("completed", r, semel.StateCompleted, string(answer(r).Body))
 
+	r = ask("one that is released deferred")
+	r.Deferred = true
+	grant(t, s, r)
+	must(t, "release", s.Release(t.Context(), r.Key, r.Token))
+	o.holds("released, and reserved again", r, semel.StateReserved, "")
+
 	r = ask("a resolved one")
 	r.Deferred = true
 	held = grant(t, s, r)

@@ -466,6 +466,7 @@ func TestCompleteInCannot(t *testing.T) {
 				if err := c.steps(db, w, q); err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %s", err, c.want)
 				}
+				w.(http.Flusher).Flush()
 				http.Error(w, "sorry", http.StatusInternalServerError)
 			}, nil)
 			a := r.post(secretKey, "x")

@@ -7,6 +7,10 @@
 //	mw, err := semelhttp.New(engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{})
 //	mux.Handle("POST /payments", mw.Wrap(payments))
 //
+// Where the records lie in the database that a handler writes to,
+// [Middleware.InTx] commits its writes and its answer together; [CompleteIn] is
+// for handlers that begin their transactions themselves.
+//
 // On the client, [NewTransport] makes an [net/http.RoundTripper] that makes a key
 // once per request and retries under it.
 //

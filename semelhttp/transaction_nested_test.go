@@ -98,6 +98,31 @@ func TestInTxTwoEngines(t *testing.T) {
 	}
 }
 
+// Another key inside is another attempt, in a transaction of its own.
+func TestInTxAnotherKeyInside(t *testing.T) {
+	for _, mode := range txModes {
+		t.Run(mode.String(), func(t *testing.T) {
+			outer, db := txMiddleware(t, mode)
+			inner, err := outer.With(func(c *semelhttp.Config) { c.Headers = []string{"X-Second-Key"} })
+			if err != nil {
+				t.Fatal(err)
+			}
+			guarded := inner.Wrap(http.HandlerFunc(payInTx))
+			handler := outer.Wrap(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				insert(q, "outer")
+				q.Header.Set("X-Second-Key", "second")
+				guarded.ServeHTTP(w, q)
+			}))
+			if a := postTo(t, handler, "first"); a.Code != 201 {
+				t.Errorf("got %d %s", a.Code, a.Body)
+			}
+			if rows := db.committed(); !slices.Equal(rows, []string{"paid", "outer"}) {
+				t.Errorf("got rows %q, want the inner one's first", rows)
+			}
+		})
+	}
+}
+
 // When the attempt is over, its context opens no door any more.
 func TestInTxContextThatOutlives(t *testing.T) {
 	for _, mode := range txModes {

@@ -181,3 +181,85 @@ func ExampleFromContext() {
 	// attempt 1 has a fence: true
 	// the handler wishes to release
 }
+
+// A handler that reads and checks for most of its time promises to have no effect
+// before it says so. A crash before that leaves nothing to find out.
+func ExampleClaim_BeginEffects() {
+	ctx := context.Background()
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{}) // Lapsed: Hold
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = engine.Close(ctx) }()
+
+	call := semel.Call{Key: semel.Key{Scope: "tenant-1", ID: "order-42"}, DeferEffects: true}
+	attempt := func(crash string) {
+		out, err := engine.Begin(ctx, call)
+		if err != nil || out.Kind != semel.Reserved {
+			fmt.Println("refused:", out.Err(), err)
+			return
+		}
+		claim := out.Claim
+		defer claim.Abandon(ctx) // as a crash would, but at once
+		fmt.Println("checking the order, attempt", claim.Attempt())
+		if crash == "early" {
+			return
+		}
+		if err := claim.BeginEffects(ctx); err != nil {
+			fmt.Println(err) // and no effect
+			return
+		}
+		fmt.Println("charging")
+	}
+	attempt("early")
+	attempt("late")
+	attempt("never")
+	// Output:
+	// checking the order, attempt 1
+	// checking the order, attempt 2
+	// charging
+	// refused: semel: the outcome of an earlier attempt is not known <nil>
+}
+
+// A sweep asks the ledger about what has lapsed, so that nobody has to wait for the
+// retry of a client.
+func ExampleEngine_RunSweep() {
+	ctx := context.Background()
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = engine.Close(ctx) }()
+
+	call := semel.Call{Key: semel.Key{Scope: "tenant-1", ID: "order-42"}}
+	out, err := engine.Begin(ctx, call)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	out.Claim.Abandon(ctx) // it has charged, and died before it could say so
+
+	sweeping, stop := context.WithCancel(ctx)
+	defer stop()
+	err = engine.RunSweep(sweeping, semel.Sweeping{
+		Recover: func(_ context.Context, held semel.Record) (semel.Recovery, error) {
+			stop() // one round is enough for an example
+			fmt.Println("what has become of", held.Key.ID)
+			return semel.Recovery{Verdict: semel.Executed, Response: semel.Response{Body: []byte("receipt 7")}}, nil
+		},
+	})
+	fmt.Println(err)
+
+	out, err = engine.Begin(ctx, call)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(out.Kind, string(out.Record.Response.Body))
+	// Output:
+	// what has become of order-42
+	// context canceled
+	// replay receipt 7
+}

@@ -171,6 +171,29 @@ func TestInTxLostBeforeTheLock(t *testing.T) {
 	}
 }
 
+// The same while the store is down for everything else: that is an error, and the key
+// is as the other left it.
+func TestInTxLostAndTheStoreIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{})
+		other, _ := b.teller(t, semel.Config{})
+		s.tx.set(once("lock", func() error {
+			b.expire(call("order-1", "x").Key)
+			reserve(t, other, call("order-1", "x"))
+			s.cut()
+			return nil
+		}), nil)
+		work := &transfer{}
+		_, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(semel.ClaimTx), work.run)
+		wantStoreError(t, err, semel.StepReserve, errCut)
+		work.wantRuns(t, 0)
+		s.heal()
+		time.Sleep(time.Minute)
+		wantOutcome(t, begin(t, other, call("order-1", "x")), semel.InFlight)
+	})
+}
+
 // I1: the lock is a lease without a clock. The attempt goes on and nobody takes it
 // over, for many lease lengths, whether renewals skip its row, fail or hang.
 func TestInTxLockIsALease(t *testing.T) {

@@ -175,6 +175,7 @@ func TestNames(t *testing.T) {
 		want []string
 	}{
 		{names(Kind(0), Reserved, Replay, InFlight, Conflict, Conflict+1), []string{"invalid", "reserved", "replay", "in-flight", "conflict", "invalid"}},
+		{names(ClaimTx, SingleTx, SingleTx+1), []string{"claim", "single", "invalid"}},
 		{names(StateFree, StateReserved, StateCompleted, StateCompleted+1), []string{"free", "reserved", "completed", "invalid"}},
 		{names(Unknown, Keep, Free, Free+1), []string{"hold", "keep", "release", "invalid"}},
 		{names(Policy(0), Hold, Rerun, Recover, Recover+1), []string{"invalid", "hold", "rerun", "recover", "invalid"}},

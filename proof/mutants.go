@@ -5,8 +5,9 @@ package proof
 func Mutants() []Mutant {
 	var all []Mutant
 	for _, group := range [][]Mutant{
-		coreMutants(), httpMutants(), proxyMutants(), memoryMutants(),
-		sqliteMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
+		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
+		sqliteMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
+		sqlMutants(), mysqlTxMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -84,7 +84,9 @@ func (b *bank) transactions(mode semel.TxMode) semel.Transactions {
 
 func (b *bank) engine() *semel.Engine {
 	b.t.Helper()
-	e, err := semel.New(b.Store, semel.Config{})
+	e, err := semel.New(b.Store, semel.Config{ // a slow machine fails no test
+		Lease: time.Hour, MaxRun: time.Hour, ReserveTimeout: time.Minute, CompleteTimeout: time.Minute,
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

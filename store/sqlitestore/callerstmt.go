@@ -1,15 +1,65 @@
 package sqlitestore
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 )
 
 // callerStmt is a statement in a transaction of package sql.
 type callerStmt struct {
-	tx         *sql.Tx
-	name, text string
+	run  runner
+	name string
+}
+
+// runner is an [sql.Stmt], or one that is not prepared.
+type runner interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+}
+
+// unprepared is a statement that is compiled when it runs.
+type unprepared struct {
+	tx   *sql.Tx
+	text string
+}
+
+func (u unprepared) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return u.tx.ExecContext(ctx, u.text, args...)
+}
+
+func (u unprepared) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
+	return u.tx.QueryContext(ctx, u.text, args...)
+}
+
+// prepared are statements by name. Package sql prepares each once on each
+// connection of its pool.
+type prepared map[string]*sql.Stmt
+
+// prepare prepares the statements of the steps in a transaction.
+func (s *Store) prepare(ctx context.Context, db *sql.DB) (_ prepared, err error) {
+	p := make(prepared)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	for _, name := range callerNames {
+		if p[name], err = db.PrepareContext(ctx, s.texts[name]); err != nil {
+			delete(p, name)
+			return nil, fmt.Errorf("prepare %s: %w", name, err)
+		}
+	}
+	return p, nil
+}
+
+func (p prepared) close() (err error) {
+	for _, stmt := range p {
+		err = errors.Join(err, stmt.Close())
+	}
+	return err
 }
 
 func (s callerStmt) exec(args ...driver.Value) (int64, error) {
@@ -18,7 +68,7 @@ func (s callerStmt) exec(args ...driver.Value) (int64, error) {
 }
 
 func (s callerStmt) insert(args ...driver.Value) (changed, id int64, err error) {
-	res, err := s.tx.ExecContext(uncancelled(), s.text, anys(args)...)
+	res, err := s.run.ExecContext(uncancelled(), anys(args)...)
 	if err == nil {
 		changed, err = res.RowsAffected()
 	}
@@ -32,7 +82,7 @@ func (s callerStmt) insert(args ...driver.Value) (changed, id int64, err error) 
 }
 
 func (s callerStmt) first(dest []driver.Value, args ...driver.Value) (found bool, err error) {
-	rows, err := s.tx.QueryContext(uncancelled(), s.text, anys(args)...)
+	rows, err := s.run.QueryContext(uncancelled(), anys(args)...)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", s.name, err)
 	}

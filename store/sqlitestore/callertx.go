@@ -45,12 +45,16 @@ func (c callerTx) Steps(store semel.Store) (semel.TxSteps, error) {
 
 // slotSteps are the statements of a store in a transaction of package sql.
 type slotSteps struct {
-	store *Store
-	tx    *sql.Tx
+	store    *Store
+	tx       *sql.Tx
+	prepared prepared // or nil
 }
 
 func (x slotSteps) statement(name string) statement {
-	return callerStmt{x.tx, name, x.store.texts[name]}
+	if stmt := x.prepared[name]; stmt != nil {
+		return callerStmt{x.tx.StmtContext(uncancelled(), stmt), name}
+	}
+	return callerStmt{unprepared{x.tx, x.store.texts[name]}, name}
 }
 
 // lock takes SQLite's write lock, and checks that token holds the slot.
@@ -116,10 +120,14 @@ func (x *callerSteps) Reserve(_ context.Context, r semel.Reservation) (held seme
 // Complete implements [semel.TxSteps].
 func (x *callerSteps) Complete(_ context.Context, c semel.Completion) error {
 	return x.step(func() error {
+		slot := c.Key.Slot()
 		if err := x.open(); err != nil {
 			return err
 		}
-		return x.complete(c.Key.Slot(), c)
+		if err := x.lock(slot, c.Token); err != nil { // and then look at the clock
+			return err
+		}
+		return x.complete(slot, c)
 	})
 }
 
@@ -131,13 +139,17 @@ func (x *callerSteps) step(run func() error) error {
 	if err == nil {
 		err = x.patient()
 	}
-	if err == nil {
-		err = run()
+	if err != nil {
+		return s.stepError(err)
 	}
-	if err == nil {
-		var found settings
-		if found, err = s.settingsOf(x.tx); err == nil {
-			err = s.fit(found)
+	err = run()
+	if err == nil || errors.Is(err, semel.ErrLost) || codeOf(err) == codeError { // no such slot, no such table
+		found, ferr := settingsOf(x.tx)
+		if ferr == nil {
+			ferr = s.fit(found)
+		}
+		if ferr != nil {
+			err = ferr
 		}
 	}
 	return s.stepError(err)
@@ -197,7 +209,7 @@ func (s *Store) Look(_ context.Context, key semel.Key) (semel.Record, error) {
 
 // stepError judges the error of a step in a transaction.
 func (s *Store) stepError(err error) error {
-	if damageOf(err) == file && codeOf(err) != 0 {
+	if damageOf(err) == file {
 		return s.writer.poison(err)
 	}
 	if codeOf(err) == codeBusySnapshot {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/sqlitestore"
 )
 
 // I1: while the transaction of a lapsed attempt is open nobody takes the slot over,
@@ -63,7 +64,8 @@ func TestLockOfTheApplication(t *testing.T) {
 func TestSecondTransactionIsTold(t *testing.T) {
 	eachKind(t, func(b *bank) {
 		t := b.t
-		txs := b.transactions(semel.SingleTx)
+		txs, err := b.Transactions(b.ledger(pragmas+"&_txlock=immediate"), sqlitestore.TxConfig{Mode: semel.SingleTx})
+		b.must(err)
 		r, first, tx := b.enter(txs, "a")
 		b.book(tx, "a")
 		for range 20 {

@@ -62,8 +62,8 @@ func locate(path string, guest bool) (real string, exists bool, err error) {
 	return filepath.Join(dir, filepath.Base(path)), false, nil
 }
 
-// prepare leaves a database of this version's schema.
-func (d database) prepare(exists bool, cfg Config) error {
+// ready leaves a database of this version's schema.
+func (d database) ready(exists bool, cfg Config) error {
 	fixed := cfg.ReadOnly || cfg.Shared || cfg.NoMigrate
 	switch {
 	case !exists && fixed:

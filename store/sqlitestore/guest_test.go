@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,36 @@ func TestGuestComesFirst(t *testing.T) {
 		b.must(x.Commit(t.Context()))
 		b.wantBooked("a", 1)
 	}
+}
+
+// Several processes of an application may open the store at the same time, also the
+// first time.
+func TestGuestsComeTogether(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		path := newPath(t)
+		var all []*child
+		for range 4 {
+			all = append(all, start(t, "guest", path))
+		}
+		for range 4 {
+			open(t, path, sqlitestore.Config{Guest: true})
+		}
+		for _, c := range all {
+			if err := c.cmd.Wait(); err != nil {
+				t.Errorf("%v: %s", err, c.errs)
+			}
+		}
+	}
+}
+
+// childGuest only opens the store.
+func childGuest(path string, _ io.Reader, _ io.Writer) error {
+	s, err := sqlitestore.Open(path, sqlitestore.Config{Guest: true})
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 // Which kind of file it is cannot be mistaken: records would be in two places.

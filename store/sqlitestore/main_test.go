@@ -25,6 +25,7 @@ var children = map[string]func(path string, in io.Reader, out io.Writer) error{
 	"damage":     childDamage,
 	"stuck":      childStuck,
 	"calls":      childCalls,
+	"guest":      childGuest,
 }
 
 func TestMain(m *testing.M) {

@@ -26,8 +26,16 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func (s *Store) settingsOf(q querier) (found settings, err error) {
-	err = q.QueryRowContext(uncancelled(), s.texts["settings"]).Scan(&found.file, &found.synchronous, &found.busyTimeout)
+func settingsOf(q querier) (found settings, err error) {
+	var number int
+	var name string // the main database is the first
+	err = q.QueryRowContext(uncancelled(), "PRAGMA database_list").Scan(&number, &name, &found.file)
+	if err == nil {
+		err = q.QueryRowContext(uncancelled(), "PRAGMA synchronous").Scan(&found.synchronous)
+	}
+	if err == nil {
+		err = q.QueryRowContext(uncancelled(), "PRAGMA busy_timeout").Scan(&found.busyTimeout)
+	}
 	return found, err
 }
 

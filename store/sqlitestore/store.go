@@ -112,7 +112,7 @@ func open(path string, cfg Config) (_ *Store, err error) {
 			return nil, err
 		}
 	}
-	if err := s.prepare(exists, cfg); err != nil {
+	if err := s.ready(exists, cfg); err != nil {
 		return nil, err
 	}
 	if s.readers, err = openPool(s.database); err != nil {

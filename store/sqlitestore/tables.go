@@ -43,15 +43,15 @@ func (d database) statement(name string, ours bool) (string, error) {
 	return d.fill(string(text), ours), nil
 }
 
-// callerTexts returns all statements for a connection that is not ours.
-func (d database) callerTexts() (map[string]string, error) {
-	entries, err := statements.ReadDir("sql")
-	if err != nil {
-		return nil, err
-	}
-	texts := make(map[string]string, len(entries))
-	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".sql")
+// callerNames are the statements that run on a connection that is not ours.
+var callerNames = []string{
+	"lock", "hold", "floor", "reserve", "find", "take", "body_insert", "body_delete", "complete", "complete_late",
+}
+
+// callerTexts returns their texts by name.
+func (d database) callerTexts() (texts map[string]string, err error) {
+	texts = make(map[string]string, len(callerNames))
+	for _, name := range callerNames {
 		if texts[name], err = d.statement(name, false); err != nil {
 			return nil, err
 		}

@@ -67,15 +67,15 @@ func TestAnsweredWithoutTheWriter(t *testing.T) {
 		if got.State != semel.StateCompleted || got.Token != done.Token {
 			t.Errorf("completed: got %+v, want the response", got)
 		}
+		if !s.writer.queue.isStalled() {
+			t.Fatal("got the answer when the writer had given up, want it before")
+		}
 		if got = reserve(t, s, running); got.Token != running.Token {
 			t.Errorf("repeated: got %+v, want the reservation", got)
 		}
 		if got = reserve(t, s, another(running)); got.Token != running.Token || got.Lapsed {
 			t.Fatalf("running: got %+v, want it as it was", got)
 		}
-	}
-	if !s.writer.queue.isStalled() {
-		t.Error("the writer has not waited, so this test has shown nothing")
 	}
 	s.clock.mu.Lock()
 	s.clock.last += micros(2 * running.Lease) // now they might take it over

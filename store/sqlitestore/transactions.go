@@ -35,7 +35,8 @@ type TxConfig struct {
 // transaction on the same slot, if it is of the same process. Another process waits for
 // the writer.
 //
-// Every transaction checks its connection, and fails unless it leads to the store's
+// Transactions looks at a connection of db and prepares statements. Every transaction
+// checks its own connection, and fails unless it leads to the store's
 // file with synchronous FULL or EXTRA, as it is by default. A connection without a
 // busy_timeout is given one of 5 s. A commit hook or rollback hook of the
 // connection's is replaced, and gone afterwards: that is how nothing is ever committed
@@ -51,11 +52,48 @@ func (s *Store) Transactions(db *sql.DB, cfg TxConfig) (semel.Transactions, erro
 	case cfg.Mode != semel.ClaimTx && cfg.Mode != semel.SingleTx:
 		return nil, fmt.Errorf("sqlitestore: TxConfig.Mode is %s", cfg.Mode)
 	}
-	return semelsql.New(db, s, dialect{s}, cfg.Mode, sql.LevelDefault), nil
+	p, err := s.tryOut(db)
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: transactions: %w", s.stepError(err))
+	}
+	return semelsql.New(db, s, dialect{s, p}, cfg.Mode, sql.LevelDefault), nil
+}
+
+// tryOut looks at one connection of db, and prepares statements. They are the
+// pool's, which closes them when it is closed.
+func (s *Store) tryOut(db *sql.DB) (prepared, error) {
+	ctx, stop := context.WithTimeout(uncancelled(), busyWait)
+	defer stop()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err = conn.Raw(func(c any) error { _, err := hooksOf(c); return err }); err == nil {
+		err = s.fits(conn)
+	}
+	if err = errors.Join(err, conn.Close()); err != nil {
+		return nil, err
+	}
+	return s.prepare(ctx, db)
+}
+
+// fits checks a connection of the application, and lets it wait for other writers.
+func (s *Store) fits(conn *sql.Conn) error {
+	found, err := settingsOf(conn)
+	if err == nil {
+		err = s.fit(found)
+	}
+	if err == nil && found.busyTimeout == 0 {
+		_, err = conn.ExecContext(uncancelled(), setBusyTimeout)
+	}
+	return err
 }
 
 // dialect implements [semelsql.Dialect].
-type dialect struct{ store *Store }
+type dialect struct {
+	store    *Store
+	prepared prepared
+}
 
 // Begin implements [semelsql.Dialect]. The transaction begins without a lock,
 // whatever the connection's _txlock says: whether it has to wait for its turn depends on
@@ -65,14 +103,7 @@ func (d dialect) Begin(ctx context.Context, conn *sql.Conn, _ sql.IsolationLevel
 	if err := s.writer.queue.refusal(); err != nil {
 		return semelsql.Session{}, err
 	}
-	found, err := s.settingsOf(conn)
-	if err == nil {
-		err = s.fit(found)
-	}
-	if err == nil && found.busyTimeout == 0 {
-		_, err = conn.ExecContext(ctx, setBusyTimeout)
-	}
-	if err != nil {
+	if err := s.fits(conn); err != nil {
 		return semelsql.Session{}, s.stepError(err)
 	}
 	g := &guard{}
@@ -83,7 +114,7 @@ func (d dialect) Begin(ctx context.Context, conn *sql.Conn, _ sql.IsolationLevel
 	if err != nil {
 		return semelsql.Session{}, s.stepError(err)
 	}
-	steps := &ownSteps{slotSteps: slotSteps{store: s, tx: tx}, guard: g}
+	steps := &ownSteps{slotSteps: slotSteps{s, tx, d.prepared}, guard: g}
 	return semelsql.Session{
 		Tx: tx, Steps: steps, Gone: g.gone, Done: steps.done,
 		End: func(context.Context) error { return conn.Raw(g.remove) },
@@ -102,8 +133,6 @@ func (d dialect) Damage(err error) semelsql.Damage {
 			return semelsql.Gone
 		}
 		return semelsql.None
-	case damageOf(err) == file:
-		_ = d.store.writer.poison(err) // the next step is told
 	}
 	switch code & 0xff {
 	case codeError, codeReadOnly, codeTooBig, codeConstraint, codeMismatch, codeAuth, codeRange:

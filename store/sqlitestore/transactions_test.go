@@ -1,116 +1,16 @@
 package sqlitestore_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelsql"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
-
-// I3, I8: a call books once and answers the same, however often it comes.
-func TestTransactionsDo(t *testing.T) {
-	eachMode(t, func(b *bank, txs semel.Transactions) {
-		t := b.t
-		e := b.engine()
-		for i := range 3 {
-			got, err := b.doTx(e, txs, "a")
-			if err != nil || got.Value != "booked a" || got.Replayed != (i > 0) {
-				t.Errorf("call %d: got %+v, error %v, want it booked", i, got, err)
-			}
-		}
-		b.wantBooked("a", 1)
-	})
-}
-
-// I8: an error of the business code leaves nothing, and the key free.
-func TestTransactionsFail(t *testing.T) {
-	eachMode(t, func(b *bank, txs semel.Transactions) {
-		t := b.t
-		e := b.engine()
-		errNo := errors.New("no")
-		for range 2 {
-			_, err := semel.DoTx(t.Context(), e, callOf("a"), txs, func(ctx context.Context) (string, error) {
-				b.book(semelsql.TxFrom(ctx), "a")
-				return "", errNo
-			})
-			if !errors.Is(err, errNo) {
-				t.Errorf("got error %v, want that of the business code", err)
-			}
-		}
-		b.wantBooked("a", 0)
-		if _, err := b.doTx(e, txs, "a"); err != nil {
-			t.Error(err)
-		}
-		b.wantBooked("a", 1)
-	})
-}
-
-// I1, I3, I8: of many at once on few keys each books once, and all answers are equal.
-func TestTransactionsRace(t *testing.T) {
-	eachMode(t, func(b *bank, txs semel.Transactions) {
-		t := b.t
-		const keys, callers = 8, 64
-		e := b.engine()
-		var wg sync.WaitGroup
-		for i := range callers {
-			wg.Go(func() {
-				id := fmt.Sprint("key ", i%keys)
-				for {
-					got, err := b.doTx(e, txs, id)
-					if errors.Is(err, semel.ErrInFlight) {
-						continue
-					}
-					if err != nil || got.Value != "booked "+id {
-						t.Errorf("%s: got %+v, error %v, want it booked", id, got, err)
-					}
-					return
-				}
-			})
-		}
-		wg.Wait()
-		for i := range keys {
-			b.wantBooked(fmt.Sprint("key ", i), 1)
-		}
-		if got := b.total(); got != keys {
-			t.Errorf("got %d entries, want %d", got, keys)
-		}
-	})
-}
-
-// Beside the application's own writes, which take no turns, everything comes through.
-func TestTransactionsBesideOthers(t *testing.T) {
-	eachMode(t, func(b *bank, txs semel.Transactions) {
-		t := b.t
-		const callers, calls = 4, 25
-		e := b.engine()
-		var wg sync.WaitGroup
-		for caller := range callers {
-			wg.Go(func() {
-				for i := range calls {
-					id := fmt.Sprint(caller, "/", i)
-					if _, err := b.doTx(e, txs, id); err != nil {
-						t.Errorf("%s: %v", id, err)
-					}
-					if _, err := b.db.ExecContext(t.Context(), book, "free"); err != nil {
-						t.Errorf("%s: %v", id, err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		b.wantBooked("free", callers*calls)
-		if got := b.total(); got != 2*callers*calls {
-			t.Errorf("got %d entries, want %d", got, 2*callers*calls)
-		}
-	})
-}
 
 // I8: what a transaction has written is there for all, or for nobody.
 func TestTransactionsCommit(t *testing.T) {
@@ -256,34 +156,6 @@ func TestHandledError(t *testing.T) {
 	})
 }
 
-// A connection goes back to its pool as it was: it commits what it is told to.
-func TestConnectionIsGivenBack(t *testing.T) {
-	eachMode(t, func(b *bank, _ semel.Transactions) {
-		t := b.t
-		b.db = b.ledger("_pragma=synchronous(EXTRA)&_txlock=immediate")
-		b.db.SetMaxOpenConns(1)
-		for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
-			txs := b.transactions(mode)
-			for _, commit := range []bool{false, true} {
-				r, x, _ := b.enter(txs, fmt.Sprint(mode, commit))
-				if commit {
-					b.must(x.Complete(t.Context(), completion(r, "")))
-					b.must(x.Commit(t.Context()))
-				}
-				x.Rollback(t.Context())
-				tx, err := b.db.BeginTx(t.Context(), nil)
-				b.must(err)
-				b.book(tx, "own")
-				b.must(tx.Commit())
-			}
-		}
-		b.wantBooked("own", 4)
-		if got := b.db.Stats().MaxIdleClosed + b.db.Stats().MaxLifetimeClosed; got != 0 {
-			t.Errorf("got %d connections closed, want none", got)
-		}
-	})
-}
-
 func TestTransactionsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := openBank(t, newPath(t), sqlitestore.Config{})
@@ -306,13 +178,18 @@ func TestTransactionsAreRefused(t *testing.T) {
 		"no sync":        {b.ledger("_pragma=synchronous(NORMAL)"), "synchronous(FULL)"},
 		"another driver": {sql.OpenDB(foreign{b.path}), "modernc.org/sqlite"},
 	} {
-		txs, err := b.Transactions(c.db, sqlitestore.TxConfig{})
-		b.must(err)
-		if _, err := txs.Begin(t.Context()); err == nil || !strings.Contains(err.Error(), c.why) {
+		if _, err := b.Transactions(c.db, sqlitestore.TxConfig{}); err == nil || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: got error %v, want one about %q", name, err, c.why)
 		}
 	}
+	b.db.SetMaxOpenConns(1)
 	txs := b.transactions(semel.ClaimTx)
+	_, err := b.db.ExecContext(t.Context(), "PRAGMA synchronous = NORMAL") // since it was looked at
+	b.must(err)
+	if _, err := txs.Begin(t.Context()); err == nil || !strings.Contains(err.Error(), "synchronous") {
+		t.Errorf("no sync any more: got error %v, want one about it", err)
+	}
+	b.db.SetMaxOpenConns(0)
 	if txs.Store() != semel.Store(b.Store) {
 		t.Errorf("got transactions of another store")
 	}

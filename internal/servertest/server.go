@@ -203,6 +203,9 @@ func (s *Server) end(sig syscall.Signal) error {
 		return nil
 	}
 	pid := s.run.cmd.Process.Pid
+	if sig == syscall.SIGKILL {
+		_ = Freeze(pid) // or a child that is born now is left behind
+	}
 	family := descendants(pid)
 	_ = s.run.cmd.Process.Signal(sig) // it may have ended by itself
 	if sig == syscall.SIGKILL {

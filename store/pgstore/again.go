@@ -2,7 +2,10 @@ package pgstore
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -44,11 +47,27 @@ func again(err error) bool {
 	case codeSerialization, codeDeadlock, codeLockNotAvailable, codeShutdown, codeCrash, codeCannotConnect:
 		return true
 	case "":
-		_, broken := errors.AsType[*brokenError](err)
-		return broken || isConnect(err)
+		return severed(err)
 	default:
 		return strings.HasPrefix(code, classConnection) || unknownStatement(err)
 	}
+}
+
+// severed reports whether err, which is none of the server's, says that a connection
+// cannot be used, or could not be made.
+func severed(err error) bool {
+	if _, ok := errors.AsType[*brokenError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, gone := range []error{pgconn.ErrConnClosed, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return isConnect(err)
 }
 
 // refused reports whether err, of a commit that was sent, proves that nothing is

@@ -34,7 +34,7 @@ func TestTheLockIsALease(t *testing.T) {
 					}
 				})
 			}
-			if held := ask(t, l.Transactions(pgstore.TxConfig{Mode: semel.SingleTx, Isolation: level}), taker(r)); held.Token != r.Token {
+			if held := reserveIn(t, l.Transactions(pgstore.TxConfig{Mode: semel.SingleTx, Isolation: level}), taker(r)); held.Token != r.Token {
 				t.Errorf("got it held by %v, want the attempt that has it locked", held.Token)
 			}
 			run(t, l.watch, fmt.Sprintf("SELECT pg_terminate_backend(%d)", pidOf(t, tx)))

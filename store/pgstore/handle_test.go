@@ -162,7 +162,7 @@ func TestHandleWrites(t *testing.T) {
 			l := newLedger(t, server.DSN())
 			must(t, l.Close())
 			l.Store = opened(t, url, pgstore.Config{Schema: l.schema})
-			for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
+			for _, mode := range modes {
 				txs := l.Transactions(pgstore.TxConfig{Mode: mode})
 				for name, write := range l.writes() {
 					if way == "pooled" && (name == "Prepare" || strings.HasPrefix(name, "SendBatch")) {

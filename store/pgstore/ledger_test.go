@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"context"
+	"database/sql"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/semelsql"
 	"github.com/semel-go/semel/store/pgstore"
 )
 
@@ -80,12 +82,39 @@ func handleOf(t *testing.T, tx semel.Transaction) pgx.Tx {
 	return h
 }
 
+// exec runs a statement of the business code of tx, whatever its driver.
+func exec(t *testing.T, tx semel.Transaction, text string, args ...any) error {
+	t.Helper()
+	return execIn(tx.Attach(t.Context()), text, args...)
+}
+
+func execIn(ctx context.Context, text string, args ...any) (err error) {
+	if h := semelsql.TxFrom(ctx); h != nil {
+		_, err = h.ExecContext(ctx, text, args...)
+		return err
+	}
+	_, err = pgstore.TxFrom(ctx).Exec(ctx, text, args...)
+	return err
+}
+
+// ask returns the one value of a query of the business code of tx.
+func ask[T any](t *testing.T, tx semel.Transaction, text string, args ...any) (v T) {
+	t.Helper()
+	ctx := tx.Attach(t.Context())
+	var row pgx.Row
+	if h := semelsql.TxFrom(ctx); h != nil {
+		row = h.QueryRowContext(ctx, text, args...)
+	} else {
+		row = pgstore.TxFrom(ctx).QueryRow(ctx, text, args...)
+	}
+	must(t, row.Scan(&v))
+	return v
+}
+
 // pay is the business code: one write that names the request.
 func (l *ledger) pay(t *testing.T, tx semel.Transaction, id string) {
 	t.Helper()
-	if _, err := handleOf(t, tx).Exec(t.Context(), l.insert(), id); err != nil {
-		t.Fatal(err)
-	}
+	must(t, exec(t, tx, l.insert(), id))
 }
 
 // inMode is a transaction of r, in the mode of txs, whose business code has run.
@@ -113,7 +142,7 @@ type setting struct {
 
 // settings are those of every level in each mode.
 func (l *ledger) settings() (all []setting) {
-	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
+	for _, mode := range modes {
 		for _, level := range levels {
 			txs := l.Transactions(pgstore.TxConfig{Mode: mode, Isolation: level})
 			all = append(all, setting{mode.String() + " " + string(level), txs})
@@ -121,6 +150,23 @@ func (l *ledger) settings() (all []setting) {
 	}
 	return all
 }
+
+// sqlSettings are settings, on database/sql.
+func (l *ledger) sqlSettings(t *testing.T) (all []setting) {
+	t.Helper()
+	db, err := sql.Open("pgx", l.url)
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	for _, mode := range modes {
+		for _, level := range []sql.IsolationLevel{sql.LevelDefault, sql.LevelRepeatableRead, sql.LevelSerializable} {
+			txs := l.SQLTransactions(db, pgstore.SQLTxConfig{Mode: mode, Isolation: level})
+			all = append(all, setting{"sql " + mode.String() + " " + level.String(), txs})
+		}
+	}
+	return all
+}
+
+var modes = []semel.TxMode{semel.ClaimTx, semel.SingleTx}
 
 // higher reports whether a level keeps its first snapshot.
 func higher(level pgx.TxIsoLevel) bool { return level != pgx.ReadCommitted }
@@ -152,7 +198,7 @@ func (l *ledger) awaitBlocked(t *testing.T, what string, pid uint32) {
 // pidOf is the server's process of a transaction.
 func pidOf(t *testing.T, tx semel.Transaction) uint32 {
 	t.Helper()
-	return handleOf(t, tx).Conn().PgConn().PID()
+	return uint32(ask[int32](t, tx, "SELECT pg_backend_pid()"))
 }
 
 // begin is a transaction in which the slot of r is locked, or reserved.

@@ -27,9 +27,9 @@ func (s *Store) Look(ctx context.Context, key semel.Key) (semel.Record, error) {
 			w.record.Key = key
 			return w.record, nil
 		}
-		if unknownStatement(err) && try < maxTries {
+		if again := unknownStatement(err) || severed(err) && !isConnect(err); again && try < maxTries {
 			s.learn(err)
-			continue
+			continue // also on another connection: looking twice is harmless
 		}
 		if codeOf(err) == codeLockNotAvailable {
 			err = fmt.Errorf("%w: %w", ErrBusy, err)

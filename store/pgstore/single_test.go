@@ -14,8 +14,8 @@ import (
 	"github.com/semel-go/semel/store/pgstore"
 )
 
-// ask reserves in a transaction of its own that is rolled back afterwards.
-func ask(t *testing.T, txs semel.Transactions, r semel.Reservation) (held semel.Record) {
+// reserveIn reserves in a transaction of its own that is rolled back afterwards.
+func reserveIn(t *testing.T, txs semel.Transactions, r semel.Reservation) (held semel.Record) {
 	t.Helper()
 	tx := begun(t, txs)
 	defer tx.Rollback(t.Context())
@@ -46,7 +46,7 @@ func TestReserveInTransactions(t *testing.T) {
 			other := again(r)
 			other.Fingerprint = semel.FingerprintOf([]byte("another request"))
 			for _, asker := range []semel.Reservation{again(r), taker(r), other} {
-				held := ask(t, txs, asker)
+				held := reserveIn(t, txs, asker)
 				if held.State != semel.StateReserved || held.Token != (semel.Token{}) || held.Key != r.Key || held.Fingerprint != asker.Fingerprint || held.Lapsed {
 					t.Errorf("got a %v slot held by %v, lapsed %v, want one that nobody has yet", held.State, held.Token, held.Lapsed)
 				}
@@ -88,7 +88,7 @@ func TestSingleRollsBack(t *testing.T) {
 			must(t, tx.Complete(t.Context(), completion(r, "body")))
 			tx.Rollback(t.Context())
 			l.wantExactly(t, r, false)
-			if second := ask(t, txs, again(r)); second.Attempts != 1 || second.Fence <= first.Fence {
+			if second := reserveIn(t, txs, again(r)); second.Attempts != 1 || second.Fence <= first.Fence {
 				t.Errorf("got attempt %d with fence %d after %d, want the first one, larger", second.Attempts, second.Fence, first.Fence)
 			}
 		})
@@ -107,7 +107,7 @@ func TestReserveInTransactionWhatIsThere(t *testing.T) {
 			before := mustReserve(t, l, free)
 			must(t, l.Release(t.Context(), free.Key, free.Token))
 			next := again(free)
-			if held := ask(t, txs, next); held.Token != next.Token || held.Fence <= before.Fence || held.Attempts != 2 {
+			if held := reserveIn(t, txs, next); held.Token != next.Token || held.Fence <= before.Fence || held.Attempts != 2 {
 				t.Errorf("got a %v slot, attempt %d, want the released one", held.State, held.Attempts)
 			}
 
@@ -116,13 +116,13 @@ func TestReserveInTransactionWhatIsThere(t *testing.T) {
 			before = mustReserve(t, l, over)
 			must(t, l.Complete(t.Context(), semel.Completion{Key: over.Key, Token: over.Token}))
 			next = again(over)
-			if held := ask(t, txs, next); held.Token != next.Token || held.Fence <= before.Fence || held.Attempts != 1 || held.Response.Status != 0 {
+			if held := reserveIn(t, txs, next); held.Token != next.Token || held.Fence <= before.Fence || held.Attempts != 1 || held.Response.Status != 0 {
 				t.Errorf("got a %v slot, attempt %d, want the one that is over", held.State, held.Attempts)
 			}
 
 			running := reservation(servertest.Name(t))
 			mustReserve(t, l, running)
-			if held := ask(t, txs, taker(running)); held.Token != running.Token || held.Lapsed {
+			if held := reserveIn(t, txs, taker(running)); held.Token != running.Token || held.Lapsed {
 				t.Errorf("got it held by %v, lapsed %v, want the attempt that runs", held.Token, held.Lapsed)
 			}
 
@@ -132,7 +132,7 @@ func TestReserveInTransactionWhatIsThere(t *testing.T) {
 				must(t, err)
 				asker := taker(lapsed)
 				asker.TakeOverBlameless = true
-				if held := ask(t, txs, asker); held.Token != lapsed.Token || !held.Lapsed || held.Blameless() != lapsed.Deferred {
+				if held := reserveIn(t, txs, asker); held.Token != lapsed.Token || !held.Lapsed || held.Blameless() != lapsed.Deferred {
 					t.Errorf("got it held by %v, lapsed %v, want the lapsed attempt", held.Token, held.Lapsed)
 				}
 			}
@@ -179,7 +179,7 @@ func TestReserveWithAnOldSnapshot(t *testing.T) {
 					}
 				}
 				old.Rollback(t.Context())
-				if held := ask(t, txs, again(r)); held.State != semel.StateCompleted {
+				if held := reserveIn(t, txs, again(r)); held.State != semel.StateCompleted {
 					t.Errorf("%s: got a %v slot, want the kept response", name, held.State)
 				}
 				l.wantExactly(t, r, true)

@@ -51,6 +51,21 @@ func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) erro
 	return err
 }
 
+// catchUp is settled on a connection of its own, if there is anything to catch up with.
+func (s *Store) catchUp(ctx context.Context) error {
+	if s.behind.Load() == s.caughtUp.Load() {
+		return nil
+	}
+	waiting, stop := context.WithTimeout(ctx, connWait)
+	defer stop()
+	conn, err := s.pool.Acquire(waiting)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return s.settled(ctx, conn, nil)
+}
+
 // notice counts a step that the standby may lack: the connection saw the warning, or
 // broke, and the driver, which then tells the server to cancel whatever it
 // is at, has made it stop waiting without our hearing of it.

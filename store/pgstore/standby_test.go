@@ -199,7 +199,7 @@ func TestStandby(t *testing.T) {
 // the standby has confirmed it. Then a look tells.
 func TestCanceledWaitOfATransaction(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
+	for _, mode := range modes {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			server := servertest.NewPostgres(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,9 +33,9 @@ type TxConfig struct {
 	// Isolation is the level of the transactions. Default [pgx.ReadCommitted],
 	// whatever the role's own. At the higher levels more work is done again.
 	Isolation pgx.TxIsoLevel
-	// Pool gives the connections of the transactions. It must reach the same
-	// database as the store's, as a role that may use its table. Default: the
-	// store's.
+	// Pool gives the connections of the transactions. It must lead to the store's
+	// database, which the first Begin finds out, as a role that may use its table.
+	// Default: the store's.
 	Pool *pgxpool.Pool
 }
 
@@ -62,10 +63,10 @@ func (s *Store) Transactions(cfg TxConfig) semel.Transactions {
 		t.isolation = pgx.ReadCommitted
 	case pgx.ReadUncommitted, pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable: // the first is the second
 	default:
-		t.wrong = fmt.Errorf("pgstore: TxConfig.Isolation is %q, which is no level", t.isolation)
+		t.wrong = fmt.Errorf("TxConfig.Isolation is %q, which is no level", t.isolation)
 	}
 	if t.mode > semel.SingleTx {
-		t.wrong = fmt.Errorf("pgstore: TxConfig.Mode is %d, which is no mode", t.mode)
+		t.wrong = fmt.Errorf("TxConfig.Mode is %d, which is no mode", t.mode)
 	}
 	return t
 }
@@ -76,7 +77,8 @@ type transactions struct {
 	pool      *pgxpool.Pool
 	mode      semel.TxMode
 	isolation pgx.TxIsoLevel
-	wrong     error
+	wrong     error       // what is wrong with the configuration
+	reached   atomic.Bool // the pool leads to the store's database
 }
 
 // Mode implements [semel.Transactions].
@@ -91,11 +93,8 @@ func (t *transactions) Again(err error) bool { return again(err) }
 // Begin implements [semel.Transactions]. A connection that broke while it rested
 // costs a try, not the transaction.
 func (t *transactions) Begin(ctx context.Context) (semel.Transaction, error) {
-	if t.wrong != nil {
-		return nil, t.wrong
-	}
 	ctx = context.WithoutCancel(ctx)
-	if err := t.store.ready(ctx); err != nil {
+	if err := t.ready(ctx); err != nil {
 		return nil, explain("begin", err)
 	}
 	for try := 1; ; try++ {
@@ -107,6 +106,20 @@ func (t *transactions) Begin(ctx context.Context) (semel.Transaction, error) {
 			return nil, explain("begin", err)
 		}
 	}
+}
+
+func (t *transactions) ready(ctx context.Context) error {
+	if t.wrong != nil {
+		return t.wrong
+	}
+	if err := t.store.ready(ctx); err != nil || t.pool == t.store.pool || t.reached.Load() {
+		return err
+	}
+	err := t.store.reachedBy(ctx, func(ctx context.Context, text string, args ...any) pgx.Row {
+		return t.pool.QueryRow(ctx, text, with([]any{pgx.QueryExecModeExec}, args)...)
+	})
+	t.reached.Store(err == nil)
+	return err
 }
 
 func (t *transactions) begin(ctx context.Context) (*transaction, error) {

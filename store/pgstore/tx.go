@@ -94,9 +94,10 @@ func (t *steps) Reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 	for try := 1; ; try++ {
 		held, err := t.reserve(ctx, r)
 		switch {
-		case err == nil && t.store.behind.Load() != t.store.caughtUp.Load():
-			return semel.Record{}, explain("reserve", ErrNotReplicated)
 		case err == nil:
+			if err := t.store.catchUp(ctx); err != nil { // it may be a replay of what the standby lacks
+				return semel.Record{}, explain("reserve", err)
+			}
 			return held, nil
 		case !errors.Is(err, errRaced):
 			return semel.Record{}, explain("reserve", err)

@@ -22,15 +22,15 @@ type callers struct {
 	commit, rollback func() error
 }
 
-// driver begins transactions of one driver at one level.
-type driver struct {
+// beginner begins transactions of one driver at one level.
+type beginner struct {
 	name  string
 	level pgx.TxIsoLevel
 	begin func(t *testing.T) callers
 }
 
 // drivers are those of every level.
-func (l *ledger) drivers(t *testing.T) (all []driver) {
+func (l *ledger) drivers(t *testing.T) (all []beginner) {
 	t.Helper()
 	db, err := sql.Open("pgx", l.url)
 	must(t, err)
@@ -38,7 +38,7 @@ func (l *ledger) drivers(t *testing.T) (all []driver) {
 	for level, iso := range map[pgx.TxIsoLevel]sql.IsolationLevel{
 		pgx.ReadCommitted: sql.LevelReadCommitted, pgx.RepeatableRead: sql.LevelRepeatableRead, pgx.Serializable: sql.LevelSerializable,
 	} {
-		all = append(all, driver{"pgx " + string(level), level, func(t *testing.T) callers {
+		all = append(all, beginner{"pgx " + string(level), level, func(t *testing.T) callers {
 			t.Helper()
 			ctx := context.WithoutCancel(t.Context())
 			tx, err := l.watch.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
@@ -50,7 +50,7 @@ func (l *ledger) drivers(t *testing.T) (all []driver) {
 				func() error { return tx.Commit(ctx) },
 				func() error { return tx.Rollback(ctx) },
 			}
-		}}, driver{"sql " + string(level), level, func(t *testing.T) callers {
+		}}, beginner{"sql " + string(level), level, func(t *testing.T) callers {
 			t.Helper()
 			ctx := context.WithoutCancel(t.Context())
 			tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: iso})

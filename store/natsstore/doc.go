@@ -59,8 +59,12 @@
 // directions, while one replaces the other. A record is written in the oldest
 // version that can say it: 1, which the program before knows, unless it is a
 // deferred reservation, was resolved with a reason, or has begun its effects by
-// another process than it was reserved by (2). The program before refuses those
-// with [SchemaError] and leaves them as they are; a list of its ends there. So
-// resolve nothing with a reason before the last of them has ended. This version
-// reads both; what the other wrote is not deferred and has no reason.
+// another process than it was reserved by (2). This version reads both; what the
+// other wrote is not deferred and has no reason.
+//
+// The program before refuses a record of version 2 with [SchemaError] and leaves
+// it as it is. That never misreads, but costs more than a refusal when the slot
+// was its own, taken over by a deferred attempt or resolved with a reason: with
+// that lease it fails to renew others, and a list ends at the record. So resolve
+// with reasons, and let routes defer, once the last of them has ended.
 package natsstore

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/natsstore"
@@ -27,6 +28,9 @@ func connect(t testing.TB, url string, cfg natsstore.Config) *natsstore.Store {
 	t.Helper()
 	if cfg.Stream == "" {
 		cfg.Stream = servertest.Name(t)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second // on a busy machine an answer may take longer than it should
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -321,7 +321,7 @@ func TestReservationsStayAway(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{SyncAlways: true})
 	s := open(t, server.URL(), natsstore.Config{Stream: "STAY"})
-	s.SetGrace(0)
+	s.SetGrace(time.Second) // none would be for ever, if the retention is over before the completion
 	for i := range 20 {
 		r := request(fmt.Sprint(i))
 		r.Retention = time.Millisecond

@@ -34,7 +34,7 @@ func TestSlotsMoveUnderLoadWaiting(t *testing.T) {
 		join(t, replica, m)
 		nodes = append(nodes, replica)
 	}
-	s := open(t, clusterURL(masters), redisstore.Config{Replicas: 1})
+	s := open(t, clusterURL(masters), redisstore.Config{Replicas: 1, WaitTimeout: 20 * time.Second})
 	serves(t, s)
 	moveUnderLoad(t, masters, s)
 }

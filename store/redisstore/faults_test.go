@@ -219,7 +219,8 @@ func TestBegunSurvivesKill(t *testing.T) {
 func TestStopAndContinue(t *testing.T) {
 	t.Parallel()
 	server := servertest.NewRedis(t)
-	s := open(t, server.DSN()+"?read_timeout=100ms&dial_timeout=100ms", redisstore.Config{})
+	cfg := redisstore.Config{Prefix: servertest.Name(t)}
+	s := open(t, server.DSN()+"?read_timeout=100ms&dial_timeout=100ms", cfg)
 	serves(t, s)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -230,7 +231,7 @@ func TestStopAndContinue(t *testing.T) {
 	server.Continue(t)
 	serves(t, s)
 	stop()
-	(<-done).check(t, s)
+	(<-done).check(t, open(t, server.DSN(), cfg)) // with patience
 }
 
 // I11: an answer that is lost on the way is asked for again; the step succeeds

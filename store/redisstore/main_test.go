@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func open(tb testing.TB, url string, cfg redisstore.Config) *redisstore.Store {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s, err := redisstore.Open(tb.Context(), url, cfg)
+	s, err := redisstore.Open(tb.Context(), patient(url), cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -38,10 +39,24 @@ func open(tb testing.TB, url string, cfg redisstore.Config) *redisstore.Store {
 	return s
 }
 
+// patient gives a URL that sets no time-outs long ones: on a busy machine a server
+// may be slow by more than the default ones, which is not what a test is about.
+func patient(url string) string {
+	if strings.Contains(url, "_timeout=") {
+		return url
+	}
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return url + separator + "dial_timeout=30s&read_timeout=30s&write_timeout=30s"
+}
+
 // admin is a client beside the store.
 func admin(tb testing.TB, addr string) *redis.Client {
 	tb.Helper()
-	c := redis.NewClient(&redis.Options{Addr: addr})
+	const patience = 30 * time.Second
+	c := redis.NewClient(&redis.Options{Addr: addr, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -22,6 +22,7 @@ func serverGroups() []group {
 		{"mariadb", onServers("MariaDB", mariadbGroup)},
 		{"redis", onServers("Redis", redisGroup)},
 		{"nats", onServers("NATS JetStream", natsGroup)},
+		{"transactions", onServers("Transactional completion", transactionsGroup)},
 	}
 }
 

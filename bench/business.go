@@ -1,0 +1,163 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// business is a database with 10,000 accounts, and records beside them.
+type business struct {
+	*env
+	name   string // of the database
+	engine *semel.Engine
+	modes  map[semel.TxMode]semel.Transactions
+	// alone moves money in a transaction of its own; joined in one of Semel's, whose
+	// handle is in ctx. Both send the same statements.
+	alone, joined func(ctx context.Context, m movement) error
+	// commits is how many commits that write the server has counted; nil: it does not.
+	commits func(ctx context.Context) (int64, error)
+	keys    keyMaker
+}
+
+// accounts are so many that transfers rarely meet, as in a real bank.
+const accounts = 10_000
+
+type movement struct {
+	from, to int
+	amount   int64
+}
+
+// newMovement chooses two accounts, the smaller number first: the plain transaction
+// has no retries, and must not need any.
+func newMovement() movement {
+	from := rand.IntN(accounts - 1)                      //nolint:gosec // not a secret
+	to := from + 1 + rand.IntN(accounts-1-from)          //nolint:gosec // not a secret
+	return movement{from, to, int64(1 + rand.IntN(100))} //nolint:gosec // not a secret
+}
+
+// answer is what a guarded transaction keeps, about as large as an answer of an API.
+type answer struct {
+	Transfer int    `json:"transfer"`
+	Text     string `json:"text"`
+}
+
+var answerText = string(kept.Body[:500])
+
+func (b *business) guarded(ctx context.Context, mode semel.TxMode) error {
+	key, m := b.keys.next(), newMovement()
+	_, err := semel.DoTx(ctx, b.engine, semel.Call{Key: key, Fingerprint: semel.FingerprintOf([]byte(key.ID))}, b.modes[mode],
+		func(ctx context.Context) (answer, error) {
+			return answer{m.from, answerText}, b.joined(ctx, m)
+		})
+	return err
+}
+
+// load has so many callers do one thing again and again, after a warm-up.
+func (b *business) load(ctx context.Context, callers int, one func() error) (pairs, error) {
+	for _, window := range []time.Duration{b.size.serving / warmup, b.size.serving} {
+		got, err := repeat(ctx, callers, func(since time.Duration) bool { return since < window }, one)
+		if err != nil || window == b.size.serving {
+			return got, err
+		}
+	}
+	return pairs{}, nil
+}
+
+// compare measures the three ways beside each other, and counts commits.
+func (b *business) compare(ctx context.Context, found *section) error {
+	ways := []struct {
+		name string
+		mode semel.TxMode
+		goal float64
+	}{{"single transaction", semel.SingleTx, 0.85}, {"claim", semel.ClaimTx, 0.6}}
+	unguarded := contender{"unguarded", func(ctx context.Context, callers int) (pairs, error) {
+		return b.load(ctx, callers, func() error { return b.alone(ctx, newMovement()) })
+	}}
+	c := &contest{env: b.env, what: b.name + " transactions", callers: []int{1, 8, 32}, all: []contender{unguarded}}
+	for _, way := range ways {
+		c.all = append(c.all, contender{way.name, func(ctx context.Context, callers int) (pairs, error) {
+			return b.load(ctx, callers, func() error { return b.guarded(ctx, way.mode) })
+		}})
+	}
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	t := table{
+		title:   b.name + ": business transactions per second",
+		columns: []string{"unguarded", "single transaction", "claim", "single ÷ unguarded", "claim ÷ unguarded", "single, p50 ms", "claim, p50 ms"},
+	}
+	for _, callers := range c.callers {
+		r := row{name: callersName(callers)}
+		for _, one := range c.all {
+			r.cells = append(r.cells, cell{c.rate[rowName(one.name, callers)], 0})
+		}
+		for _, way := range ways {
+			ratio := c.rate[rowName(way.name, callers)].over(c.rate[rowName(unguarded.name, callers)])
+			r.cells = append(r.cells, cell{ratio, 2})
+			found.goals = append(found.goals, atLeast(
+				fmt.Sprintf("%s, %s, %s ≥ %.2f of the unguarded transaction", b.name, way.name, callersName(callers), way.goal), ratio, way.goal))
+		}
+		for _, way := range ways {
+			r.cells = append(r.cells, cell{c.p50[rowName(way.name, callers)], 2})
+		}
+		t.rows = append(t.rows, r)
+	}
+	found.tables = append(found.tables, t)
+	if b.commits == nil {
+		return nil
+	}
+	return b.count(ctx, found)
+}
+
+// count counts the commits of the server for so many requests.
+func (b *business) count(ctx context.Context, found *section) error {
+	const requests = 200
+	t := table{title: b.name + ": commits of the server for a request", columns: []string{"commits"}}
+	for _, way := range []struct {
+		name string
+		one  func() error
+		want float64
+	}{
+		{"unguarded", func() error { return b.alone(ctx, newMovement()) }, 1},
+		{"single transaction", func() error { return b.guarded(ctx, semel.SingleTx) }, 1},
+		{"claim", func() error { return b.guarded(ctx, semel.ClaimTx) }, 2},
+	} {
+		before, err := b.commits(ctx)
+		if err != nil {
+			return err
+		}
+		for range requests {
+			if err := way.one(); err != nil {
+				return err
+			}
+		}
+		after, err := b.commits(ctx)
+		if err != nil {
+			return err
+		}
+		got := sample{float64(after-before) / requests}
+		t.rows = append(t.rows, row{way.name, []cell{{got, 2}}})
+		found.goals = append(found.goals, atMost(fmt.Sprintf("%s, %s: commits a request ≤ %.0f", b.name, way.name, way.want), got, way.want+0.05, 2))
+	}
+	found.tables = append(found.tables, t)
+	return nil
+}
+
+// newEngine is an engine with its defaults.
+func (b *business) newEngine(store semel.Store) (err error) {
+	b.engine, err = semel.New(store, semel.Config{Logger: quiet})
+	return err
+}
+
+func (b *business) close(ctx context.Context, err *error) {
+	if b.engine != nil {
+		*err = errors.Join(*err, b.engine.Close(context.WithoutCancel(ctx)))
+	}
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/semel-go/semel/examples/internal/banktest"
+)
+
+func TestBank(t *testing.T) {
+	b, err := newBank(t.Context(), filepath.Join(t.TempDir(), "bank.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
+		t.Helper()
+		if err := b.pool.QueryRowContext(t.Context(), "SELECT balance FROM accounts WHERE name = ?", name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}}.Check(t)
+}

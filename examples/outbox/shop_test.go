@@ -1,0 +1,175 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// rig is a shop, and a provider that counts what it is sent and prints.
+type rig struct {
+	*shop
+	file    string
+	sent    atomic.Int64 // requests to the provider
+	printed atomic.Int64 // mails
+	failing atomic.Bool
+	url     string
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{file: filepath.Join(t.TempDir(), "shop.db")}
+	office := &postOffice{print: func(string, ...any) { r.printed.Add(1) }}
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.sent.Add(1)
+		if r.failing.Load() {
+			http.Error(w, "closed", http.StatusServiceUnavailable)
+			return
+		}
+		office.ServeHTTP(w, q)
+	}))
+	t.Cleanup(provider.Close)
+	r.url = provider.URL
+	var err error
+	if r.shop, err = newShop(t.Context(), r.file); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) order(t *testing.T, key string) (status int, body string) {
+	t.Helper()
+	q := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/orders", strings.NewReader(`{"item":"lamp","mail":"me@example.com"}`))
+	q.Header.Set("Authorization", "Bearer me")
+	q.Header.Set("Idempotency-Key", key)
+	w := httptest.NewRecorder()
+	r.routes().ServeHTTP(w, q)
+	return w.Code, w.Body.String()
+}
+
+func (r *rig) count(t *testing.T, query string) (n int) {
+	t.Helper()
+	if err := r.pool.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// I8: one order, one row in the outbox, one mail, however often the client and the
+// workers try.
+func TestOrderIsConfirmedOnce(t *testing.T) {
+	r := newRig(t)
+	first, body := r.order(t, "lamp-1")
+	again, replay := r.order(t, "lamp-1")
+	if first != http.StatusCreated || again != first || body != replay {
+		t.Errorf("got %d %q and %d %q, want the same 201", first, body, again, replay)
+	}
+	if n := r.count(t, "SELECT count(*) FROM orders"); n != 1 {
+		t.Errorf("got %d orders, want 1", n)
+	}
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() { _ = (&worker{r.shop, r.url, slog.Default()}).round(t.Context()) }) // they come into each other's way
+	}
+	workers.Wait()
+	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.printed.Load(); n != 1 {
+		t.Errorf("got %d mails, want 1", n)
+	}
+	if n := r.count(t, "SELECT count(*) FROM outbox WHERE sent = 0"); n != 0 {
+		t.Errorf("got %d messages that are not sent", n)
+	}
+}
+
+// A provider that is down is asked again.
+func TestProviderIsDown(t *testing.T) {
+	r := newRig(t)
+	r.order(t, "lamp-1")
+	r.failing.Store(true)
+	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err == nil {
+		t.Error("got no error from a provider that is down")
+	}
+	r.failing.Store(false)
+	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := r.printed.Load(); n != 1 {
+		t.Errorf("got %d mails, want 1", n)
+	}
+}
+
+// A worker that dies after it has sent, and before that is written down, leaves a message
+// that is sent again, under the same key: there is one mail.
+func TestWorkerDies(t *testing.T) {
+	r := newRig(t)
+	r.order(t, "lamp-1")
+	dead, err := semel.New(r.store, semel.Config{Lease: time.Second, Margin: -1}) // as in another process
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m message
+	if err := r.pool.QueryRowContext(t.Context(), "SELECT key, mail, text FROM outbox").Scan(&m.key, &m.mail, &m.text); err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{r.shop, r.url, slog.Default()}
+	out, err := dead.Begin(t.Context(), semel.Call{
+		Key: semel.Key{Scope: "outbox", ID: m.key}, Fingerprint: semel.FingerprintOf([]byte(m.mail), []byte(m.text)),
+	})
+	if err != nil || out.Kind != semel.Reserved {
+		t.Fatalf("got %v, %v", out.Kind, err)
+	}
+	if err := w.send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	out.Claim.Abandon(t.Context()) // what a lease that ends does
+	if err := w.round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if sent, printed := r.sent.Load(), r.printed.Load(); sent != 2 || printed != 1 {
+		t.Errorf("got %d requests and %d mails, want 2 and 1", sent, printed)
+	}
+	if err := dead.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// I8: an order that was not committed is confirmed to nobody.
+func TestNoOrderNoMail(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.pool.ExecContext(t.Context(), "DROP TABLE outbox"); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := r.order(t, "lamp-1"); status != http.StatusInternalServerError {
+		t.Errorf("got %d, want 500", status)
+	}
+	if n := r.count(t, "SELECT count(*) FROM orders"); n != 0 {
+		t.Errorf("got %d orders, want none: it was rolled back", n)
+	}
+	if _, err := r.pool.ExecContext(t.Context(), schema); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := r.order(t, "lamp-1"); status != http.StatusCreated {
+		t.Errorf("got %d %s, want a retry that runs", status, body)
+	}
+	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.printed.Load(); n != 1 {
+		t.Errorf("got %d mails, want 1", n)
+	}
+}

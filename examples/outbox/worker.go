@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/semel-go/semel"
+)
+
+// worker sends what is in the outbox. Any number of them may run, in any number of
+// processes.
+type worker struct {
+	shop     *shop
+	provider string
+	logger   *slog.Logger
+}
+
+// run works until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := w.round(ctx); err != nil && ctx.Err() == nil {
+			w.logger.WarnContext(ctx, "the outbox", "err", err) // the next round tries again
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+type message struct{ key, mail, text string }
+
+// round sends every message that is not sent yet.
+func (w *worker) round(ctx context.Context) error {
+	rows, err := w.shop.pool.QueryContext(ctx, "SELECT key, mail, text FROM outbox WHERE sent = 0 LIMIT 100")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []message
+	for rows.Next() {
+		var m message
+		if err := rows.Scan(&m.key, &m.mail, &m.text); err != nil {
+			return err
+		}
+		all = append(all, m)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := w.deliver(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver sends a message and marks it. The message has a slot of its own, so two workers
+// never send it at the same time. A worker that dies leaves it to the next one, which may send
+// it again (Rerun), under the same key: the provider knows that it has it.
+func (w *worker) deliver(ctx context.Context, m message) error {
+	call := semel.Call{
+		Key:         semel.Key{Scope: "outbox", ID: m.key},
+		Fingerprint: semel.FingerprintOf([]byte(m.mail), []byte(m.text)),
+		Lapsed:      semel.Rerun,
+	}
+	_, err := semel.Do(ctx, w.shop.engine, call, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, w.send(ctx, m)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.shop.pool.ExecContext(ctx, "UPDATE outbox SET sent = 1 WHERE key = ?", m.key)
+	return err
+}
+
+// send hands the message to the provider. Sending it again does no harm, so that any error
+// frees the message for another try.
+func (w *worker) send(ctx context.Context, m message) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.provider+"/mails?"+url.Values{"to": {m.mail}}.Encode(), strings.NewReader(m.text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Idempotency-Key", m.key)
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		return semel.Retryable(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body) // only the status counts
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return semel.Retryable(fmt.Errorf("the provider answers %s", resp.Status))
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"database/sql"
+	"os"
+	"testing"
+
+	"github.com/semel-go/semel/examples/internal/banktest"
+	"github.com/semel-go/semel/internal/servertest"
+)
+
+func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
+
+func TestBank(t *testing.T) {
+	s := servertest.NewMariaDB(t)
+	admin, err := sql.Open("mysql", s.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE bank"); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := newBank(t.Context(), s.DSN()+"bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
+		t.Helper()
+		if err := b.pool.QueryRowContext(t.Context(), "SELECT balance FROM accounts WHERE name = ?", name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}}.Check(t)
+}

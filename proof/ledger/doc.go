@@ -1,0 +1,26 @@
+// Package ledger moves money while everything is killed, and then counts it.
+//
+// # What runs
+//
+// Client processes send transfers with idempotency keys to app processes and retry
+// until they have an answer that counts. The app processes keep accounts and records in
+// one database. A supervisor kills app processes and the database's server with kill -9,
+// again and again for a bounded time, and starts them again. When it stops, the clients
+// finish what they have begun, and the books are audited.
+//
+// # What is counted
+//
+// Each transfer is a row with its key, and nothing but Semel keeps a key from having
+// two. Three routes do the same work: in claim mode, in single transaction mode, and
+// with a transaction of the handler's own that Semel does not know. In the end
+//
+//   - the sum of the money is what it was;
+//   - each key has no effect or one, and one exactly where a client was told
+//     success or the record is complete (I8);
+//   - all answers that count for one key are equal (I3);
+//   - no attempt in a transaction is ever of an unknown outcome (I7);
+//   - on the third route, a crash between the commit and the record leaves lapsed records, and
+//     never a second effect (I7).
+//
+// A mutant of each guard makes it fail, see [github.com/semel-go/semel/proof].
+package ledger

@@ -1,0 +1,54 @@
+// Package semelcrash kills a service at every step of a request, and tells
+// whether something was done twice or lost.
+//
+// # Use
+//
+// The service runs in a process of its own, which is this test's program once
+// more. It is built by a function that gets a [Process], whose Store and
+// Transactions watch the steps:
+//
+//	func TestMain(m *testing.M) {
+//		semelcrash.Main(serve) // does not return in the process of the service
+//		os.Exit(m.Run())
+//	}
+//
+//	func serve(ctx context.Context, p *semelcrash.Process) (http.Handler, error) {
+//		db, err := open(p.Args[0])
+//		...
+//		engine, err := semel.New(p.Store(pgstore.New(db, pgstore.Config{})), semel.Config{Lease: time.Second, Margin: -1})
+//		...
+//	}
+//
+//	func TestPayments(t *testing.T) {
+//		semelcrash.Run(t, semelcrash.Config{
+//			Args:    []string{dsn},
+//			Request: func(base, key string) (*http.Request, error) { ... },
+//			Effects: func(ctx context.Context, key string) (int, error) { ... },
+//		})
+//	}
+//
+// [Run] first sends one request without a kill and notes the steps. Then, for
+// each step, it starts the service anew, sends a request under a fresh key, has the
+// service killed (SIGKILL) before the step, and in another run when the step has
+// been taken and its answer has not arrived. It starts the service again and asks
+// with the same key until it is told how the request ended, as a client would; then
+// it counts the effects. In the end come kills at random moments, also of the
+// retry.
+//
+// # Advice
+//
+//   - The database must outlive the service: it runs elsewhere, or lies in a file.
+//   - A retry waits until the lease of the killed attempt is over. Give the engine
+//     the shortest lease (1 s) and no margin in the test.
+//   - Effects counts what the world sees: rows, messages, calls of a provider.
+//     For a provider that recognises a repetition, count what it has made.
+//   - An outcome that stays unknown and is refused (policy Hold) is a failure,
+//     unless Config.MayHold says that the route promises no more.
+//   - [Process.Point] is one more place to be killed at, between two effects.
+//
+// # What it does not show
+//
+// The process dies, not its machine: what the database has acknowledged, it keeps.
+// Whether a store keeps what it promises is the question of storetest and of the
+// module proof; this package asks what a handler makes of it. It runs on Linux and macOS.
+package semelcrash

@@ -86,6 +86,8 @@ type conn struct {
 	server *server
 	start  int
 	broken bool
+
+	reading int // rows that are open
 }
 
 // restart breaks all connections, which they notice.
@@ -125,7 +127,11 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// ExecContext fails while rows are read, as the protocols of servers want it.
 func (c *conn) ExecContext(ctx context.Context, query string, _ []driver.NamedValue) (driver.Result, error) {
+	if c.reading > 0 {
+		return nil, errors.New("rows are being read")
+	}
 	return driver.RowsAffected(1), c.ask(ctx, query)
 }
 
@@ -133,7 +139,8 @@ func (c *conn) QueryContext(ctx context.Context, query string, _ []driver.NamedV
 	if err := c.ask(ctx, query); err != nil {
 		return nil, err
 	}
-	return &rows{end: c.server.rows[query]}, nil
+	c.reading++
+	return &rows{conn: c, end: c.server.rows[query]}, nil
 }
 
 func (c *conn) Prepare(query string) (driver.Stmt, error) {
@@ -155,12 +162,17 @@ func (s *stmt) Exec([]driver.Value) (driver.Result, error) {
 func (s *stmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
 
 type rows struct {
+	conn *conn
 	read int
 	end  error
 }
 
 func (r *rows) Columns() []string { return []string{"n"} }
-func (r *rows) Close() error      { return nil }
+
+func (r *rows) Close() error {
+	r.conn.reading--
+	return nil
+}
 
 func (r *rows) Next(dst []driver.Value) error {
 	if r.read++; r.read == 1 {

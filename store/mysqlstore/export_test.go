@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelsql"
 )
 
 // Pretend makes a store use the statements that it has for a server of that
@@ -30,3 +31,6 @@ func (s *Store) Pretend(ctx context.Context, version string) error {
 
 // NameOf returns the name of a slot's lock.
 func (s *Store) NameOf(key semel.Key) string { return s.forms.Load().nameOf(key.Slot()) }
+
+// DamageOf tells what an error of a statement has done to its transaction.
+func DamageOf(err error) semelsql.Damage { return (&dialect{}).Damage(err) }

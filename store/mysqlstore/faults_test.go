@@ -28,17 +28,20 @@ func steps(s *mysqlstore.Store) map[string]error {
 		list = err
 	}
 	_, inspect := s.Inspect(ctx)
+	_, look := s.Look(ctx, r.Key)
 	return map[string]error{
-		"reserve":  reserve,
-		"complete": s.Complete(ctx, completion(r, "body")),
-		"release":  s.Release(ctx, r.Key, r.Token),
-		"renew":    renew,
-		"purge":    purge,
-		"list":     list,
-		"resolve":  s.Resolve(ctx, semel.Resolution{Key: r.Key, Fence: 1}),
-		"ping":     s.Ping(ctx),
-		"validate": s.Validate(ctx),
-		"inspect":  inspect,
+		"reserve":       reserve,
+		"look":          look,
+		"begin effects": s.BeginEffects(ctx, r.Key, r.Token),
+		"complete":      s.Complete(ctx, completion(r, "body")),
+		"release":       s.Release(ctx, r.Key, r.Token),
+		"renew":         renew,
+		"purge":         purge,
+		"list":          list,
+		"resolve":       s.Resolve(ctx, semel.Resolution{Key: r.Key, Fence: 1}),
+		"ping":          s.Ping(ctx),
+		"validate":      s.Validate(ctx),
+		"inspect":       inspect,
 	}
 }
 

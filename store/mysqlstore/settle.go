@@ -3,6 +3,7 @@ package mysqlstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/semel-go/semel"
 )
@@ -41,6 +42,9 @@ func (s *Store) fits(r semel.Response) error {
 	return nil
 }
 
+// askWait bounds the wait for a connection where a caller may have one already.
+const askWait = time.Second
+
 // tooLarge looks for the reason of a connection that broke under a response: a
 // server whose limit was lowered, or one that took over with a lower limit, ends
 // the connection and is rarely heard to say why.
@@ -48,6 +52,8 @@ func (s *Store) tooLarge(ctx context.Context, r semel.Response, err error) error
 	if !isBroken(err) {
 		return err
 	}
+	ctx, stop := context.WithTimeout(ctx, askWait)
+	defer stop()
 	var limit int64
 	if asked := s.db.QueryRowContext(ctx, s.sql.packet).Scan(&limit); asked != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelsql"
@@ -43,11 +44,10 @@ func (s *Store) Transactions(db *sql.DB, cfg TxConfig) semel.Transactions {
 	if db == nil {
 		d.db = s.db
 	}
-	switch cfg.Isolation {
-	case sql.LevelDefault:
+	if cfg.Isolation == sql.LevelDefault {
 		cfg.Isolation = sql.LevelReadCommitted
-	case sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable:
-	default:
+	}
+	if !slices.Contains([]sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}, cfg.Isolation) {
 		d.wrong = fmt.Errorf("mysqlstore: TxConfig.Isolation is %v, which is none for transactions", cfg.Isolation)
 	}
 	if cfg.Mode != semel.ClaimTx && cfg.Mode != semel.SingleTx {

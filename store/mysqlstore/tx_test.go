@@ -25,13 +25,14 @@ type bank struct {
 	db     *sql.DB // for looking on
 	store  *mysqlstore.Store
 	txs    semel.Transactions
+	at     sql.IsolationLevel
 }
 
 // newBank opens a store on server, with transactions on the store's own pool.
 func newBank(t *testing.T, server *servertest.Server, cfg mysqlstore.TxConfig) *bank {
 	t.Helper()
 	dsn := database(t, server, "")
-	b := &bank{t: t, server: server, dsn: dsn, db: pool(t, dsn), store: open(t, dsn, mysqlstore.Config{})}
+	b := &bank{t: t, server: server, dsn: dsn, db: pool(t, dsn), store: open(t, dsn, mysqlstore.Config{}), at: cfg.Isolation}
 	run(t, b.db, "CREATE TABLE effects (name VARCHAR(100) NOT NULL) ENGINE = InnoDB")
 	b.txs = b.store.Transactions(nil, cfg)
 	return b

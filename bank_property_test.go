@@ -1,6 +1,7 @@
 package semel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -47,7 +48,7 @@ func TestRandomPaymentsKeepTheInvariants(t *testing.T) {
 	// A run in which nothing happens proves nothing.
 	for _, what := range []string{
 		"kept paid", "kept refused", "replay", "in-flight", "rolled back", "failed", "busy", "overran", "panicked", "commit unknown",
-		"confirmed", "tried again", "process died", "effect", "outcome unknown", "run after a death",
+		"confirmed", "tried again", "process died", "process closed", "effect", "swept", "run after a death",
 	} {
 		if seen[what] < crowdRuns/20 {
 			t.Errorf("%q was seen %d times in %d runs, want it often", what, seen[what], crowdRuns)
@@ -77,7 +78,8 @@ type branch struct {
 	name   string
 	engine *semel.Engine
 	teller *teller
-	dead   bool // crowd.mu
+	stop   context.CancelFunc // of its sweep
+	dead   bool               // crowd.mu
 }
 
 func newCrowd(t *testing.T, seed uint64) *crowd {
@@ -95,7 +97,30 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 func (c *crowd) opens() {
 	e, s := c.bank.teller(c.t, semel.Config{MaxRun: time.Minute})
 	c.opened++
-	c.open = append(c.open, &branch{name: fmt.Sprint("branch ", c.opened), engine: e, teller: s})
+	ctx, stop := context.WithCancel(c.t.Context())
+	c.open = append(c.open, &branch{name: fmt.Sprint("branch ", c.opened), engine: e, teller: s, stop: stop})
+	c.all.Go(func() { _ = e.RunSweep(ctx, semel.Sweeping{Recover: c.ledger}) })
+}
+
+// ends replaces a process.
+func (c *crowd) ends(i int) {
+	c.open[i].stop()
+	c.open = append(c.open[:i], c.open[i+1:]...)
+	c.opens()
+}
+
+// ledger knows the effects outside of the bank. What was done within is never unknown.
+func (c *crowd) ledger(_ context.Context, held semel.Record) (semel.Recovery, error) {
+	if strings.HasPrefix(held.Key.ID, "payment") {
+		c.broken("I8: somebody asks about %s", held.Key.ID)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen["swept"]++
+	if c.effects[held.Key] > 0 {
+		return semel.Recovery{Verdict: semel.Executed, Response: answer("done")}, nil
+	}
+	return semel.Recovery{Verdict: semel.NotExecuted}, nil
 }
 
 func (c *crowd) tell(format string, args ...any) {
@@ -132,9 +157,17 @@ func (c *crowd) step(key int) {
 		p.teller.die()
 		c.saw("process died")
 		c.tell("%s dies", p.name)
-		c.open = append(c.open[:i], c.open[i+1:]...)
-		c.opens()
-	case n < 77:
+		c.ends(i)
+	case n < 76:
+		c.tell("%s closes", p.name)
+		c.saw("process closed")
+		c.all.Go(func() {
+			ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+			defer cancel()
+			_ = p.engine.Close(ctx) // a wire that hangs is cut off
+		})
+		c.ends(i)
+	case n < 79:
 		c.bank.breakAll(p.teller)
 		c.tell("the connections of %s break", p.name)
 	default:
@@ -158,8 +191,10 @@ func (c *crowd) fault(p *branch) {
 			switch step {
 			case "rollback":
 				return nil
-			case "commit", "look":
+			case "look":
 				return dice.fails(3, errBroken)
+			case "commit":
+				return dice.fails(3, []error{errBroken, errNoAnswer}[dice.n(2)])
 			}
 			return dice.fails(6, []error{errSerialize, errBroken, errLocked}[dice.n(3)])
 		}, func(step string) error {
@@ -168,8 +203,16 @@ func (c *crowd) fault(p *branch) {
 			}
 			return nil
 		})
-	case 4: // nobody hears of a commit, and nobody can look
-		p.teller.tx.set(at("look", fails), at("commit", func() error { return errNoAnswer }))
+	case 4: // nobody hears of a commit, whether or not it has happened, and nobody can look
+		p.teller.tx.set(func(step string) error {
+			switch step {
+			case "look":
+				return errBroken
+			case "commit":
+				return dice.fails(2, errNoAnswer)
+			}
+			return nil
+		}, at("commit", func() error { return errNoAnswer }))
 	case 5: // everything is slow
 		p.teller.set(func(semel.Step) error { dice.sleep(3 * time.Second); return nil }, nil)
 		p.teller.tx.set(func(string) error { dice.sleep(15 * time.Second); return nil }, func(step string) error {
@@ -240,6 +283,7 @@ func (c *crowd) answered(v *visit, r semel.Response) {
 // settleDown heals everything, and asks for each key until it is answered (L1, L4).
 func (c *crowd) settleDown() {
 	for _, p := range c.open {
+		p.stop()
 		p.teller.heal()
 		p.teller.tx.set(nil, nil)
 	}

@@ -3,6 +3,7 @@ package semel_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -166,6 +167,10 @@ func (b *bank) Release(ctx context.Context, key semel.Key, token semel.Token) er
 
 func (b *bank) BeginEffects(ctx context.Context, key semel.Key, token semel.Token) error {
 	return b.alone(key, func() error { return b.records.BeginEffects(ctx, key, token) })
+}
+
+func (b *bank) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
+	return b.records.List(ctx, f)
 }
 
 // Renew skips the rows that are locked.

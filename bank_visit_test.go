@@ -215,9 +215,6 @@ func (v *visit) plain() {
 	if err != nil {
 		return
 	}
-	if out.Lapsed {
-		v.saw("outcome unknown")
-	}
 	if out.Kind != semel.Reserved {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +192,23 @@ func TestCompleteInThatIsNotCommitted(t *testing.T) {
 	}
 }
 
+// Who is told to try again finds the attempt ended.
+func TestCompleteInAbandonsFirst(t *testing.T) {
+	order := &trace{}
+	db := newTxStore()
+	r := newRigOn(t, db, semel.Config{Observe: func(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
+		return ctx, func(semel.Event) {
+			if op.Step == semel.StepAbandon {
+				order.note("abandoned")
+			}
+		}
+	}}, func(w http.ResponseWriter, q *http.Request) { payOwn(db, w, q).Rollback(q.Context()) }, deferring)
+	r.server.Config.Handler.ServeHTTP(tracedWriter{httptest.NewRecorder(), order}, r.request("POST", "/payments", secretKey, "x"))
+	if want := []string{"abandoned", "header 500", "body"}; !slices.Equal(order.seen, want) {
+		t.Errorf("got %q, want %q", order.seen, want)
+	}
+}
+
 // A panic after the commit cuts the connection, and the answer stands.
 func TestCompleteInAndPanic(t *testing.T) {
 	db := newTxStore()
@@ -220,7 +238,7 @@ func TestCompleteInLeftOpen(t *testing.T) {
 			first := r.post(secretKey, "x")
 			if deferred { // the next one finds the answer, or runs
 				d := r.wantProblem(first, 503, semelhttp.ProblemStoreUnavailable)
-				if !strings.Contains(d.Detail, "not known") {
+				if strings.Contains(d.Detail, "Nothing was done") {
 					t.Errorf("got %+v, want no claim that nothing was done", d)
 				}
 			} else {

@@ -77,7 +77,7 @@ func TestInTxCommitUnknown(t *testing.T) {
 					first := r.post(secretKey, "x")
 					if c.blind {
 						d := r.wantProblem(first, 503, semelhttp.ProblemStoreUnavailable)
-						if !strings.Contains(d.Detail, "not known") || !d.ReuseKey || first.header.Get("Retry-After") != "1" {
+						if strings.Contains(d.Detail, "Nothing was done") || !d.ReuseKey || first.header.Get("Retry-After") != "1" {
 							t.Errorf("got %+v, want no claim that nothing was done", d)
 						}
 					} else if first.status != c.status || first.header.Get("Idempotent-Replayed") != "" {

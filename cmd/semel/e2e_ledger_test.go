@@ -41,7 +41,7 @@ func serveLedger(settings string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /pay", l.pay)
 	mux.HandleFunc("GET /operations/{key}", l.tell)
-	return http.ListenAndServe(parts[0], mux) //nolint:gosec // of a test
+	return http.ListenAndServe(parts[0], mux)
 }
 
 // find returns the effect of a key, and the fence below which nothing is done.
@@ -160,7 +160,7 @@ func newLedger(t *testing.T) *ledgerProcess {
 // start runs the service, which dies when it is told to.
 func (l *ledgerProcess) start(t *testing.T, dies string) {
 	t.Helper()
-	l.cmd = exec.Command(os.Args[0]) //nolint:gosec // this very binary
+	l.cmd = exec.Command(os.Args[0])
 	l.cmd.Env = append(os.Environ(), ledgerEnv+"="+strings.Join([]string{l.addr, l.path, dies}, "|"))
 	l.cmd.Stderr = os.Stderr
 	if err := l.cmd.Start(); err != nil {

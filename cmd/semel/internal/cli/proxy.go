@@ -31,11 +31,17 @@ A request with an idempotency key is forwarded once; its whole answer is kept
 before it is sent, and every retry gets that answer. SIGTERM drains: requests in
 flight end and are kept.
 
+When nobody knows what became of a request, its retries are refused until an
+operator says so, see semel records. A service that can tell is asked instead:
+--lapsed recover and --recover-url, where it finds the operation by the field
+Semel-Derived-Key that came with it.
+
 Each flag --max-body is also the variable SEMEL_MAX_BODY and the name max_body in
 the file of --config. Flags count before variables, variables before the file.
 The file may have routes: a list of mappings with match, a pattern such as
 "POST /v1/payments", and what differs there, or bypass: true.`,
 		Example: `  semel proxy --upstream http://127.0.0.1:3000
+  semel proxy --upstream http://127.0.0.1:3000 --lapsed recover --recover-url 'http://127.0.0.1:3000/operations/{key}'
   semel proxy --config semel.yaml --store sqlite:/var/lib/semel/semel.db`,
 		Args: nothing(),
 	}
@@ -106,7 +112,7 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		Purging: semel.Purging{Batch: opened.PurgeBatch},
 		Metrics: metrics, Logger: log, Version: readBuild().String(),
 		Ready: func(listen, admin net.Addr) {
-			attrs := []any{"listen", listen.String(), "upstream", cfg.Upstream.String(), "scope", cfg.Scope.String(), "preset", cfg.Preset.String()}
+			attrs := []any{"listen", listen.String(), "upstream", cfg.Upstream.String(), "scope", cfg.Scope.String(), "preset", cfg.Preset.String(), "lapsed", cfg.Lapsed.String()}
 			if admin != nil {
 				attrs = append(attrs, "admin", admin.String())
 			}

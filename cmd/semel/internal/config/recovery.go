@@ -44,7 +44,7 @@ func parseRecoverURL(s string) (string, error) {
 			return "", fmt.Errorf("unknown placeholder %s: there is only %s, which becomes the derived key", p, keyPlaceholder)
 		}
 	}
-	if isHostPort(s) {
+	if host, _, _ := strings.Cut(s, "/"); isHostPort(host) {
 		return "", fmt.Errorf("%q is not a URL that begins with http://, https:// or h2c://, did you mean %q?", s, "http://"+s)
 	}
 	u, err := expand(s, "0")

@@ -269,8 +269,9 @@ func TestSentInPart(t *testing.T) {
 		_ = l.Close()
 		<-done
 	})
-	s := newSidecar(t, "http://"+l.Addr().String(), nil)
-	body := strings.Repeat("x", 1<<20) // more than the system takes at once
+	const large = 8 << 20 // more than the system takes at once
+	s := newSidecar(t, "http://"+l.Addr().String(), func(s *setup) { s.HTTP.MaxBody = large })
+	body := strings.Repeat("x", large)
 	want(t, s.send(t, "POST", "/", "k1", body), 504, "outcome_unknown")
 	want(t, s.send(t, "POST", "/", "k1", body), 409, "outcome_unknown")
 }

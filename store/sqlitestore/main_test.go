@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -45,7 +46,26 @@ type child struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	lines *bufio.Reader
-	errs  *strings.Builder
+	errs  *text
+}
+
+// text is what a child writes, to be read while it does.
+type text struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+// String returns what was written so far.
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 // start runs this test binary again as the child called name. It is killed at
@@ -54,7 +74,7 @@ func start(t *testing.T, name, path string, prepare ...func(*exec.Cmd)) *child {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+name+" "+path)
-	c := &child{cmd: cmd, errs: new(strings.Builder)}
+	c := &child{cmd: cmd, errs: new(text)}
 	cmd.Stderr = c.errs
 	for _, f := range prepare {
 		f(cmd)

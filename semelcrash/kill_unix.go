@@ -26,7 +26,7 @@ func inherited() (in, out *os.File, err error) {
 		if err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 			return nil, nil, errNoTest
 		}
-		syscall.CloseOnExec(int(f.Fd())) //nolint:gosec // 3 and 4
+		syscall.CloseOnExec(int(f.Fd()))
 	}
 	return in, out, nil
 }

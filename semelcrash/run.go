@@ -122,7 +122,7 @@ func (h *harness) plan(points []Point, took time.Duration) []job {
 	}
 	const maxKills = 3
 	for n := range h.cfg.Random {
-		choose := mathrand.New(mathrand.NewPCG(h.cfg.Seed, uint64(n))) //nolint:gosec // moments
+		choose := mathrand.New(mathrand.NewPCG(h.cfg.Seed, uint64(n)))
 		j := job{name: fmt.Sprintf("%v %d", Point{}, n+1)}
 		for range 1 + choose.IntN(maxKills) {
 			j.strikes = append(j.strikes, strike{after: time.Duration(choose.Int64N(int64(took + took/2 + 1)))})

@@ -229,6 +229,16 @@ func TestWrongWithoutAKill(t *testing.T) {
 	}
 }
 
+// A service that falls by itself has not been killed, whatever its client is told.
+func TestServiceThatFallsLater(t *testing.T) {
+	t.Parallel()
+	for i, r := range check(t, config(t, "falls")).Runs {
+		if fell := r.Verdict == semelcrash.Broken && strings.Contains(r.Why, "exit status 3"); fell != (i > 0) {
+			t.Errorf("%s: %v: %s", r.Name, r.Verdict, r.Why)
+		}
+	}
+}
+
 // A service that cannot be asked is an error, not a report.
 func TestServiceThatDoesNotServe(t *testing.T) {
 	for variant, says := range map[string]string{

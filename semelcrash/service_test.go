@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,6 +80,8 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 		return http.HandlerFunc(busy), nil
 	case "exits":
 		return guarded(semel.Rerun, func(http.ResponseWriter, *http.Request) { os.Exit(3) })
+	case "falls":
+		return guarded(semel.Rerun, s.payAndFall)
 	case "not built":
 		return nil, errors.New("no ink")
 	case "silent":
@@ -168,6 +171,18 @@ func (s service) payInOwn(w http.ResponseWriter, r *http.Request) {
 	s.p.Point("commit")
 	_ = own.Commit(r.Context()) // the middleware confirms it
 	s.p.Point("committed")
+}
+
+// payAndFall falls once it has paid, but not without a kill to come.
+func (s service) payAndFall(w http.ResponseWriter, r *http.Request) {
+	n, err := s.db.effects(order(r))
+	if err == nil && n == 0 {
+		err = s.db.effect(order(r))
+		if !strings.HasSuffix(order(r), "-0") {
+			os.Exit(3)
+		}
+	}
+	s.answer(w, err)
 }
 
 // payOnce has a database that takes no second payment, and tells that as a failure.

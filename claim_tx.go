@@ -12,7 +12,8 @@ import (
 // written anything. Roll back after an error.
 //
 // A claim whose CompleteIn was rolled back may begin again with LockIn: it
-// succeeds only if nothing was committed.
+// succeeds only if nothing was committed. An attempt that rolls back and goes on without
+// a transaction asks [Claim.Confirm] first, as its lease may have ended meanwhile.
 func (c *Claim) LockIn(ctx context.Context, tx Tx) error {
 	switch c.standing.Load() {
 	case open, keptInTx:

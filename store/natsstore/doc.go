@@ -32,7 +32,9 @@
 // there is room. On a full disk a server does not answer writes, so that steps
 // fail after [Config.Timeout] with an error that says what it may be; NATS 2.11
 // answers, and that is ErrFull. Nothing acknowledged is lost. Newer servers must
-// be started again once there is space; until then the others of a cluster serve.
+// be started again once there is space. Until then the others of a cluster serve,
+// unless it is the leader of the stream whose disk is full: it was seen to hang and
+// to go on leading (2.15.2), so kill it; an orderly shutdown hangs too.
 //
 // The stream must stay as [Store.Migrate] made it. In particular a client that
 // reads it with direct gets may read from a replica that lags, and a purge of

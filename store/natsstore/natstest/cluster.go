@@ -25,8 +25,7 @@ type Cluster struct {
 }
 
 // StartCluster starts so many servers and waits until they have a leader. They
-// end with the test. Of the options only SyncAlways, MaxPayload and Dir, which
-// has a folder s1, s2... for each, count.
+// end with the test. Of the options only SyncAlways and MaxPayload count.
 func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 	tb.Helper()
 	var routes []*url.URL
@@ -37,10 +36,7 @@ func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
 	}
 	c := &Cluster{servers: make([]*server.Server, n)}
-	dir := opts.Dir
-	if dir == "" {
-		dir = tb.TempDir()
-	}
+	dir := tb.TempDir()
 	payload := int32(opts.MaxPayload)
 	if payload == 0 {
 		payload = 8 << 20
@@ -62,17 +58,17 @@ func StartCluster(tb testing.TB, n int, opts Options) *Cluster {
 		c.Start(tb, i)
 	}
 	c.WaitReady(tb)
-	c.probe(tb, n)
+	probe(tb, c.URL(), n)
 	return c
 }
 
-// probe waits until a stream on all servers can be had: the leader places none
-// before it has heard of the others.
-func (c *Cluster) probe(tb testing.TB, n int) {
+// probe waits until a stream on n servers can be had: the leader places none
+// before it has heard of them.
+func probe(tb testing.TB, url string, n int) {
 	tb.Helper()
 	var nc *nats.Conn
 	Poll(tb, "the cluster takes a client", func() (err error) {
-		nc, err = nats.Connect(c.URL())
+		nc, err = nats.Connect(url)
 		return err
 	})
 	defer nc.Close()

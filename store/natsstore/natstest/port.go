@@ -11,6 +11,12 @@ import (
 // given are the ports that this process has given out.
 var given sync.Map
 
+// freeAddr is HOST:PORT with a free port.
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(tb)))
+}
+
 // freePort returns a port of loopback on which nobody listens at the moment, and
 // no other server of this process will. It is outside the range from which the
 // kernel takes ports for outgoing connections: while a server is down nobody who

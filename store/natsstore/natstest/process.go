@@ -1,17 +1,17 @@
-// Package natstest starts real NATS servers for tests: one in a process of its
-// own, which can be killed, or a cluster inside the test's process.
+// Package natstest starts real NATS servers for tests: one or a few in processes of
+// their own, which can be killed, or a cluster inside the test's process.
 //
 // # Use
 //
 // The server is part of the test binary, which runs itself again as a server.
-// So a package that calls [Start] needs a TestMain:
+// So a package that calls [Start] or [StartProcesses] needs a TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(natstest.Main(m)) }
 //
 // # Advice
 //
-// A cluster's servers share the test's process: they can be shut down, not
-// killed.
+// The servers of [StartCluster] share the test's process: they start quickly and
+// can be shut down, not killed.
 //
 // # Promise
 //
@@ -24,11 +24,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -94,9 +92,10 @@ type Options struct {
 
 // Server is a NATS server in a process of its own.
 type Server struct {
-	dir  string
-	addr string
-	opts Options
+	dir    string
+	addr   string
+	member *member // of a cluster
+	opts   Options
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -107,7 +106,14 @@ type Server struct {
 // Start starts a server and waits until it answers. It ends with the test.
 func Start(tb testing.TB, opts Options) *Server {
 	tb.Helper()
-	s := &Server{dir: tb.TempDir(), addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(tb))), opts: opts}
+	s := newServer(tb, opts, nil)
+	s.Start(tb)
+	return s
+}
+
+func newServer(tb testing.TB, opts Options, m *member) *Server {
+	tb.Helper()
+	s := &Server{dir: tb.TempDir(), addr: freeAddr(tb), member: m}
 	s.Configure(tb, opts)
 	tb.Cleanup(func() {
 		s.signal(tb, kill)
@@ -116,7 +122,6 @@ func Start(tb testing.TB, opts Options) *Server {
 			tb.Logf("the log of the server %s ends with:\n%s", s.addr, tail(s.Log()))
 		}
 	})
-	s.Start(tb)
 	return s
 }
 
@@ -152,6 +157,9 @@ func (s *Server) config() string {
 		fmt.Fprintf(&b, "authorization { users: [ { user: %q, password: %q, permissions: { publish: { deny: %q } } } ] }\n",
 			s.opts.User, s.opts.Password, s.opts.Deny)
 	}
+	if s.member != nil {
+		b.WriteString(s.member.config())
+	}
 	if !s.opts.NoJetStream {
 		interval := "2m"
 		if s.opts.SyncAlways {
@@ -186,6 +194,13 @@ func (s *Server) Write(p []byte) (int, error) {
 // data, and waits until it answers.
 func (s *Server) Start(tb testing.TB) {
 	tb.Helper()
+	s.launch(tb)
+	s.await(tb)
+}
+
+// launch starts the process.
+func (s *Server) launch(tb testing.TB) {
+	tb.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+s.file())
 	cmd.Stdout, cmd.Stderr = s, s
@@ -199,6 +214,11 @@ func (s *Server) Start(tb testing.TB) {
 	s.mu.Lock()
 	s.cmd, s.stdin = cmd, stdin
 	s.mu.Unlock()
+}
+
+// await waits until the server answers; one of a cluster when that has a leader.
+func (s *Server) await(tb testing.TB) {
+	tb.Helper()
 	Poll(tb, "the server answers", func() error {
 		nc, err := nats.Connect(s.URL(), nats.UserInfo(s.opts.User, s.opts.Password))
 		if err != nil {

@@ -51,6 +51,10 @@ func proxyMutants() []Mutant {
 			"	if text == \"\" {", "	if text == \"-\" {", "cmd/semel/internal/cli", "^TestSigned$",
 		},
 		{
+			"command: a reason is asked for and forgotten", "cmd/semel/internal/cli/records_resolve.go",
+			"		Reason: r.reason,\n", "", "cmd/semel", "^TestScripts$/^records_release$",
+		},
+		{
 			"command: --yes needs no fence", "cmd/semel/internal/cli/records_resolve.go",
 			"	case r.yes && !r.dryRun && !given:", "	case r.yes && !r.dryRun && !given && r.why == \"\":", "cmd/semel", "^TestScripts$/^records_release$",
 		},

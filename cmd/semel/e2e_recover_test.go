@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -145,4 +146,69 @@ func TestSweepFindsOut(t *testing.T) {
 		}
 	}
 	wantPaid(t, s, "k", true)
+}
+
+// TestResolvedOnServers: on every server a service is asked, an operator's reason is
+// kept with the record, and it is gone when the request has run (I6, L2).
+func TestResolvedOnServers(t *testing.T) {
+	t.Parallel()
+	for kind, start := range machines {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			m := start(t)
+			l := newLedger(t)
+			s := startSidecar(t, "http://"+l.addr, "--store", m.url, "--lapsed", "recover",
+				"--recover-url", "http://"+l.addr+"/operations/{key}")
+			l.start(t, "after")
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+				status, body, _ := pay(t, s, "kept")
+				if status == http.StatusGatewayTimeout {
+					break
+				}
+				if status != http.StatusServiceUnavailable || time.Now().After(deadline) { // it connects
+					t.Fatalf("got %d %q", status, body)
+				}
+			}
+			l.stop(t)
+			l.start(t, "before")
+			wantUnknown(t, s, "freed", http.StatusGatewayTimeout)
+			l.stop(t)
+			first := fields(t, runSemel(t, 0, "records", "list", "--store", m.url, "--lapsed", "--limit", "1", "--output", "jsonl"))
+			if strings.Contains(first["reason"].(string), "@") || first["needs_decision"] != true {
+				t.Errorf("got %v", first)
+			}
+			l.start(t, "")
+			wantPaid(t, s, "kept", true)
+			work := fields(t, runSemel(t, 0, "records", "list", "--store", m.url, "--lapsed", "--output", "jsonl"))
+			slot, fence := work["slot"].(string), work["fence"].(json.Number).String()
+			if slot == first["slot"] {
+				t.Error("the oldest was not the first")
+			}
+			runSemel(t, 1, "records", "release", slot, "--store", m.url, "--fence", fence+"0", "--reason", "no effect", "--yes")
+			runSemel(t, 0, "records", "release", slot, "--store", m.url, "--fence", fence, "--reason", "no effect in the ledger", "--yes")
+			freed := fields(t, runSemel(t, 0, "records", "show", slot, "--store", m.url, "--output", "json"))
+			if reason := freed["reason"].(string); !strings.HasSuffix(reason, ": no effect in the ledger") || freed["state"] != "free" {
+				t.Errorf("got %v", freed)
+			}
+			wantPaid(t, s, "freed", false)
+			if done := fields(t, runSemel(t, 0, "records", "show", slot, "--store", m.url, "--output", "json")); done["reason"] != "" {
+				t.Errorf("the reason stays: %v", done)
+			}
+			if got := l.effects(t); got != 2 {
+				t.Errorf("%d effects, want one for each of 2 keys", got)
+			}
+		})
+	}
+}
+
+// fields reads the first JSON object of an output, which may have hints below it.
+func fields(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var object map[string]any
+	in := json.NewDecoder(strings.NewReader(text[strings.IndexByte(text, '{'):]))
+	in.UseNumber()
+	if err := in.Decode(&object); err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	return object
 }

@@ -1,5 +1,7 @@
 package proof
 
+import "slices"
+
 func pgMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
 		return Mutant{"PostgreSQL: " + name, "store/pgstore/" + file, before, after, "store/pgstore", test}
@@ -49,7 +51,7 @@ func pgMutants() []Mutant {
 			"WHERE slot = $1::bytea AND fence = $2::bigint", "WHERE slot = $1::bytea AND $2::bigint > 0", "^TestConformance$/^resolve$/^fence$"),
 		mutant("a resolved attempt keeps its token", "sql/resolve.sql",
 			"token = $5::bytea", "token = CASE WHEN false THEN $5::bytea ELSE token END", "^TestConformance$/^resolve$/^late-owner$"),
-	}, append(append(pgClockMutants(mutant), pgEffectsMutants(mutant)...), pgServerMutants(mutant)...)...)
+	}, slices.Concat(pgClockMutants(mutant), pgEffectsMutants(mutant), pgServerMutants(mutant), pgTxMutants(mutant))...)
 }
 
 // pgEffectsMutants break what is known of an attempt that has promised not to have begun.
@@ -62,9 +64,13 @@ func pgEffectsMutants(mutant func(name, file, before, after, test string) Mutant
 		mutant("a promise is inherited in the answer", "record.go",
 			"deferredFence == w.record.Fence", "deferredFence > 0", "^TestPromiseIsNotInherited$"),
 		mutant("what has not begun lapses as an unknown outcome", "sql/reserve.sql",
-			"s.deferred_fence = s.fence AND s.lapses = 0 THEN 0", "false THEN 0", "^TestLockedBlamelessRow$"),
-		mutant("everybody waits for what has not begun", "reserve.go",
-			"!w.record.Blameless() && (", "(", "^TestLockedBlamelessRow$"),
+			"s.deferred_fence = s.fence AND s.lapses = 0 THEN 0", "false THEN 0", "^TestLockedByATransaction$"),
+		mutant("everybody waits for a transaction", "reserve.go",
+			"!atWork && (", "(", "^TestLockedByATransaction$"),
+		mutant("nobody can tell that a transaction is at work", "sql/lock.sql",
+			"pg_try_advisory_xact_lock($3::bigint) IS NOT NULL", "$3::bigint IS NOT NULL", "^TestLockedByATransaction$"),
+		mutant("a step under way counts as a transaction", "reserve.go",
+			"!atWork && (", "!atWork && !w.record.Blameless() && (", "^TestConformanceOpened$/^begin$/^race$"),
 		mutant("a foreign token begins", "sql/begin_effects.sql",
 			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestBeginEffectsBesideATakeOver$"),
 		mutant("a reason outlives its record", "sql/reserve.sql",

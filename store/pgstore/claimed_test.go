@@ -56,7 +56,10 @@ func TestTheLockIsALease(t *testing.T) {
 			if err := anew.Lock(t.Context(), r.Key, r.Token); !errors.Is(err, semel.ErrLost) {
 				t.Errorf("got %v, want ErrLost: the slot is another's", err)
 			}
-			anew.Rollback(t.Context())
+			_ = exec(t, anew, l.insert(), r.Key.ID) // of one who goes on nevertheless
+			if err := anew.Commit(t.Context()); !errors.Is(err, semel.ErrLost) {
+				t.Errorf("got %v, want ErrLost: business writes without their record", err)
+			}
 			l.wantExactly(t, r, false)
 		})
 	}

@@ -13,6 +13,11 @@
 //
 // [Open] makes the pool too, from a URL.
 //
+// Business writes that are to commit with the record go into a transaction:
+// [Store.Transactions] for [semel.Engine.InTx] and [semel.DoTx], where [TxFrom] has
+// the handle; [Store.SQLTransactions] for database/sql; or [Tx] and [SQLTx] for a
+// transaction of your own.
+//
 // # Advice
 //
 // Leave synchronous_commit on, for this role at least, and name the primary: a
@@ -47,7 +52,13 @@
 // away, steps fail with the driver's error. In each case they succeed again
 // afterwards, without a restart of this process.
 //
-// No step is ever canceled at the server by this process. While a commit waits
-// for a standby that does not answer, so does the step; the engine answers
-// [semel.ErrTimeout], and the step goes on.
+// No step is canceled at the server by this process. While a commit waits for a
+// standby that does not answer, so does the step; the engine answers
+// [semel.ErrTimeout], and the step goes on. Only when a connection breaks does the
+// driver cancel what the server is at; no later step of this store succeeds then
+// before the standby has confirmed all that came before.
+//
+// A transaction commits the record and the business writes, or neither (invariant
+// I8), at every isolation level. One whose commit got no answer is looked up under
+// the locks that it had.
 package pgstore

@@ -17,42 +17,40 @@ func deferred(id string) semel.Reservation {
 	return r
 }
 
-// I9, I12: a lapsed reservation that has not begun, and whose row is locked, is
-// answered as what it is, by one statement: nobody waits for a transaction that
-// is at work. It is taken over as soon as that has ended, and nothing is unknown.
-func TestLockedBlamelessRow(t *testing.T) {
+// I9, I12: a lapsed reservation that a transaction has locked is answered as what it is,
+// by one statement: nobody waits for the transaction. It is taken over as soon as that
+// has ended, and if it has not begun nothing is unknown.
+func TestLockedByATransaction(t *testing.T) {
 	t.Parallel()
 	url := servertest.Postgres(t).DSN()
 	s, w := watched(t, url, pgstore.Config{})
-	r := deferred("a")
-	mustReserve(t, s, r)
-	if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := poolOf(t, url).Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "SELECT FROM "+w.schema+".semel_slots FOR NO KEY UPDATE"); err != nil {
-		t.Fatal(err)
-	}
-	blameless := again(r)
-	blameless.TakeOverBlameless = true
-	for name, asker := range map[string]semel.Reservation{"blameless": blameless, "all": taker(r)} {
-		before := w.statements.Load()
-		held, err := s.Reserve(t.Context(), asker)
-		if err != nil || held.Token != r.Token || !held.Lapsed || !held.Blameless() {
-			t.Errorf("%s: got it held by %v, lapsed %v, blameless %v (%v), want what is locked", name, held.Token, held.Lapsed, held.Blameless(), err)
+	pool := poolOf(t, url)
+	for _, r := range []semel.Reservation{deferred("blameless"), reservation("unknown")} {
+		mustReserve(t, s, r)
+		if _, err := s.Renew(t.Context(), 0, []semel.Holder{{Key: r.Key, Token: r.Token}}); err != nil {
+			t.Fatal(err)
 		}
-		if n := w.statements.Load() - before; n != 1 {
-			t.Errorf("%s: got %d statements, want 1", name, n)
+		tx, err := pool.Begin(t.Context())
+		must(t, err)
+		must(t, stepsOf(t, pgstore.Tx(tx), s).Lock(t.Context(), r.Key, r.Token))
+		blameless := again(r)
+		blameless.TakeOverBlameless = true
+		for name, asker := range map[string]semel.Reservation{"blameless": blameless, "all": taker(r)} {
+			before := w.statements.Load()
+			held, err := s.Reserve(t.Context(), asker)
+			if err != nil || held.Token != r.Token || !held.Lapsed || held.Blameless() != r.Deferred {
+				t.Errorf("%s: got it held by %v, lapsed %v, blameless %v (%v), want what is locked", name, held.Token, held.Lapsed, held.Blameless(), err)
+			}
+			if n := w.statements.Load() - before; n != 1 {
+				t.Errorf("%s: got %d statements, want 1", name, n)
+			}
 		}
-	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if held := mustReserve(t, s, blameless); held.Lapses != 0 || held.Attempts != 2 || !held.Deferred {
-		t.Errorf("got attempt %d after %d lapses, deferred %v, want the second one, none, and its own promise", held.Attempts, held.Lapses, held.Deferred)
+		must(t, tx.Rollback(t.Context()))
+		next := taker(r)
+		want := btoi(!r.Deferred)
+		if held := mustReserve(t, s, next); held.Lapses != want || held.Attempts != 2 || held.Deferred != r.Deferred {
+			t.Errorf("got attempt %d after %d lapses, deferred %v, want the second one, %d, and its own promise", held.Attempts, held.Lapses, held.Deferred, want)
+		}
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 // every outcome, unless another statement on the same slot came between; then
 // both are repeated. The first one validates, see [Store.Validate].
 //
-// A lapsed reservation that is locked is being taken over, or its owner's
-// transaction is at work: if it is [semel.Record.Blameless] the answer is at once
-// what the slot holds, otherwise it is asked for again for up to a second.
+// A lapsed reservation that a transaction has locked, see [Tx], is answered at once
+// as what it is. One whose row is locked by anything else is about to change: it is asked
+// for again, for up to a second.
 func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
 	if err := s.ready(ctx); err != nil {
 		return semel.Record{}, explain("reserve", err)
@@ -33,15 +33,17 @@ func (s *Store) Reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 
 func (s *Store) reserve(ctx context.Context, q querier, slot semel.Slot, r semel.Reservation, try int) (semel.Record, error) {
 	var w row
+	var atWork bool
 	err := w.scan(q.QueryRow(ctx, s.sql.reserve, s.execMode(), slot[:], r.Token[:], r.Fingerprint[:],
 		micros(r.Lease), micros(r.Retention), micros(r.Margin), r.TakeOver,
-		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.TakeOverBlameless, r.Deferred), &w.record.Response.Header, &w.record.Response.Body)
+		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.TakeOverBlameless, r.Deferred, s.names.number(slot)),
+		&w.record.Response.Header, &w.record.Response.Body, &atWork)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return semel.Record{}, errRaced
 	case err != nil:
 		return semel.Record{}, err
-	case w.takeable(r) && !w.record.Blameless() && (w.record.State != semel.StateReserved || try < maxTries):
+	case w.takeable(r) && !atWork && (w.record.State != semel.StateReserved || try < maxTries):
 		return semel.Record{}, errRaced
 	}
 	w.record.Key = r.Key

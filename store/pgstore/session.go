@@ -69,9 +69,9 @@ func (s *session) enterHandle() error {
 		s.mu.Unlock()
 		return semel.ErrTxOver
 	}
-	if s.final != nil { // or the statement would be a transaction of its own
+	if err := s.final; err != nil { // or the statement would be a transaction of its own
 		s.mu.Unlock()
-		return s.final
+		return err
 	}
 	return nil
 }
@@ -86,10 +86,7 @@ func (s *session) leave(err error) {
 // the transaction decides, and it says so when a statement has come to its end:
 // errors of the driver alone spoil nothing, and a rollback to a savepoint heals.
 func (s *session) note(err error) {
-	if err != nil {
-		s.store.learn(err)
-		s.cause = cmp.Or(s.cause, err)
-	}
+	s.cause = cmp.Or(s.cause, err)
 	conn := s.conn.Conn().PgConn()
 	switch {
 	case conn.IsClosed():

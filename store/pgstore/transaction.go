@@ -63,7 +63,8 @@ func (t *transaction) Complete(ctx context.Context, c semel.Completion) error {
 	return t.step(func() error { return t.steps.Complete(ctx, c) })
 }
 
-// step runs a step, unless there is a reason why it cannot be committed.
+// step runs a step, unless there is a reason why it cannot be committed. After an error
+// there is: business writes without their record would be lost to every retry.
 func (t *transaction) step(f func() error) error {
 	if err := t.enter(); err != nil {
 		return err
@@ -73,8 +74,12 @@ func (t *transaction) step(f func() error) error {
 		return err
 	}
 	err := f()
+	if t.mine {
+		t.store.learn(err)
+	}
 	t.note(err)
-	return cmp.Or(t.final, err)
+	t.final = cmp.Or(t.final, err)
+	return t.final
 }
 
 // Err implements [semel.Transaction].

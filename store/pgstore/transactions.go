@@ -51,8 +51,8 @@ type TxConfig struct {
 // the server keeps the locks of a transaction whose client has vanished without a
 // word until one of them ends it.
 //
-// Those that a standby may lack are noticed on connections that [Open] made: such a
-// commit is [semel.ErrCommitUnknown], with [ErrNotReplicated], until it has been confirmed.
+// On connections that [Open] made, a commit that a synchronous standby may lack is
+// noticed: its error is [semel.ErrCommitUnknown] and [ErrNotReplicated].
 func (s *Store) Transactions(cfg TxConfig) semel.Transactions {
 	t := &transactions{store: s, pool: cfg.Pool, mode: cfg.Mode, isolation: cfg.Isolation}
 	if t.pool == nil {

@@ -65,7 +65,7 @@ type steps struct {
 // Lock implements [semel.TxSteps].
 func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
 	slot := key.Slot()
-	return explain("lock", t.hit(ctx, t.store.sql.lock, slot[:], token[:]))
+	return explain("lock", t.hit(ctx, t.store.sql.lock, slot[:], token[:], t.store.names.number(slot)))
 }
 
 // Complete implements [semel.TxSteps].

@@ -3,7 +3,7 @@
 -- the SELECT. Nothing is written, and no transaction id taken, when the slot is
 -- not to be had.
 -- $1 slot, $2 token, $3 fingerprint, $4 lease, $5 retention, $6 margin, $7 take over,
--- $8 scope, $9 key, $10 owner, $11 take over what is blameless, $12 deferred
+-- $8 scope, $9 key, $10 owner, $11 take over what is blameless, $12 deferred, $13 number
 WITH clock AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
 ), open AS ( -- the row, if it is to be had now; locked by others, it is not
@@ -47,5 +47,9 @@ WITH clock AS MATERIALIZED (
     SELECT * FROM "slots" WHERE slot = $1 AND NOT EXISTS (SELECT FROM taken)
 )
 SELECT now, state, token, fingerprint, fence, lease_until, created_at, expires_at,
-       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body
+       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body,
+       -- A reservation that was to be had, and was not: does a transaction hold it?
+       CASE WHEN state = 1 AND token <> $2 AND fingerprint = $3 AND ($7 OR $11)
+             AND (lease_until = 0 OR lease_until + $6 <= now)
+            THEN NOT pg_try_advisory_xact_lock_shared($13::bigint) ELSE false END
   FROM verdict, clock

@@ -1,0 +1,114 @@
+package proof
+
+import "slices"
+
+// pgTxMutants break what PostgreSQL's transactions rest on.
+func pgTxMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return slices.Concat(pgStepMutants(mutant), pgHandleMutants(mutant), pgCommitMutants(mutant))
+}
+
+// pgStepMutants break the steps inside a transaction.
+func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a claim has no lock", "sql/lock.sql",
+			"   FOR NO KEY UPDATE\n", "", "^TestTheLockIsALease$"),
+		mutant("a foreign token locks", "sql/lock.sql",
+			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestCallersTransactionIsTakenOver$"),
+		mutant("a completed slot is locked", "sql/lock.sql",
+			" AND state = 1", "", "^TestCallersTransaction$"),
+		mutant("a foreign token completes in a transaction", "sql/complete_in.sql",
+			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestCallersTransactionIsTakenOver$"),
+		mutant("a second completion commits business writes again", "sql/complete_in.sql",
+			" AND state = 1", "", "^TestCallersTransaction$"),
+		mutant("a completion that hits nothing succeeds", "tx.go",
+			"\t\treturn semel.ErrLost\n", "\t\treturn nil\n", "^TestCallersTransaction$"),
+		mutant("business writes commit after a step that failed", "transaction.go",
+			"	t.final = cmp.Or(t.final, err)\n	return t.final", "	return cmp.Or(t.final, err)", "^TestTheLockIsALease$"),
+		mutant("competitors wait for a single transaction", "sql/reserve_in.sql",
+			"ELSE pg_try_advisory_xact_lock($6::bigint) END", "ELSE $6::bigint IS NOT NULL END", "^TestReserveInTransactions$"),
+		mutant("replays at the same time look as if they were at work", "sql/reserve_in.sql",
+			"CASE WHEN EXISTS (SELECT FROM held) THEN true", "CASE WHEN false AND EXISTS (SELECT FROM held) THEN true", "^TestReserveInTransactions$"),
+		mutant("a slot that is over is lost to transactions", "sql/reserve_in.sql",
+			"OR state = 2 AND expires_at <= (SELECT now FROM clock))", "OR false AND (SELECT now FROM clock) > 0)", "^TestReserveInTransactionWhatIsThere$"),
+		mutant("a single reservation keeps the fence", "sql/reserve_in.sql",
+			"           fence = greatest(s.fence + 1, now),\n", "", "^TestReserveInTransactionWhatIsThere$"),
+		mutant("an old snapshot is the verdict", "tx.go",
+			"case w.takeable(r):", "case false:", "^TestReserveWithAnOldSnapshot$"),
+		mutant("no row in a transaction is an error", "tx.go",
+			"\t\treturn semel.Record{}, errRaced\n\tcase err != nil:", "\t\treturn semel.Record{}, err\n\tcase err != nil:", "^TestReserveWithAnOldSnapshot$"),
+		mutant("all tables share their numbers", "names.go",
+			"n.mix = binary", "_ = binary", "^TestNumbers$"),
+	}
+}
+
+// pgHandleMutants break what keeps business code from ending its transaction.
+func pgHandleMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a handler commits", "handle.go",
+			"	if !h.nested {", "	if false && !h.nested {", "^TestHandleIsMisused$"),
+		mutant("a handler commits by a statement", "handle.go",
+			"	if !endsTx(text) {", "	if true || !endsTx(text) {", "^TestHandleIsMisused$"),
+		mutant("a handler commits by a batch", "handle.go",
+			"		if endsTx(q.SQL) {", "		if false && endsTx(q.SQL) {", "^TestHandleIsMisused$"),
+		mutant("misuse has no consequence", "session.go",
+			"	case s.owned.Load():", "	case false && s.owned.Load():", "^TestHandleIsMisused$"),
+		mutant("a transaction that was ended goes on", "session.go",
+			"		s.final = cmp.Or(s.final, errEnded)", "", "^TestHandleIsMisused$"),
+		mutant("statements behind the end stand alone", "session.go",
+			"	if err := s.final; err != nil { // or", "	if err := s.final; false { // or", "^TestHandleIsMisused$"),
+		mutant("a completion can be undone by a savepoint", "transaction.go",
+			"	t.sealed.Store(true)\n", "", "^TestHandleIsOver$"),
+		mutant("a handle outlives its transaction", "session.go",
+			"	case s.over.Load():\n		return semel.ErrTxOver\n	case !s.mu", "	case !s.mu", "^TestHandleIsOver$"),
+		mutant("a spoiled transaction goes unnoticed", "session.go",
+			"		s.cause = cmp.Or(s.cause, errAborted)", "", "^TestSpoiledTransactions$"),
+		mutant("a savepoint does not heal", "session.go",
+			"	case conn.TxStatus() == 'T':\n		s.cause = nil", "	case conn.TxStatus() == 'T':", "^TestSpoiledTransactions$"),
+		mutant("a later error hides the first", "session.go",
+			"s.cause = cmp.Or(s.cause, err)", "s.cause = err", "^TestSpoiledTransactions$"),
+		mutant("what nobody reads is not read", "session.go",
+			"	if open := s.open; open != nil {", "	if open := s.open; false && open != nil {", "^TestSpoiledTransactions$"),
+		mutant("an end waits for the handler's goroutine", "transaction.go",
+			"	if t.mu.TryLock() {\n		err = t.reason()", "	if t.mu.Lock(); true {\n		err = t.reason()", "^TestGoroutineLeftBehind$"),
+		mutant("a rollback waits for the handler's goroutine", "transaction.go",
+			"	if !t.mu.TryLock() {\n		t.sever()\n", "	if !t.mu.TryLock() {\n", "^TestGoroutineLeftBehind$"),
+		mutant("an aborted transaction of database/sql goes on", "sqltransactions.go",
+			"		return semelsql.Aborted", "		return semelsql.None", "^TestSpoiledSQLTransactions$"),
+		mutant("what the handle of database/sql does not see is not asked for", "sqltransactions.go",
+			"pg.TxStatus() == 'I':", "pg.TxStatus() == 'X':", "^TestUnseenEndsOfSQLTransactions$"),
+	}
+}
+
+// pgCommitMutants break what is said of a commit, and what tells when it says nothing.
+func pgCommitMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("the driver's word about a lost commit is taken", "again.go",
+			"if errors.Is(err, pgx.ErrTxCommitRollback) {", "if errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err) {", "^TestLookWaitsForACommit$"),
+		mutant("every failed commit is unknown", "again.go",
+			`return ok && pe.SeverityUnlocalized == "ERROR" &&`, `return ok && pe.SeverityUnlocalized == "NONE" &&`, "^TestRefusedCommits$"),
+		mutant("a lost commit has not happened", "transaction.go",
+			"	case !refused(err):\n", "	case false:\n", "^TestLostCommit$"),
+		mutant("a lost commit is begun again", "again.go",
+			"errors.Is(err, semel.ErrCommitUnknown), ", "", "^TestLostCommit$"),
+		mutant("a broken connection ends the attempt", "session.go",
+			"s.final = &brokenError{cmp.Or(s.cause, errGone)}", "s.final = cmp.Or(s.cause, errGone)", "^TestConnectionsComeBack$"),
+		mutant("a handler's own deadline is tried again", "again.go",
+			"errors.Is(err, context.Canceled), ", "", "^TestHandlersContext$"),
+		mutant("a look does not wait for the row", "sql/look.sql",
+			"   FOR NO KEY UPDATE\n", "", "^TestLookWaitsForACommit$"),
+		mutant("a look does not wait for the number", "look.go",
+			"SELECT pg_advisory_xact_lock(%d)", "SELECT %d", "^TestLookWaitsForACommit$"),
+		mutant("a look waits for ever", "look.go",
+			"SET LOCAL lock_timeout = %d;", "SET LOCAL lock_timeout = 0; SELECT %d;", "^TestLookWaitsForACommit$"),
+		mutant("a commit that the standby lacks succeeds", "transaction.go",
+			"if err = t.store.settled(ctx, t.conn, nil); err == nil {", "if true {", "^TestCanceledWaitOfATransaction$"),
+		mutant("a wait that the driver canceled counts as success", "standby.go",
+			"if takeNotice(conn) || conn.Conn().IsClosed() {", "if takeNotice(conn) {", "^TestBrokenWaitIsNoSuccess$"),
+		mutant("connections that rested are trusted by transactions", "transactions.go",
+			"			err = &brokenError{err}\n", "", "^TestBeginOnDeadConnections$"),
+		mutant("transactions go to any database", "reach.go",
+			"	if elsewhere {", "	if false {", "^TestWhereTransactionsLead$"),
+		mutant("transactions have the role's isolation", "transactions.go",
+			"		t.isolation = pgx.ReadCommitted\n", "", "^TestTxConfig$"),
+	}
+}

@@ -118,7 +118,7 @@ func (a *app) alone(w http.ResponseWriter, r *http.Request) {
 	for try := 0; err == nil && try < 5; try++ {
 		var unknown bool
 		unknown, err = a.bank.moveAlone(r.Context(), key, o)
-		dawdle() // done, and not recorded yet
+		time.Sleep(rand.N(60 * time.Millisecond)) //nolint:gosec // done, and not recorded yet: the gap that transactions close
 		if unknown {
 			claim.Settle(semel.Unknown)
 			break

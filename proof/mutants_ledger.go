@@ -1,0 +1,17 @@
+package proof
+
+// ledgerMutants break what the ledger under kills must find: guards that lie above
+// the steps of a store, where every single step is still right.
+func ledgerMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{"ledger: " + name, file, before, after, "proof/ledger", test}
+	}
+	return []Mutant{
+		mutant("a route that may have effects promises none (I7)", "engine.go",
+			"Deferred:          call.DeferEffects,", "Deferred:          true,", "^TestSQLite$"),
+		mutant("every lapsed attempt runs again (I7)", "proof/ledger/app.go",
+			"semelhttp.Config{Logger: silent}", "semelhttp.Config{Logger: silent, Lapsed: semel.Rerun}", "^TestSQLite$"),
+		mutant("business writes are committed apart from their record (I8)", "proof/ledger/postgres.go",
+			"\treturn movePostgres(ctx, pgstore.TxFrom(ctx), key, o)\n", "\t_, err := b.moveAlone(ctx, key, o)\n\treturn err\n", "^TestPostgres$"),
+	}
+}

@@ -7,7 +7,7 @@ func Mutants() []Mutant {
 	for _, group := range [][]Mutant{
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
 		sqliteMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
-		sqlMutants(), mysqlTxMutants(),
+		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -35,7 +35,7 @@ func mysqlMutants() []Mutant {
 		mutant("a take-over of the blameless is a lapse", "reserve.go",
 			"	case held.record.Blameless():\n", "", "^TestConformance$/^deferred$"),
 		mutant("a promise is inherited", "sql/take.sql",
-			"s.deferred = ?, s.owner", "s.deferred = IF(s.deferred IS NULL OR ? IS NULL, NULL, s.token), s.owner", "^TestConformance$/^deferred$"),
+			"s.deferred = ?, s.owner", "s.deferred = COALESCE(?, IF(s.deferred IS NULL, NULL, s.token)), s.owner", "^TestConformance$/^deferred$"),
 		mutant("a promise counts for whoever holds the slot", "record.go",
 			"&& bytes.Equal(w.deferred, f.token)", "&& w.deferred != nil", "^TestPromiseUnderOlderProgram$"),
 		mutant("a foreign token begins", "sql/begin.sql",

@@ -26,7 +26,7 @@ func pgMutants() []Mutant {
 		mutant("a reservation expires", "sql/reserve.sql",
 			"ELSE ($7::boolean OR", "ELSE expires_at <= (SELECT now FROM clock) OR ($7::boolean OR", "^TestConformance$/^reserve$/^retention-over-while-held$"),
 		mutant("a given-up lease waits for the margin", "sql/reserve.sql",
-			"AND (lease_until = 0 OR lease_until + $6", "AND (lease_until + $6", "^TestGivenUpWhateverTheMargin$"),
+			"AND (lease_until = 0 OR lease_until + $6::bigint", "AND (lease_until + $6::bigint", "^TestGivenUpWhateverTheMargin$"),
 		mutant("who inserted is found out afterwards", "sql/reserve.sql",
 			"    SELECT * FROM inserted\n    UNION ALL\n", "", "^TestOneRoundTrip$"),
 		mutant("a replay takes a transaction id", "sql/reserve.sql",

@@ -179,15 +179,17 @@ func (s spinSearch) defines() []string {
 func (s spinSearch) run(ctx context.Context) (string, error) {
 	// Optimizing takes longer than it gains.
 	compile := []string{"-O0", "-w", spinMemory, "-o", "pan", "pan.c"}
-	search := []string{spinDepth, "-w20"}
+	search := []string{spinDepth}
 	if s.live() {
 		compile = append(compile, "-DNFAIR=3")
 		search = append(search, "-a", "-f")
 	} else {
 		compile = append(compile, "-DSAFETY")
 	}
-	if s.variant.violates != "" {
-		search = append(search, "-E") // nobody minds who waits for ever after a mistake
+	if s.variant.violates == "" {
+		search = append(search, "-w20")
+	} else {
+		search = append(search, "-w16", "-E") // short; and nobody minds who waits for ever after a mistake
 	}
 	if out, err := s.exec(ctx, s.programs.spin, append(s.defines(), "-a", "semel.pml")...); err != nil {
 		return "", fmt.Errorf("spin: %w\n%s", err, out)

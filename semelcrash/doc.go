@@ -45,6 +45,7 @@
 //   - An outcome that stays unknown and is refused (policy Hold) is a failure,
 //     unless Config.MayHold says that the route promises no more.
 //   - [Process.Point] is one more place to be killed at, between two effects.
+//   - Only the process of the service is killed, not what it has started itself.
 //
 // # What it does not show
 //

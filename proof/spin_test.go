@@ -74,7 +74,7 @@ func checkSettings(t *testing.T, settings string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range strings.FieldsSeq(settings) {
+	for s := range strings.FieldsSeq(settings) {
 		name, value, _ := strings.Cut(s, "=")
 		number := regexp.MustCompile(`^\d$`).MatchString(value)
 		if !bytes.Contains(known, []byte("#ifndef "+name+"\n")) ||
@@ -166,7 +166,7 @@ func (s spinSearch) live() bool { return strings.Contains(s.variant.settings, "L
 // defines are the settings as arguments of SPIN.
 func (s spinSearch) defines() []string {
 	args := []string{"-P" + s.programs.cc + " -E -x c"}
-	for _, set := range strings.FieldsSeq(s.variant.settings) {
+	for set := range strings.FieldsSeq(s.variant.settings) {
 		args = append(args, "-D"+set)
 	}
 	if v := s.variant.violates; v != "" && v != "L1" {

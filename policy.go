@@ -104,6 +104,7 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, 
 			return e.reread(ctx, c)
 		}
 		if err != nil {
+			c.Abandon(ctx) // if it is open still: what was found cannot be kept, and another one may ask
 			return Outcome{}, err
 		}
 		held.State, held.Response = StateCompleted, found.Response

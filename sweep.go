@@ -86,7 +86,7 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 	ctx, end := e.observe(ctx, StepSweep, Key{})
 	looked := 0
 	defer func() { end(Event{Count: looked, Err: err}) }()
-	out, err := e.Begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun})
+	out, err := e.Begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun, DeferEffects: true})
 	switch {
 	case err != nil:
 		return err

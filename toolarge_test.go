@@ -67,3 +67,33 @@ func TestDoTooLarge(t *testing.T) {
 		}
 	})
 }
+
+// renewable is a narrow store whose leases can be ended.
+type renewable struct {
+	*narrow
+	semel.Renewer
+}
+
+// I7, L1: what a recovery hook found and the store cannot keep leaves the outcome
+// unknown. The key is not held for as long as an attempt may run: the next one asks.
+func TestRecoveredTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := memstore.New(memstore.Config{})
+		e := newEngine(t, renewable{&narrow{Store: records}, records}, semel.Config{})
+		reserve(t, e, call("order-1", "x")).Abandon(t.Context())
+		asked := 0
+		again := call("order-1", "x")
+		again.Lapsed = semel.Recover
+		again.Recover = func(context.Context, semel.Record) (semel.Recovery, error) {
+			asked++
+			return semel.Recovery{Verdict: semel.Executed, Response: answer(strings.Repeat("x", 20))}, nil
+		}
+		for n := 1; n <= 2; n++ {
+			_, err := e.Begin(t.Context(), again)
+			wantError(t, err, semel.ErrTooLarge)
+			if asked != n {
+				t.Errorf("got the hook asked %d times, want %d", asked, n)
+			}
+		}
+	})
+}

@@ -5,6 +5,8 @@ func coreMutants() []Mutant {
 		return Mutant{name, file, before, after, ".", test}
 	}
 	return append([]Mutant{
+		mutant("what was recovered and is too large holds the key", "policy.go",
+			"c.Abandon(ctx) // if it is open still", "_ = c // if it is open still", "^TestRecoveredTooLarge$"),
 		mutant("another request gets the answer", "outcome.go",
 			"	case held.Fingerprint != asked.Fingerprint:\n		if mine {\n			return broken\n		}\n		return refuses\n", "", "^TestDecideInEverySituation$"),
 		mutant("a repeated take-over forgets to ask", "outcome.go",

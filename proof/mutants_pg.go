@@ -49,6 +49,8 @@ func pgMutants() []Mutant {
 			"       AND state <> 1\n", "", "^TestConformance$/^purge$/^spares-reservations$"),
 		mutant("an operator resolves what he did not look at", "sql/resolve.sql",
 			"WHERE slot = $1::bytea AND fence = $2::bigint", "WHERE slot = $1::bytea AND $2::bigint > 0", "^TestConformance$/^resolve$/^fence$"),
+		mutant("a repeated resolution does not know itself", "sql/resolve.sql",
+			` OR EXISTS (SELECT FROM "slots" WHERE slot = $1 AND token = $5)`, "", "^TestResolveWithALostAnswer$"),
 		mutant("a resolved attempt keeps its token", "sql/resolve.sql",
 			"token = $5::bytea", "token = CASE WHEN false THEN $5::bytea ELSE token END", "^TestConformance$/^resolve$/^late-owner$"),
 	}, slices.Concat(pgClockMutants(mutant), pgEffectsMutants(mutant), pgServerMutants(mutant), pgTxMutants(mutant))...)

@@ -27,8 +27,16 @@ func TestInTxTriesAgain(t *testing.T) {
 	for step, err := range map[string]error{
 		"begin": errBroken, "lock": errLocked, "reserve": errSerialize, "statement": errSerialize, "complete": errSerialize, "commit": errSerialize,
 	} {
-		for _, swallows := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, swallowed %v", step, swallows), func(t *testing.T) {
+		for name, made := range map[string]func(err error) (semel.Ending, error){
+			"returned":       func(err error) (semel.Ending, error) { return semel.Ending{}, err },
+			"hidden":         func(error) (semel.Ending, error) { return semel.Ending{}, errDeclined },
+			"made a success": func(error) (semel.Ending, error) { return keeps("refused"), nil },
+			"made a refusal": func(error) (semel.Ending, error) {
+				return semel.Ending{How: semel.Keep, Response: answer("refused"), Refusal: true}, nil
+			},
+			"made a roll back": func(error) (semel.Ending, error) { return semel.Ending{How: semel.Free}, nil },
+		} {
+			t.Run(step+", "+name, func(t *testing.T) {
 				inModes(t, func(in modal) {
 					t, mode := in.T, in.TxMode
 					b := newBank(t)
@@ -37,10 +45,10 @@ func TestInTxTriesAgain(t *testing.T) {
 					work := &transfer{}
 					run := func(ctx context.Context) (semel.Ending, error) {
 						end, err := work.run(ctx)
-						if err != nil && swallows {
-							return keeps("refused"), nil
+						if err != nil {
+							return made(err)
 						}
-						return end, err
+						return end, nil
 					}
 					start := time.Now()
 					wantKept(t, inTx(t, e, call("order-1", "x"), s.mode(mode), run), answer("paid"))

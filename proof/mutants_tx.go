@@ -113,7 +113,7 @@ func inTxMutants() []Mutant {
 		coreMutant("the business code completes its claim by itself", "intx.go",
 			"	c.standing.Store(managed)\n", "", "^TestInTxClaimIsTheEngines$"),
 		coreMutant("a panic of the business code keeps the key in flight", "intx.go",
-			"		if !ended {\n", "		if false {\n", "^TestInTxWithoutReturn$"),
+			"		if !ended {\n", "		if !ended && c == nil {\n", "^TestInTxWithoutReturn$"),
 		coreMutant("another request's slot is told to be in flight", "intx.go",
 			"if out.Kind != Replay && out.Kind != Conflict {", "if out.Kind != Replay {", "^TestCommitLostAndOvertaken$"),
 		coreMutant("an attempt that wrote nothing is unknown", "intx.go",

@@ -188,6 +188,58 @@ func TestReserveWithAnOldSnapshot(t *testing.T) {
 	}
 }
 
+// I1, I12: a step of another kind is under way on the slot, and has not committed:
+// whoever reserves it in a transaction waits for that moment, and answers what has come
+// of it, or is refused by the server at the higher levels.
+func TestReserveBesideAStep(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	const columns = "(slot, scope, key, state, token, fingerprint, owner, fence, lease_until, created_at, expires_at, attempts, lapses)"
+	for _, level := range levels {
+		t.Run(string(level), func(t *testing.T) {
+			txs := l.Transactions(pgstore.TxConfig{Mode: semel.SingleTx, Isolation: level})
+			for name, step := range map[string]string{
+				"inserts": "INSERT INTO " + l.schema + ".semel_slots " + columns +
+					" VALUES ($1, 's', 'k', 1, $2, sha256('r'), '', 1, 9000000000000000, 1, 9000000000000000, 1, 0)",
+				"takes": "UPDATE " + l.schema + ".semel_slots SET state = 1, token = $2, lease_until = 9000000000000000 WHERE slot = $1",
+			} {
+				r, winner := reservation(servertest.Name(t)), semel.NewToken()
+				if name == "takes" {
+					mustReserve(t, l, r)
+					must(t, l.Release(t.Context(), r.Key, r.Token))
+				}
+				slot := r.Key.Slot()
+				other, err := l.watch.Begin(t.Context())
+				must(t, err)
+				_, err = other.Exec(t.Context(), step, slot[:], winner[:])
+				must(t, err)
+
+				tx := begun(t, txs)
+				pid := int32(pidOf(t, tx))
+				var held semel.Record
+				done := make(chan error, 1)
+				go func() {
+					var err error
+					held, err = tx.Reserve(t.Context(), again(r))
+					done <- err
+				}()
+				eventually(t, "the reservation has met the step", func() bool {
+					return look[bool](t, l.watch, "SELECT query LIKE '%Takes the slot in a transaction%' FROM pg_stat_activity WHERE pid = $1", pid)
+				})
+				must(t, other.Commit(t.Context()))
+				err = <-done
+				if higher(level) && err != nil {
+					wantLost(t, level, err)
+					continue
+				}
+				if err != nil || held.Token != winner || held.State != semel.StateReserved {
+					t.Errorf("%s: got a %v slot held by %v (%v), want it held by %v", name, held.State, held.Token, err, winner)
+				}
+			}
+		})
+	}
+}
+
 // I1, I3, I8: of many transactions that want one slot at the same time one has its
 // effect, and all end with its response.
 func TestSingleRace(t *testing.T) {

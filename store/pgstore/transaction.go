@@ -167,7 +167,8 @@ type handleKey struct{}
 // Two ways lead past all this, for what needs them, and must not be kept. Conn gives
 // out the driver's connection, nil once it is over; whoever commits on it takes
 // the business writes away from their record. LargeObjects uses it too, and one of
-// its errors is known only as that of some statement.
+// its errors is known only as that of some statement. And a handler that sets
+// synchronous_commit weakens what the commit promises.
 func TxFrom(ctx context.Context) pgx.Tx {
 	if h, ok := ctx.Value(handleKey{}).(*handle); ok {
 		return h

@@ -83,6 +83,9 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 		switch {
 		case errors.Is(err, ErrLost):
 			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention})
+		case errors.Is(err, ErrTxEnded):
+			e.confess(ctx, r.Key, r.Token)
+			return out, err
 		case ok, err != nil:
 			return out, plain(err)
 		}
@@ -160,6 +163,8 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 		return e.overtaken(inner, c)
 	case errors.Is(err, ErrCommitUnknown):
 		// The next attempt finds out.
+	case errors.Is(err, ErrTxEnded):
+		e.confess(inner, c.key, c.token)
 	case err != nil, tried.Kind == Reserved && tried.How == Free:
 		end(freed)
 		err = plain(err)
@@ -170,6 +175,23 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 		end(kept)
 	}
 	return tried, err
+}
+
+// confess ends the promise of an attempt whose transaction was ended by a statement:
+// what it wrote may be committed, so the next one must not run as if nothing were.
+func (e *Engine) confess(ctx context.Context, key Key, token Token) {
+	e.cfg.Logger.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown", "ref", e.Ref(key))
+	beginner, ok := As[EffectBeginner](e.store)
+	if !ok {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) {
+		return struct{}{}, beginner.BeginEffects(ctx, key, token)
+	}, nil)
+	if err != nil && !errors.Is(err, ErrLost) { // lost: it was rolled back after all
+		e.cfg.Logger.ErrorContext(ctx, "that the outcome is unknown is not written down: the next attempt will run", "ref", e.Ref(key), "err", err)
+	}
 }
 
 // overtaken answers for an attempt that lost its slot, and of whose writes nothing is left.

@@ -87,7 +87,7 @@ func TestRollbackOfALostCommitHangs(t *testing.T) {
 		t, mode := in.T, in.TxMode
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
-		commit, rollback := once("commit", func() error { return errNoAnswer }), once("rollback", hangs(4*time.Second, nil))
+		commit, rollback := once("commit", func() error { b.breakAll(s); return errNoAnswer }), once("rollback", hangs(time.Minute, nil))
 		s.tx.set(func(step string) error { return errors.Join(commit(step), rollback(step)) }, nil)
 		wantKept(t, inTx(t, e, call("order-1", "x"), s.mode(mode), (&transfer{}).run), answer("paid"))
 		b.wantPaid(t, call("order-1", "x").Key, 1)

@@ -5,6 +5,10 @@ func coreMutants() []Mutant {
 		return Mutant{name, file, before, after, ".", test}
 	}
 	return append([]Mutant{
+		{
+			"an effect that was committed behind the handle's back runs again", "intx.go",
+			"		e.confess(inner, c.key, c.token)\n", "", "store/pgstore", "^TestDoTxCommitsBehindOurBack$",
+		},
 		mutant("what was recovered and is too large holds the key", "policy.go",
 			"c.Abandon(ctx) // if it is open still", "_ = c // if it is open still", "^TestRecoveredTooLarge$"),
 		mutant("another request gets the answer", "outcome.go",

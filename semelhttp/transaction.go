@@ -176,6 +176,11 @@ func (x *transacting) refuse(err error) {
 		m.refuseCommitUnknown(x.w, x.r)
 		return
 	}
+	if errors.Is(err, semel.ErrTxEnded) {
+		m.log(ctx, "a request may be committed without its record", err)
+		m.refuse(x.w, x.r, ProblemOutcomeUnknown, nil)
+		return
+	}
 	for _, mistake := range []error{
 		semel.ErrTxOwned, semel.ErrTxSpoiled, semel.ErrTooLarge, semel.ErrOverran, errSwitch, errNested,
 	} {

@@ -51,6 +51,9 @@ func (x *transaction) failed(err error) error {
 
 // Attach implements [semel.Transaction].
 func (x *transaction) Attach(ctx context.Context) context.Context {
+	x.handle.mu.Lock()
+	defer x.handle.mu.Unlock()
+	x.handle.ctx = ctx
 	return context.WithValue(ctx, txKey{}, x.handle)
 }
 

@@ -38,7 +38,8 @@ type Tx struct {
 	over bool
 
 	mu     sync.Mutex
-	rows   []*sql.Rows // that may still be read
+	ctx    context.Context //nolint:containedctx // of the attempt
+	rows   []*sql.Rows     // that may still be read
 	stmts  []*sql.Stmt
 	spoilt error // the first error after which there is no commit
 	damage Damage
@@ -115,29 +116,35 @@ func (t *Tx) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
 	return own
 }
 
-// Exec is ExecContext without a context.
+// Exec is ExecContext in the attempt's context.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
-	return t.ExecContext(background(), query, args...)
+	return t.ExecContext(t.attempt(), query, args...)
 }
 
-// Query is QueryContext without a context.
+// Query is QueryContext in the attempt's context.
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
-	return t.QueryContext(background(), query, args...)
+	return t.QueryContext(t.attempt(), query, args...)
 }
 
-// QueryRow is QueryRowContext without a context.
+// QueryRow is QueryRowContext in the attempt's context.
 func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
-	return t.QueryRowContext(background(), query, args...)
+	return t.QueryRowContext(t.attempt(), query, args...)
 }
 
-// Prepare is PrepareContext without a context.
+// Prepare is PrepareContext in the attempt's context.
 func (t *Tx) Prepare(query string) (*sql.Stmt, error) {
-	return t.PrepareContext(background(), query)
+	return t.PrepareContext(t.attempt(), query)
 }
 
-// background is the context of the methods that take none.
-func background() context.Context {
-	return context.Background() //nolint:forbidigo // as package sql does
+// attempt is the context of the methods that take none: that of the attempt, so that
+// they end when it does.
+func (t *Tx) attempt() context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ctx == nil {
+		return context.Background() //nolint:forbidigo // as package sql does
+	}
+	return t.ctx
 }
 
 // Commit returns [semel.ErrTxOwned] and makes the transaction one that is rolled

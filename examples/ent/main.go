@@ -20,6 +20,9 @@ func main() {
 	database := flag.String("database", "bank.db", "`file` of the database; it is made if it is not there")
 	listen := flag.String("listen", "127.0.0.1:8090", "`address` to serve")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *database, *listen); err != nil {

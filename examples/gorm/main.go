@@ -20,6 +20,9 @@ func main() {
 	database := flag.String("database", os.Getenv("DATABASE_URL"), "`URL` of a PostgreSQL database; default $DATABASE_URL")
 	listen := flag.String("listen", "127.0.0.1:8090", "`address` to serve")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
 	if *database == "" {
 		log.Fatal("name a database: -database postgres://USER:PASSWORD@HOST/DATABASE")
 	}

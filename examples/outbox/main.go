@@ -6,7 +6,9 @@
 //	go run ./examples/outbox -database shop.db
 //	curl -i http://127.0.0.1:8090/orders -H 'Authorization: Bearer me' -H 'Idempotency-Key: lamp-1' -d '{"item":"lamp","mail":"me@example.com"}'
 //
-// Send the second line again, or kill the program in between: one order, one mail.
+// Send the second line again, or kill the program in between: one order, and one mail, as far as
+// the provider remembers: the one in this process forgets when it dies. A worker that is
+// killed while it sends leaves its message to the next one after half a minute, the lease.
 package main
 
 import (
@@ -17,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/signal"
 	"sync"
@@ -28,6 +31,9 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8090", "`address` to serve")
 	provider := flag.String("provider", "", "`URL` of a mail provider that knows Idempotency-Key; default one in this process that prints")
 	flag.Parse()
+	if u, err := url.Parse(*provider); flag.NArg() > 0 || err != nil || *provider != "" && u.Host == "" {
+		log.Fatal("want only flags, and a provider like http://HOST:PORT")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, *database, *listen, *provider); err != nil {

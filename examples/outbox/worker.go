@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -54,12 +55,11 @@ func (w *worker) round(ctx context.Context) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	for _, m := range all {
-		if err := w.deliver(ctx, m); err != nil {
-			return err
-		}
+	var failed error
+	for _, m := range all { // one that cannot be sent holds up no other
+		failed = errors.Join(failed, w.deliver(ctx, m))
 	}
-	return nil
+	return failed
 }
 
 // deliver sends a message and marks it. The message has a slot of its own, so two workers

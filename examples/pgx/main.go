@@ -28,6 +28,9 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8090", "`address` to serve")
 	single := flag.Bool("single", false, "reserve the key inside the business transaction, too: one commit a request")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
 	if *database == "" {
 		log.Fatal("name a database: -database postgres://USER:PASSWORD@HOST/DATABASE")
 	}

@@ -15,6 +15,10 @@
 //
 // [New] takes a pool of the program instead.
 //
+// Business writes that are to commit with the record go into a transaction:
+// [Store.Transactions] for [semel.Engine.InTx] and [semel.DoTx], where
+// semelsql.TxFrom has the handle, or [Tx] for a transaction of your own.
+//
 // # Advice
 //
 // Connect to the server that takes writes, and to it alone: a proxy that sends
@@ -23,10 +27,15 @@
 // weaken the promise. Never add a unique index to the table.
 //
 // Steps are single statements that commit by themselves. A fresh key costs one
-// round trip, a replay two, a completion one. Give the pool about as many
+// round trip, a replay two, a completion one. On MySQL a fresh key costs two when the
+// sessions are not READ COMMITTED, as they are with [Open]. Give the pool about as many
 // connections as requests run at the same time, and not more than the server's
 // max_connections divided by the processes. Each connection prepares up to thirteen
-// statements; the server's max_prepared_stmt_count must have room for them.
+// statements, and up to six for transactions; the server's max_prepared_stmt_count must
+// have room for them.
+//
+// A transaction adds four round trips to its own BEGIN and COMMIT, and the reservation
+// before it in claim mode. Write in it to InnoDB tables only.
 //
 // Run [semel.Engine.RunPurge]: nothing else gives space back. InnoDB uses it
 // again and does not shrink the file.
@@ -46,6 +55,11 @@
 // are; fences grow as long as that clock is not set back by more than a
 // retention.
 //
-// The tests run on MariaDB 10.11. MySQL runs the same statements; its tests run
-// where SEMEL_TEST_MYSQL_DSN names a server.
+// A transaction commits the record and the business writes, or neither (invariant
+// I8), at every isolation level. Nobody waits for one that is open, see
+// [Store.Transactions] for the exception. MySQL and MariaDB commit by themselves at DDL:
+// the handle refuses that, and cannot see it inside a stored procedure.
+//
+// The tests run on MariaDB 10.11, also with the statements that are for MySQL and
+// for MariaDB 10.5; tests of MySQL itself run where SEMEL_TEST_MYSQL_DSN names a server.
 package mysqlstore

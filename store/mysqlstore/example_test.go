@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelsql"
 	"github.com/semel-go/semel/store/mysqlstore"
 )
 
@@ -60,4 +61,38 @@ func ExampleNew() {
 		return
 	}
 	fmt.Println(store.Grade().Letter)
+}
+
+// A transfer commits together with its answer: a retry after a crash, whenever that came,
+// finds both or neither.
+func ExampleStore_Transactions() {
+	ctx := context.Background()
+	store, err := mysqlstore.Open(ctx, "mysql://bank:secret@db.example.org/bank?tls=true", mysqlstore.Config{})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = store.Close() }()
+	engine, err := semel.New(store, semel.Config{})
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = engine.Close(ctx) }()
+	txs := store.Transactions(nil, mysqlstore.TxConfig{})
+
+	call := semel.Call{
+		Key:         semel.Key{Scope: "tenant-1", ID: "transfer-7"},
+		Fingerprint: semel.FingerprintOf([]byte("100 from 1 to 2")),
+	}
+	receipt, err := semel.DoTx(ctx, engine, call, txs, func(ctx context.Context) (string, error) {
+		tx := semelsql.TxFrom(ctx)
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance - 100 WHERE id = 1"); err != nil {
+			return "", err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance + 100 WHERE id = 2")
+		return "receipt 1", err
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(receipt.Value, receipt.Replayed)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/pgstore"
 )
 
 // engine is one on the ledger's store.
@@ -190,5 +191,34 @@ func TestDoTxFails(t *testing.T) {
 			t.Errorf("%s: got %d effects of what failed", c.name, n)
 		}
 		l.wantOne(t, call.Key.ID, l.untilAnswered(t, e, call, c.txs))
+	}
+}
+
+// I7, I8: business code that commits behind the handle's back has an effect without a
+// record. The outcome is held as unknown: the next attempt does not run.
+func TestDoTxCommitsBehindOurBack(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{Lease: time.Second, Margin: -1})
+	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
+		call := callOf(servertest.Name(t))
+		txs := l.Transactions(pgstore.TxConfig{Mode: mode})
+		_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
+			_, err := pgstore.TxFrom(ctx).Exec(ctx, "INSERT INTO "+l.schema+".payments (id) VALUES ('"+call.Key.ID+"'); COMMIT")
+			return "", err
+		})
+		if !errors.Is(err, semel.ErrTxEnded) {
+			t.Errorf("%v: got %v, want ErrTxEnded", mode, err)
+		}
+		eventually(t, "it lapses", func() bool {
+			_, err := l.order(t.Context(), e, call, txs)
+			if err == nil {
+				t.Fatalf("%v: the next attempt has run", mode)
+			}
+			return errors.Is(err, semel.ErrOutcomeUnknown)
+		})
+		if n := l.paid(t, call.Key.ID); n != 1 {
+			t.Errorf("%v: got %d effects, want the one that was committed", mode, n)
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 var (
 	errInUse   = errors.New("pgstore: the transaction is in use: its handle is for one goroutine at a time")
 	errAborted = errors.New("pgstore: a statement failed, and the server takes no more in this transaction")
-	errEnded   = fmt.Errorf("pgstore: a statement has ended the transaction: %w", semel.ErrTxOwned)
+	errEnded   = fmt.Errorf("pgstore: %w: %w", semel.ErrTxEnded, semel.ErrTxOwned)
 	errGone    = errors.New("it was closed")
 )
 

@@ -10,8 +10,17 @@ import (
 
 // callerStmt is a statement in a transaction of package sql.
 type callerStmt struct {
-	run  runner
-	name string
+	steps slotSteps
+	name  string
+}
+
+// runner returns the statement prepared on the transaction's connection, if there is
+// one.
+func (s callerStmt) runner() runner {
+	if stmt := s.steps.prepared[s.name]; stmt != nil {
+		return s.steps.tx.StmtContext(uncancelled(), stmt)
+	}
+	return unprepared{s.steps.tx, s.steps.store.texts[s.name]}
 }
 
 // runner is an [sql.Stmt], or one that is not prepared.
@@ -47,7 +56,7 @@ func (s *Store) prepare(ctx context.Context, db *sql.DB) (_ prepared, err error)
 		}
 	}()
 	for _, name := range callerNames {
-		if p[name], err = db.PrepareContext(ctx, s.texts[name]); err != nil {
+		if p[name], err = db.PrepareContext(ctx, s.texts[name]); err != nil { //nolint:sqlclosecheck // kept
 			delete(p, name)
 			return nil, fmt.Errorf("prepare %s: %w", name, err)
 		}
@@ -68,7 +77,7 @@ func (s callerStmt) exec(args ...driver.Value) (int64, error) {
 }
 
 func (s callerStmt) insert(args ...driver.Value) (changed, id int64, err error) {
-	res, err := s.run.ExecContext(uncancelled(), anys(args)...)
+	res, err := s.runner().ExecContext(uncancelled(), anys(args)...)
 	if err == nil {
 		changed, err = res.RowsAffected()
 	}
@@ -82,7 +91,7 @@ func (s callerStmt) insert(args ...driver.Value) (changed, id int64, err error) 
 }
 
 func (s callerStmt) first(dest []driver.Value, args ...driver.Value) (found bool, err error) {
-	rows, err := s.run.QueryContext(uncancelled(), anys(args)...)
+	rows, err := s.runner().QueryContext(uncancelled(), anys(args)...)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", s.name, err)
 	}

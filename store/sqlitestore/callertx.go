@@ -25,6 +25,10 @@ var (
 // writer at a time, so from the first write to the end of the transaction every
 // other step of the store waits, up to 5 s, except that a reservation whose slot is
 // held or completed is answered at once. Isolation is always serializable.
+//
+// After an error of SQLite roll back, unless it is known to undo its statement alone:
+// some undo the transaction, and what is written then commits on its own. The record
+// never does: CompleteIn tells.
 func Tx(tx *sql.Tx) semel.Tx { return callerTx{tx} }
 
 type callerTx struct{ tx *sql.Tx }
@@ -50,12 +54,7 @@ type slotSteps struct {
 	prepared prepared // or nil
 }
 
-func (x slotSteps) statement(name string) statement {
-	if stmt := x.prepared[name]; stmt != nil {
-		return callerStmt{x.tx.StmtContext(uncancelled(), stmt), name}
-	}
-	return callerStmt{unprepared{x.tx, x.store.texts[name]}, name}
-}
+func (x slotSteps) statement(name string) statement { return callerStmt{x, name} }
 
 // lock takes SQLite's write lock, and checks that token holds the slot.
 func (x slotSteps) lock(slot semel.Slot, token semel.Token) error {

@@ -55,13 +55,13 @@ func mysqlMutants() []Mutant {
 		mutant("a take-over waits for a locked row", "forms.go",
 			"= noWait+s.insert, noWait+s.take,", "= noWait+s.insert, s.take,", "^TestNobodyWaits$"),
 		mutant("a fresh key of MySQL waits at REPEATABLE READ", "reserve.go",
-			"there := own.lookFirst && !own.readCommitted", "there := false", "^TestNobodyWaits$"),
+			"there := own.lookFirst && !own.readCommitted", "there := own.lookFirst && false", "^TestNobodyWaits$"),
 		mutant("a renewal waits for a locked row", "sql/renew.sql",
 			" SKIP LOCKED", "", "^TestRenewBesideALockedRow$"),
 		mutant("a renewal touches rows that it did not ask for", "sql/renew.sql",
 			"AS s FORCE INDEX (PRIMARY)", "AS s", "^TestRenewBesideALockedRow$"),
 		mutant("a locked row counts as renewed", "renew.go",
-			"until = math.MaxInt64", "until = 0", "^TestNothingRenewed$"),
+			"until = math.MaxInt64", "until = math.MinInt64", "^TestNothingRenewed$"),
 
 		// What comes between two statements.
 		mutant("a slot is taken that was renewed since", "sql/take.sql",

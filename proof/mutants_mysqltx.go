@@ -12,7 +12,7 @@ func mysqlTxMutants() []Mutant {
 		mutant("a completed slot is locked", "sql/lock.sql",
 			"AND state = 1", "AND state <> 0", "^TestTxCommits$"),
 		mutant("an attempt that is lost goes on", "tx.go",
-			"	if err == nil && n == 0 {\n		return semel.ErrLost\n	}\n", "", "^TestTxLost$"),
+			"if err == nil && n == 0 {", "if err == nil && n < 0 {", "^TestTxLost$"),
 		mutant("nobody completes, and it is committed", "tx.go",
 			"	case !ok:\n		err = semel.ErrLost\n", "", "^TestTxCommits$"),
 		mutant("a transaction reserves and takes over", "tx.go",

@@ -95,7 +95,7 @@ func TestBetweenLookAndTake(t *testing.T) {
 	} {
 		ctx := t.Context()
 		r := ask(what)
-		r.Deferred = true
+		r.Deferred = what == "the begin of its effects" // or fence and promise would both tell
 		_, err := s.Reserve(ctx, r)
 		must(err)
 		_, err = s.db.ExecContext(ctx, "UPDATE semel_slots SET lease_until = 1 WHERE id = ?", r.Key.ID)

@@ -73,7 +73,7 @@ func TestSecondTransactionIsTold(t *testing.T) {
 			held, err := second.Reserve(t.Context(), heir(r))
 			if err != nil || held.Key != r.Key || held.State != semel.StateReserved || held.Token != (semel.Token{}) ||
 				held.Fingerprint != r.Fingerprint {
-				t.Errorf("got %+v, error %v, want a slot held by nobody who is known", held, err)
+				t.Fatalf("got %+v, error %v, want a slot held by nobody who is known", held, err)
 			}
 			second.Rollback(t.Context())
 		}

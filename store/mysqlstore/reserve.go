@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/semel-go/semel"
 )
@@ -11,6 +12,10 @@ import (
 // maxRounds bounds how often a step looks again at what others change between
 // its statements.
 const maxRounds = 100
+
+// lockedPause lets a statement that has locked a lapsed row come to its end. A
+// transaction that keeps the lock for longer is its attempt's.
+const lockedPause = 20 * time.Millisecond
 
 var errChanging = errors.New("others change it all the time")
 
@@ -67,6 +72,7 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 		there = true
 		if before = nil; held.record.State == semel.StateReserved {
 			before = &held // if it is the same row still, somebody has locked it
+			time.Sleep(lockedPause)
 		}
 	}
 	return semel.Record{}, errChanging

@@ -50,6 +50,31 @@ func TestTransactionsFail(t *testing.T) {
 	})
 }
 
+// I8: business code that hides the end of its transaction in a text commits nothing, and
+// the key is free.
+func TestTransactionsEndBehind(t *testing.T) {
+	eachMode(t, func(b *bank, txs semel.Transactions) {
+		t := b.t
+		e := b.engine()
+		for _, text := range []string{"COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"} {
+			_, err := semel.DoTx(t.Context(), e, callOf("a"), txs, func(ctx context.Context) (string, error) {
+				tx := semelsql.TxFrom(ctx)
+				b.book(tx, "a")
+				_, _ = tx.ExecContext(ctx, "INSERT INTO ledger VALUES ('a'); "+text)
+				return "as if nothing were", nil
+			})
+			if err == nil {
+				t.Errorf("%s: got no error, want one", text)
+			}
+			b.wantBooked("a", 0)
+		}
+		if got, err := b.doTx(e, txs, "a"); err != nil || got.Replayed {
+			t.Errorf("got %+v, error %v, want it booked", got, err)
+		}
+		b.wantBooked("a", 1)
+	})
+}
+
 // I1, I3, I8: of many at once on few keys each books once, and all answers are equal.
 func TestTransactionsRace(t *testing.T) {
 	eachMode(t, func(b *bank, txs semel.Transactions) {

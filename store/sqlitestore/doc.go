@@ -13,13 +13,14 @@
 // # Transactions
 //
 // A handler that writes to SQLite itself can have its writes and the record committed
-// together, so that a crash leaves both or neither. They must be in one file (a database
-// that is attached is another one, and SQLite commits it apart from the first): open the
-// application's with [Config.Guest], or keep the application's tables in the
-// store's if they use no collation or function of its own. [Store.Transactions] begins transactions for [semel.Engine.InTx],
-// [semel.DoTx] and the middleware; [Tx] takes one that the application has begun. The
-// application's *sql.DB must use the driver of this package, modernc.org/sqlite: a
-// second copy of SQLite in one process breaks the locks of the first.
+// together, so that a crash leaves both or neither. They must be in one file: a
+// database that is attached is another one, which SQLite commits apart from the first.
+// Open the application's file with [Config.Guest], or keep the application's tables in
+// the store's, if they use no collation or function of its own. [Store.Transactions]
+// begins transactions for [semel.Engine.InTx], [semel.DoTx] and the middleware; [Tx]
+// takes one that the application has begun. The application's *sql.DB must use the
+// driver of this package, modernc.org/sqlite: a second copy of SQLite in one process
+// breaks the locks of the first.
 //
 // SQLite has one writer at a time, so a transaction holds up every other step that
 // writes: keep it short, and call nobody else within. In one process they take turns;

@@ -164,7 +164,9 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 	case errors.Is(err, ErrCommitUnknown):
 		// The next attempt finds out.
 	case errors.Is(err, ErrTxEnded):
-		e.confess(inner, c.key, c.token)
+		if !e.confess(inner, c.key, c.token) {
+			end(abandoned) // its lease gives the background time
+		}
 	case err != nil, tried.Kind == Reserved && tried.How == Free:
 		end(freed)
 		err = plain(err)
@@ -179,19 +181,28 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 
 // confess ends the promise of an attempt whose transaction was ended by a statement:
 // what it wrote may be committed, so the next one must not run as if nothing were.
-func (e *Engine) confess(ctx context.Context, key Key, token Token) {
-	e.cfg.Logger.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown", "ref", e.Ref(key))
+// It reports whether that is written down; if not, it is tried on for one lease.
+func (e *Engine) confess(ctx context.Context, key Key, token Token) bool {
+	log := e.cfg.Logger.With("ref", e.Ref(key))
+	log.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown")
 	beginner, ok := As[EffectBeginner](e.store)
 	if !ok {
-		return
+		return true // a store that keeps no promise
 	}
 	ctx = context.WithoutCancel(ctx)
-	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) {
-		return struct{}{}, beginner.BeginEffects(ctx, key, token)
-	}, nil)
-	if err != nil && !errors.Is(err, ErrLost) { // lost: it was rolled back after all
-		e.cfg.Logger.ErrorContext(ctx, "that the outcome is unknown is not written down: the next attempt will run", "ref", e.Ref(key), "err", err)
+	confessed := func() error {
+		err := beginner.BeginEffects(ctx, key, token)
+		if errors.Is(err, ErrLost) {
+			return nil // it was rolled back after all
+		}
+		return err
 	}
+	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { return struct{}{}, confessed() }, nil)
+	if err != nil {
+		log.ErrorContext(ctx, "that the outcome is unknown is not written down yet: the next attempt may run", "err", err)
+		e.inBackground(e.quit.Done(), e.cfg.Lease, func() bool { return confessed() == nil })
+	}
+	return err == nil
 }
 
 // overtaken answers for an attempt that lost its slot, and of whose writes nothing is left.
@@ -281,7 +292,7 @@ func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
 	end, err := t.run(x.tx.Attach(ctx))
 	spoiled := x.tx.Err()
 	switch {
-	case errors.Is(spoiled, ErrTxOwned):
+	case errors.Is(spoiled, ErrTxOwned), errors.Is(spoiled, ErrTxEnded):
 		return Ending{}, spoiled
 	case spoiled != nil && t.txs.Again(spoiled):
 		return Ending{}, spoiled // whatever the business code made of it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,6 +218,57 @@ func TestInTxOwned(t *testing.T) {
 		b.wantPaid(t, call("order-1", "x").Key, 0)
 		wantKept(t, inTx(t, e, call("order-1", "y"), s.mode(mode), (&transfer{}).run), answer("paid"))
 	})
+}
+
+// I7: business code that has committed by a statement may have left its writes without
+// their record. Whatever it says then, the outcome is unknown, and only the policy lets
+// anybody run again, also when the store takes that a moment later.
+func TestInTxEndedByAStatement(t *testing.T) {
+	for name, made := range map[string]struct {
+		end semel.Ending
+		err error
+	}{
+		"kept": {end: keeps("paid")}, "freed": {end: semel.Ending{How: semel.Free}}, "an error": {err: errDeclined},
+		"a refusal": {end: semel.Ending{How: semel.Keep, Response: answer("no"), Refusal: true}},
+	} {
+		for _, down := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, store down %v", name, down), func(t *testing.T) {
+				inModes(t, func(in modal) {
+					t, mode := in.T, in.TxMode
+					log := &lines{}
+					b := newBank(t)
+					e, s := b.teller(t, semel.Config{Logger: log.logger()})
+					if down {
+						s.set(at(semel.StepBeginEffects, fails), nil)
+					}
+					work := &transfer{then: func(ctx context.Context) (semel.Ending, error) {
+						if err := cashierOf(ctx).smuggle(); !errors.Is(err, semel.ErrTxEnded) {
+							t.Errorf("got %v, want ErrTxEnded", err)
+						}
+						return made.end, made.err
+					}}
+					out, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), work.run)
+					wantError(t, err, semel.ErrTxEnded)
+					if out.Ran || out.Kind != 0 {
+						t.Errorf("got %v, ran %v beside the error", out.Kind, out.Ran)
+					}
+					if down { // nobody may run until it is written down
+						wantElse(t, inTx(t, e, call("order-1", "x"), s.mode(mode), (&transfer{}).run), semel.InFlight)
+						time.Sleep(semel.DefaultLease / 2)
+						s.heal()
+					}
+					time.Sleep(2 * lapse)
+					next := &transfer{}
+					wantUnknown(t, inTx(t, e, call("order-1", "x"), s.mode(mode), next.run).Outcome)
+					next.wantRuns(t, 0)
+					b.wantPaid(t, call("order-1", "x").Key, 1)
+					if !strings.Contains(log.String(), "ended its transaction by a statement") {
+						t.Errorf("got log %s, want the alarm", log)
+					}
+				})
+			})
+		}
+	}
 }
 
 // What the store cannot keep, or the sealer cannot seal, takes the writes with it.

@@ -21,6 +21,7 @@ func BenchmarkTransactions(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
+	db.SetMaxIdleConns(64) // the default is 2, and opening one costs more than a transaction
 	engine, err := semel.New(store, semel.Config{})
 	if err != nil {
 		b.Fatal(err)

@@ -38,6 +38,13 @@ func mysqlTxMutants() []Mutant {
 		mutant("a refused commit is unknown", "dialect.go",
 			"	case errReadOnlyOption, errReadOnlyTx, errReadOnlyMode:\n		return true\n	}\n	return happensNot(err)", "	}\n	return happensNot(err)", "^TestCommitRefused$"),
 
+		mutant("a procedure commits half of an attempt", "dialect.go",
+			"		Watch: watch(tx),\n", "", "^TestStealthHoldsTheKey$"),
+		mutant("a second statement is overlooked", "watch.go",
+			"return more && strings.TrimSpace(rest) != \"\"", "return false && more && rest != \"\"", "^TestHandlerCommitsByStealth$"),
+		mutant("a savepoint that is gone tells nothing", "watch.go",
+			"if numberOf(err) == errNoSavepoint {", "if err != nil {\n\t\t\t\t\terr = nil\n\t\t\t\t}\n\t\t\t\tif false {", "^TestHandlerCommitsByStealth$"),
+
 		// Nobody waits.
 		mutant("transactions meet at the row", "statements.go",
 			"named  = \"GET_LOCK(?, 0) = 1\"", "named  = \"? IS NOT NULL\"", "^TestSingleNamedLock$"),

@@ -39,11 +39,22 @@ func sqlMutants() []Mutant {
 		mutant("a session that tells of its end is not heard", "tx.go",
 			"if err := t.lost(); err != nil {", "if err := t.lost(); err != nil && t.over {", "^TestGone$"),
 
+		mutant("nobody finds out what a watched statement did", "transaction.go",
+			"		x.handle.findOut(x.handle.attempt())\n", "", "^TestWatch$"),
+		mutant("a completion does not find out", "transaction.go",
+			"	x.handle.findOut(ctx)\n	if err := x.handle.err(); err != nil {\n		return fmt.Errorf(\"semelsql: the transaction cannot", "	if err := x.handle.err(); err != nil {\n		return fmt.Errorf(\"semelsql: the transaction cannot", "^TestWatchLate$"),
+		mutant("the next statement is sent before it is known", "tx.go",
+			"	t.findOut(ctx)\n	if err := t.gone(); err != nil {", "	if err := t.gone(); err != nil {", "^TestWatch$"),
+		mutant("a deadlock is taken for a commit", "watch.go",
+			"	if gone {\n", "	if gone && t == nil {\n", "^TestWatchLate$"),
+		mutant("a watched statement is prepared", "tx.go",
+			"if t.stealthy(query) != nil {", "if false {", "^TestWatchPrepared$"),
+
 		// The transaction.
 		mutant("a step that failed is forgotten", "transaction.go",
 			"		x.handle.spoil(err, Gone)\n", "", "^TestStepFails$"),
 		mutant("business code goes on while the record is completed", "transaction.go",
-			"	x.handle.seal()\n	if err := x.handle.err(); err != nil {\n		return fmt", "	if err := x.handle.err(); err != nil {\n		return fmt", "^TestOver$"),
+			"	x.handle.seal()\n	x.handle.findOut(ctx)\n	if err := x.handle.err(); err != nil {\n		return fmt", "	x.handle.findOut(ctx)\n	if err := x.handle.err(); err != nil {\n		return fmt", "^TestOver$"),
 		mutant("a commit is known to have failed", "transaction.go",
 			"if x.dialect.Refused(err) {", "if true {", "^TestCommitFails$"),
 		mutant("a refused commit is unknown", "transaction.go",

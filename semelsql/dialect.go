@@ -53,6 +53,11 @@ type Session struct {
 	// handle does not see, or one that does not tell what it has done. It does no
 	// I/O, and is not asked any more once Commit or Rollback was called.
 	Gone func() error
+	// Watch, unless nil, is told of each statement of the handle before it is sent, and
+	// of its first word in upper case. For one that may end the transaction in a way
+	// that nobody sees, as a procedure can, it returns what marks the transaction; for
+	// all others nil. It does no I/O.
+	Watch func(first, query string) Mark
 	// Done, unless nil, gives back what the transaction holds outside of its
 	// connection. It is called once, last of all, however the transaction has ended.
 	Done func()

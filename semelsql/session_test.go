@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/semel-go/semel"
@@ -101,4 +103,136 @@ func TestDone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// marked is dialect with sessions that watch statements which begin with "call".
+type marked struct{ dialect }
+
+func (m marked) Begin(ctx context.Context, c *sql.Conn, isolation sql.IsolationLevel) (semelsql.Session, error) {
+	s, err := m.dialect.Begin(ctx, c, isolation)
+	s.Watch = func(first, query string) semelsql.Mark {
+		if first != "CALL" || !strings.HasPrefix(query, "call") {
+			return nil
+		}
+		return func(ctx context.Context) (func(context.Context) error, error) {
+			_, err := s.Tx.ExecContext(ctx, "mark")
+			return func(ctx context.Context) error {
+				if ctx.Done() != nil {
+					return errors.New("a look got a context that can end")
+				}
+				if _, err := s.Tx.ExecContext(ctx, "look"); err != nil {
+					return fmt.Errorf("%w: %w", semel.ErrTxEnded, err)
+				}
+				return nil
+			}, err
+		}
+	}
+	return s, err
+}
+
+// I8: a statement that may end the transaction unseen is watched, whichever way it is
+// sent, and one that did is found out before anything else is sent.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(b *begun) error{
+		"exec": func(b *begun) error { return b.exec("call") },
+		"exec that fails": func(b *begun) error {
+			if err := b.exec("call badly"); !errors.Is(err, errMinor) {
+				return fmt.Errorf("got %w", err)
+			}
+			return nil
+		},
+		"query row": func(b *begun) error { return query(b, "call") },
+		"query": func(b *begun) error {
+			rows, err := b.tx.QueryContext(b.ctx, "call")
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+			}
+			return errors.Join(rows.Err(), rows.Close())
+		},
+	} {
+		for i := range 4 {
+			ends, asks := i%2 == 1, i > 1
+			s := newServer()
+			s.fail["call badly"] = errMinor
+			if ends {
+				s.fail["look"] = errMinor
+			}
+			b := begin(t, s, marked{})
+			if err := send(b); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if asks {
+				if err := b.Err(); errors.Is(err, semel.ErrTxEnded) != ends {
+					t.Errorf("%s, ends it %v: got %v", name, ends, err)
+				}
+			}
+			if err := b.exec("write"); errors.Is(err, semel.ErrTxEnded) != ends {
+				t.Errorf("%s, ends it %v: got %v", name, ends, err)
+			}
+			if err := b.commit(); errors.Is(err, semel.ErrTxEnded) != ends {
+				t.Errorf("%s, ends it %v: got %v", name, ends, err)
+			}
+			b.Rollback(b.ctx)
+			asked := "connect; begin; lock; mark; " + map[string]string{"exec that fails": "call badly"}[name]
+			if name != "exec that fails" {
+				asked += "call"
+			}
+			asked += "; look; "
+			if ends {
+				asked += "rollback"
+			} else {
+				asked += "write; complete; commit"
+			}
+			b.wantAsked(s, asked)
+		}
+	}
+}
+
+// What is left to find out is found out by the completion, and not in a transaction
+// that is gone.
+func TestWatchLate(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	s.fail["look"] = errMinor
+	b := begin(t, s, marked{})
+	rows, err := b.tx.QueryContext(b.ctx, "call") //nolint:rowserrcheck,sqlclosecheck // forgotten
+	if err != nil || !rows.Next() {
+		t.Fatal(err)
+	}
+	if err := b.Err(); err != nil { // its rows are being read
+		t.Error(err)
+	}
+	wantError(t, b.Complete(b.ctx, semel.Completion{}), semel.ErrTxEnded)
+	b.wantAsked(s, "connect; begin; lock; mark; call; look")
+
+	s = newServer()
+	s.fail["call"], s.fail["look"] = errDeadlock, errMinor
+	b = begin(t, s, marked{})
+	wantError(t, b.exec("call"), errDeadlock)
+	wantError(t, b.commit(), errDeadlock)
+	b.wantAsked(s, "connect; begin; lock; mark; call")
+
+	s = newServer()
+	s.fail["mark"] = errDeadlock
+	b = begin(t, s, marked{})
+	wantError(t, b.exec("call"), errDeadlock)
+	wantError(t, b.Err(), errDeadlock)
+	b.wantAsked(s, "connect; begin; lock; mark")
+}
+
+// What has to be watched while it runs is not prepared; nothing is spoilt by asking.
+func TestWatchPrepared(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	b := begin(t, s, marked{})
+	if _, err := b.tx.PrepareContext(b.ctx, "call"); err == nil { //nolint:sqlclosecheck // there is none
+		t.Error("got a statement that nobody watches")
+	}
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+	b.wantAsked(s, "connect; begin; lock; complete; commit")
 }

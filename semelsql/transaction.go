@@ -34,6 +34,7 @@ func (x *transaction) Reserve(ctx context.Context, r semel.Reservation) (semel.R
 // that it still has under way may come between the record and the commit.
 func (x *transaction) Complete(ctx context.Context, c semel.Completion) error {
 	x.handle.seal()
+	x.handle.findOut(ctx)
 	if err := x.handle.err(); err != nil {
 		return fmt.Errorf("semelsql: the transaction cannot be committed: %w", err)
 	}
@@ -57,8 +58,14 @@ func (x *transaction) Attach(ctx context.Context) context.Context {
 	return context.WithValue(ctx, txKey{}, x.handle)
 }
 
-// Err implements [semel.Transaction]. It does no I/O.
-func (x *transaction) Err() error { return x.handle.err() }
+// Err implements [semel.Transaction]. It does no I/O, unless the last statement is one
+// that had to be watched.
+func (x *transaction) Err() error {
+	if !x.ended.Load() {
+		x.handle.findOut(x.handle.attempt())
+	}
+	return x.handle.err()
+}
 
 // Commit implements [semel.Transaction].
 func (x *transaction) Commit(ctx context.Context) error {
@@ -66,6 +73,7 @@ func (x *transaction) Commit(ctx context.Context) error {
 		return semel.ErrTxOver
 	}
 	x.handle.seal()
+	x.handle.findOut(ctx)
 	if err := x.handle.err(); err != nil {
 		x.Rollback(ctx)
 		return fmt.Errorf("semelsql: the transaction was rolled back: %w", err)

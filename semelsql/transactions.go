@@ -74,7 +74,7 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 	}
 	return &transaction{
 		dialect: t.dialect, conn: conn, session: session,
-		handle: &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone},
+		handle: &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone, watch: session.Watch},
 	}, nil
 }
 

@@ -31,8 +31,9 @@ func TxFrom(ctx context.Context) *Tx {
 type Tx struct {
 	tx      *sql.Tx
 	dialect Dialect
-	ender   Ender        // may be nil
-	lost    func() error // Session.Gone; may be nil
+	ender   Ender                          // may be nil
+	lost    func() error                   // Session.Gone; may be nil
+	watch   func(first, query string) Mark // Session.Watch; may be nil
 
 	gate sync.RWMutex // a statement holds it for reading, the end for writing
 	over bool
@@ -41,7 +42,8 @@ type Tx struct {
 	ctx    context.Context //nolint:containedctx // of the attempt
 	rows   []*sql.Rows     // that may still be read
 	stmts  []*sql.Stmt
-	spoilt error // the first error after which there is no commit
+	ended  func(context.Context) error // finds out whether the last statement has ended it
+	spoilt error                       // the first error after which there is no commit
 	damage Damage
 }
 
@@ -52,8 +54,12 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 		return nil, err
 	}
 	defer t.gate.RUnlock()
+	if err := t.mark(ctx, query); err != nil {
+		return nil, err
+	}
 	res, err := t.tx.ExecContext(ctx, query, args...)
 	t.ran(cmd, err)
+	t.findOut(ctx)
 	return res, err
 }
 
@@ -64,6 +70,9 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 		return nil, err
 	}
 	defer t.gate.RUnlock()
+	if err := t.mark(ctx, query); err != nil {
+		return nil, err
+	}
 	rows, err := t.tx.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller's; seal closes them too
 	t.ran(cmd, err)
 	if err == nil {
@@ -81,6 +90,9 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 		return failedRow(ctx, err)
 	}
 	defer t.gate.RUnlock()
+	if err := t.mark(ctx, query); err != nil {
+		return failedRow(ctx, err)
+	}
 	row := t.tx.QueryRowContext(ctx, query, args...)
 	t.ran(cmd, row.Err())
 	return row
@@ -94,6 +106,9 @@ func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error
 		return nil, err
 	}
 	defer t.gate.RUnlock()
+	if t.stealthy(query) != nil {
+		return nil, errUnwatched
+	}
 	stmt, err := t.tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // the caller's; seal closes it too
 	t.ran(cmd, err)
 	if err == nil {
@@ -180,6 +195,7 @@ func (t *Tx) enter(ctx context.Context, query string) (cmd command, err error) {
 		t.spoil(semel.ErrTxOwned, Gone)
 		return cmd, semel.ErrTxOwned
 	}
+	t.findOut(ctx)
 	if err := t.gone(); err != nil {
 		return cmd, fmt.Errorf("semelsql: the transaction is lost: %w", err)
 	}

@@ -169,7 +169,7 @@ func TestRowsContextEnds(t *testing.T) {
 	failed := false
 	for range 5000 {
 		ctx, cancel := context.WithCancel(b.ctx)
-		rows, err := b.tx.QueryContext(ctx, "read") //nolint:rowserrcheck // it stops early
+		rows, err := b.tx.QueryContext(ctx, "read")
 		if err != nil {
 			t.Fatal(err)
 		}

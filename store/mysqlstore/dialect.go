@@ -109,6 +109,7 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 		Steps: &txSteps{
 			store: s, q: &keptInTx{tx, k}, level: isolation, named: d.mode == semel.SingleTx, forget: d.forget,
 		},
+		Watch: watch(tx),
 		End: func(ctx context.Context) error {
 			_, err := conn.ExecContext(ctx, end)
 			return err

@@ -58,7 +58,8 @@
 // A transaction commits the record and the business writes, or neither (invariant
 // I8), at every isolation level. Nobody waits for one that is open, see
 // [Store.Transactions] for the exception. MySQL and MariaDB commit by themselves at DDL:
-// the handle refuses that, and cannot see it inside a stored procedure.
+// the handle refuses that. A stored procedure that commits is found out, and its
+// attempt is one whose outcome nobody knows.
 //
 // The tests run on MariaDB 10.11, also with the statements that are for MySQL and
 // for MariaDB 10.5; tests of MySQL itself run where SEMEL_TEST_MYSQL_DSN names a server.

@@ -42,6 +42,7 @@ const (
 	errNoWait           = 3572 // NOWAIT, in MySQL
 	errReadOnlyTx       = 1792
 	errReadOnlyMode     = 1836
+	errNoSavepoint      = 1305
 	errKilled           = 1927 // the connection, in MariaDB
 	errRolledBackCommit = 3101
 )

@@ -119,7 +119,7 @@ func TestLapsedUnderPressure(t *testing.T) {
 // only its own holder the renewal, and nobody waits for it.
 func TestRenewBesideALockedRow(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5")
 	dsn := database(t, server, "")
 	db := pool(t, dsn)
 	s := on(t, db, mysqlstore.Config{})
@@ -170,7 +170,7 @@ func TestRenewBesideALockedRow(t *testing.T) {
 // to take over. When it has ended, a lapsed reservation is taken over at once.
 func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5")
 	for _, c := range []struct{ version, params string }{
 		{"10.11.6-MariaDB", readCommitted},
 		{"10.11.6-MariaDB", ""},

@@ -32,13 +32,6 @@ func (w *row) takeable(r semel.Reservation) bool {
 	return false
 }
 
-// same says whether w is the reservation that before was, and nothing has come
-// between.
-func (w *row) same(before *row) bool {
-	return w.record.State == before.record.State && w.record.Fence == before.record.Fence &&
-		w.leaseUntil == before.leaseUntil && bytes.Equal(w.deferred, before.deferred)
-}
-
 // lapsed says whether lease and margin are over. A lease that was given up is
 // over whatever the margin.
 func (w *row) lapsed(margin int64) bool {

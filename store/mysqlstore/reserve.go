@@ -13,9 +13,13 @@ import (
 // its statements.
 const maxRounds = 100
 
-// lockedPause lets a statement that has locked a lapsed row come to its end. A
-// transaction that keeps the lock for longer is its attempt's.
-const lockedPause = 20 * time.Millisecond
+// A lapsed row that is locked is tried again after a pause, in which the statement
+// that has locked it comes to its end. A transaction that keeps the lock for longer is
+// its attempt's.
+const (
+	takeTries   = 3
+	lockedPause = 10 * time.Millisecond
+)
 
 var errChanging = errors.New("others change it all the time")
 
@@ -47,7 +51,7 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 	own := s.forms.Load()
 	there := own.lookFirst && !own.readCommitted // the row is, as far as we know
 	wait := false                                // for who inserts the row now
-	var before *row                              // that could not be taken
+	missed := 0                                  // tries to take a lapsed row
 	for range maxRounds {
 		if !there {
 			fresh, ok, err := s.insert(ctx, q, slot, r, wait)
@@ -62,7 +66,7 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 		case !found: // not committed yet, or purged since
 			there, wait = false, true
 			continue
-		case !held.takeable(r), before != nil && held.same(before):
+		case !held.takeable(r), missed == takeTries:
 			return held.held(r), nil
 		}
 		taken, ok, err := s.take(ctx, q, &held, r)
@@ -70,8 +74,8 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 			return taken, err
 		}
 		there = true
-		if before = nil; held.record.State == semel.StateReserved {
-			before = &held // if it is the same row still, somebody has locked it
+		if held.record.State == semel.StateReserved { // it has changed, or somebody has locked it
+			missed++
 			time.Sleep(lockedPause)
 		}
 	}

@@ -26,9 +26,10 @@ type TxConfig struct {
 // Begin finds out. It does no I/O. What is wrong with cfg is the error of each Begin.
 //
 // Business code writes by the handle of [semelsql.TxFrom]. Besides COMMIT and its kin the
-// handle refuses what commits by itself, as DDL does. It cannot see that a stored
-// procedure commits, nor the second statement of a text with two: neither belongs into
-// a transaction. Tables that cannot roll back (MyISAM, Aria, MEMORY) keep what was
+// handle refuses what commits by itself, as DDL does. Whether a procedure has committed,
+// or a second statement in one text, it finds out afterwards, for two round trips: what
+// came before is committed then, and the outcome is unknown ([semel.ErrTxEnded]). Such
+// statements cannot be prepared. Tables that cannot roll back (MyISAM, Aria, MEMORY) keep what was
 // written. Named locks that business code takes are given back with the transaction in
 // [semel.SingleTx].
 //

@@ -197,7 +197,7 @@ type foreign struct{ semel.Store }
 // nobody would give back.
 func TestCallersTxReserves(t *testing.T) {
 	t.Parallel()
-	eachForm(t, servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60"), func(t *testing.T, b *bank) {
+	eachForm(t, servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5"), func(t *testing.T, b *bank) {
 		t.Helper()
 		reserve := func(r semel.Reservation) (*sql.Tx, semel.TxSteps, semel.Record) {
 			t.Helper()

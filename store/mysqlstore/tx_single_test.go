@@ -50,7 +50,7 @@ func (b *bank) wantAtWork(r semel.Reservation) {
 // slot held before.
 func TestSingleCommits(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5")
 	eachForm(t, server, func(t *testing.T, b *bank) {
 		t.Helper()
 		for _, before := range []string{"fresh", "free", "expired"} {
@@ -123,7 +123,7 @@ func TestSingleRollsBack(t *testing.T) {
 // locked.
 func TestSingleMeetsClaims(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5")
 	eachForm(t, server, func(t *testing.T, b *bank) {
 		t.Helper()
 		running, lapsed := reservation("running"), reservation("lapsed")
@@ -164,7 +164,7 @@ func TestSingleMeetsClaims(t *testing.T) {
 // lost frees the slot at once.
 func TestSingleNamedLock(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=60")
+	server := servertest.NewMariaDB(t, "innodb_lock_wait_timeout=5")
 	eachForm(t, server, func(t *testing.T, b *bank) {
 		t.Helper()
 		r := reservation("k")

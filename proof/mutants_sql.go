@@ -9,7 +9,7 @@ func sqlMutants() []Mutant {
 	return []Mutant{
 		// The handle.
 		mutant("a handler's commit goes unnoticed", "tx.go",
-			"	t.spoil(semel.ErrTxOwned, Gone)\n	return semel.ErrTxOwned\n}", "	return semel.ErrTxOwned\n}", "^TestOwned$"),
+			"	t.spoil(semel.ErrTxOwned)\n	return semel.ErrTxOwned\n}", "	return semel.ErrTxOwned\n}", "^TestOwned$"),
 		mutant("a handler commits by text", "control.go",
 			`case "COMMIT", "END",`, `case "END",`, "^TestOwned$"),
 		mutant("a rollback to a savepoint ends the transaction", "control.go",
@@ -52,7 +52,7 @@ func sqlMutants() []Mutant {
 
 		// The transaction.
 		mutant("a step that failed is forgotten", "transaction.go",
-			"		x.handle.spoil(err, Gone)\n", "", "^TestStepFails$"),
+			"		x.handle.spoil(err)\n", "", "^TestStepFails$"),
 		mutant("business code goes on while the record is completed", "transaction.go",
 			"	x.handle.seal()\n	x.handle.findOut(ctx)\n	if err := x.handle.err(); err != nil {\n		return fmt", "	x.handle.findOut(ctx)\n	if err := x.handle.err(); err != nil {\n		return fmt", "^TestOver$"),
 		mutant("a commit is known to have failed", "transaction.go",

@@ -150,7 +150,7 @@ func TestWatch(t *testing.T) {
 			}
 			for rows.Next() {
 			}
-			return errors.Join(rows.Err(), rows.Close())
+			return errors.Join(rows.Err(), rows.Close()) //nolint:sqlclosecheck // as handlers do
 		},
 	} {
 		for i := range 4 {

@@ -45,7 +45,7 @@ func (x *transaction) Complete(ctx context.Context, c semel.Completion) error {
 // writes without their record would be lost to every retry.
 func (x *transaction) failed(err error) error {
 	if err != nil {
-		x.handle.spoil(err, Gone)
+		x.handle.spoil(err)
 	}
 	return err
 }

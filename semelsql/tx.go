@@ -176,7 +176,7 @@ func (t *Tx) owned() error {
 	if t.over {
 		return semel.ErrTxOver
 	}
-	t.spoil(semel.ErrTxOwned, Gone)
+	t.spoil(semel.ErrTxOwned)
 	return semel.ErrTxOwned
 }
 
@@ -192,7 +192,7 @@ func (t *Tx) enter(ctx context.Context, query string) (cmd command, err error) {
 		return plain, semel.ErrTxOver
 	}
 	if cmd = commandOf(query, t.ender); cmd == ends {
-		t.spoil(semel.ErrTxOwned, Gone)
+		t.spoil(semel.ErrTxOwned)
 		return cmd, semel.ErrTxOwned
 	}
 	t.findOut(ctx)
@@ -241,10 +241,10 @@ func (t *Tx) set(err error, damage Damage) {
 }
 
 // spoil makes the transaction one that is not committed, because of err.
-func (t *Tx) spoil(err error, damage Damage) {
+func (t *Tx) spoil(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.set(err, damage)
+	t.set(err, Gone)
 }
 
 // err returns why there is no commit, or nil.

@@ -55,6 +55,6 @@ func (t *Tx) findOut(ctx context.Context) {
 		return
 	}
 	if err := ended(context.WithoutCancel(ctx)); err != nil {
-		t.spoil(fmt.Errorf("semelsql: after a statement: %w", err), Gone)
+		t.spoil(fmt.Errorf("semelsql: after a statement: %w", err))
 	}
 }

@@ -59,7 +59,7 @@ func pgHandleMutants(mutant func(name, file, before, after, test string) Mutant)
 		mutant("a completion can be undone by a savepoint", "transaction.go",
 			"	t.sealed.Store(true)\n", "", "^TestHandleIsOver$"),
 		mutant("a handle outlives its transaction", "session.go",
-			"	case s.over.Load():\n		return semel.ErrTxOver\n	case !s.mu", "	case !s.mu", "^TestHandleIsOver$"),
+			"func (s *session) enter() error {\n	switch {", "func (s *session) enter() error {\n	switch {\n	case s.mu.TryLock():\n		return nil", "^TestHandleIsOver$"),
 		mutant("a spoiled transaction goes unnoticed", "session.go",
 			"		s.cause = cmp.Or(s.cause, errAborted)", "", "^TestSpoiledTransactions$"),
 		mutant("a savepoint does not heal", "session.go",

@@ -14,10 +14,10 @@ import (
 const maxRounds = 100
 
 // A lapsed row that is locked is tried again after a pause, in which the statement
-// that has locked it comes to its end. A transaction that keeps the lock for longer is
-// its attempt's.
+// that has locked it comes to its end. Who keeps the lock for longer, 150 ms in all, is
+// taken for the transaction of the attempt: each pause is twice as long as the one before.
 const (
-	takeTries   = 3
+	takeTries   = 4
 	lockedPause = 10 * time.Millisecond
 )
 
@@ -75,8 +75,8 @@ func (s *Store) reserve(ctx context.Context, q querier, r semel.Reservation) (se
 		}
 		there = true
 		if held.record.State == semel.StateReserved { // it has changed, or somebody has locked it
+			time.Sleep(lockedPause << missed)
 			missed++
-			time.Sleep(lockedPause)
 		}
 	}
 	return semel.Record{}, errChanging

@@ -3,7 +3,9 @@ package mysqlstore_test
 import (
 	"database/sql"
 	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
@@ -90,9 +92,16 @@ func deadlocked(t *testing.T, b *bank, x *begun) error {
 	return <-done
 }
 
-// waiting reports whether a connection waits for a lock.
+// oneLooks lets one test at a time look at the table of transactions.
+var oneLooks sync.Mutex
+
+// waiting reports whether a connection waits for a lock. InnoDB shows what it has shown
+// before to those who look within 100 ms of each other, all of them together.
 func waiting(t *testing.T, db *sql.DB, id int64) bool {
 	t.Helper()
+	oneLooks.Lock()
+	defer oneLooks.Unlock()
+	time.Sleep(120 * time.Millisecond)
 	var n int
 	err := db.QueryRow("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = ? AND trx_state = 'LOCK WAIT'", id).Scan(&n)
 	if err != nil {

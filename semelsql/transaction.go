@@ -33,7 +33,7 @@ func (x *transaction) Reserve(ctx context.Context, r semel.Reservation) (semel.R
 // Complete implements [semel.TxSteps]. The business code's turn is over: nothing
 // that it still has under way may come between the record and the commit.
 func (x *transaction) Complete(ctx context.Context, c semel.Completion) error {
-	x.handle.seal()
+	x.handle.seal(strayPatience)
 	x.handle.findOut(ctx)
 	if err := x.handle.err(); err != nil {
 		return fmt.Errorf("semelsql: the transaction cannot be committed: %w", err)
@@ -72,7 +72,7 @@ func (x *transaction) Commit(ctx context.Context) error {
 	if x.ended.Load() {
 		return semel.ErrTxOver
 	}
-	x.handle.seal()
+	x.handle.seal(strayPatience)
 	x.handle.findOut(ctx)
 	if err := x.handle.err(); err != nil {
 		x.Rollback(ctx)
@@ -100,9 +100,10 @@ func (x *transaction) Commit(ctx context.Context) error {
 	return nil
 }
 
-// Rollback implements [semel.Transaction].
+// Rollback implements [semel.Transaction]. A statement under way does not hold it up.
 func (x *transaction) Rollback(ctx context.Context) {
-	x.handle.seal()
+	x.handle.cut()
+	x.handle.seal(0)
 	if !x.ended.CompareAndSwap(false, true) {
 		return
 	}

@@ -72,10 +72,9 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 		discard(conn)
 		return nil, err
 	}
-	return &transaction{
-		dialect: t.dialect, conn: conn, session: session,
-		handle: &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone, watch: session.Watch},
-	}, nil
+	h := &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone, watch: session.Watch}
+	h.life, h.cut = context.WithCancel(ctx)
+	return &transaction{dialect: t.dialect, conn: conn, session: session, handle: h}, nil
 }
 
 // Again implements [semel.Transactions]. A context that business code ended is

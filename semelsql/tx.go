@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/semel-go/semel"
 )
@@ -25,8 +26,9 @@ func TxFrom(ctx context.Context) *Tx {
 // goroutine at a time; used by more, it stays whole.
 //
 // Once the response is being kept or the transaction has ended, every method
-// returns [semel.ErrTxOver], and a statement that was prepared before fails.
-// Before that, a transaction that is gone takes no more statements: they return the
+// returns [semel.ErrTxOver], and a statement that was prepared before fails. What another
+// goroutine has under way then may end within 2 seconds, or is broken off, and with it the
+// transaction; a rollback breaks it off at once. Before that, a transaction that is gone takes no more statements: they return the
 // error by which it went.
 type Tx struct {
 	tx      *sql.Tx
@@ -34,6 +36,8 @@ type Tx struct {
 	ender   Ender                          // may be nil
 	lost    func() error                   // Session.Gone; may be nil
 	watch   func(first, query string) Mark // Session.Watch; may be nil
+	life    context.Context                //nolint:containedctx // ends with the transaction
+	cut     context.CancelFunc             // ends it
 
 	gate sync.RWMutex // a statement holds it for reading, the end for writing
 	over bool
@@ -57,7 +61,9 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	if err := t.mark(ctx, query); err != nil {
 		return nil, err
 	}
-	res, err := t.tx.ExecContext(ctx, query, args...)
+	alive, done := t.under(ctx)
+	defer done()
+	res, err := t.tx.ExecContext(alive, query, args...)
 	t.ran(cmd, err)
 	t.findOut(ctx)
 	return res, err
@@ -73,7 +79,8 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 	if err := t.mark(ctx, query); err != nil {
 		return nil, err
 	}
-	rows, err := t.tx.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller's; seal closes them too
+	alive, _ := t.under(ctx)                              // until the rows are read
+	rows, err := t.tx.QueryContext(alive, query, args...) //nolint:sqlclosecheck // the caller's; seal closes them too
 	t.ran(cmd, err)
 	if err == nil {
 		t.mu.Lock()
@@ -93,7 +100,8 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 	if err := t.mark(ctx, query); err != nil {
 		return failedRow(ctx, err)
 	}
-	row := t.tx.QueryRowContext(ctx, query, args...)
+	alive, _ := t.under(ctx) // until the row is read
+	row := t.tx.QueryRowContext(alive, query, args...)
 	t.ran(cmd, row.Err())
 	return row
 }
@@ -212,6 +220,14 @@ func (t *Tx) gone() error {
 	return nil
 }
 
+// under is ctx for a statement: it ends also when the transaction is cut. What it holds
+// is given up by done, or with the transaction.
+func (t *Tx) under(ctx context.Context) (alive context.Context, done func()) {
+	alive, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(t.life, cancel)
+	return alive, func() { stop(); cancel() }
+}
+
 // ran notes how a statement ended.
 func (t *Tx) ran(cmd command, err error) {
 	t.mu.Lock()
@@ -274,9 +290,14 @@ func (t *Tx) poll() {
 	})
 }
 
-// seal ends the business code's turn: it waits for a statement under way, and
+// strayPatience is how long a completion waits for what the business code has left under
+// way in another goroutine.
+const strayPatience = 2 * time.Second
+
+// seal ends the business code's turn: it waits so long for a statement under way, and
 // lets none through from then on. What was left open is closed.
-func (t *Tx) seal() {
+func (t *Tx) seal(patience time.Duration) {
+	defer time.AfterFunc(patience, t.cut).Stop()
 	t.gate.Lock()
 	t.over = true
 	t.gate.Unlock()
@@ -294,6 +315,7 @@ func (t *Tx) seal() {
 
 // part leaves the transaction to its end, which is no news from then on.
 func (t *Tx) part() {
+	t.cut()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost = nil

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelsql"
@@ -283,6 +285,38 @@ func TestStray(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantAsked(s, "connect; begin; lock; stray; complete; commit")
+}
+
+// L1, I8: a statement that a handler left behind in a goroutine and that never ends holds
+// neither a rollback up nor a completion, and nothing is committed with it.
+func TestStrayNeverEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(b *begun) error{
+		"rollback": func(b *begun) error { b.Rollback(b.ctx); return context.Canceled },
+		"complete": func(b *begun) error { return b.Complete(b.ctx, semel.Completion{}) },
+		"commit":   func(b *begun) error { return b.Commit(b.ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer()
+			block := make(chan struct{})
+			s.block["stray"] = block
+			defer time.AfterFunc(20*time.Second, func() { close(block) }).Stop()
+			b := begin(t, s, dialect{})
+			strayed := make(chan error, 1)
+			go func() { strayed <- b.exec("stray") }()
+			<-s.began
+			err := end(b)
+			if wantError(t, err, context.Canceled); errors.Is(err, semel.ErrCommitUnknown) {
+				t.Errorf("got %v, want it known", err)
+			}
+			wantError(t, <-strayed, context.Canceled)
+			b.Rollback(b.ctx)
+			if got := s.asked(); strings.Contains(got, "complete") || strings.Contains(got, "commit") {
+				t.Errorf("got %q, want nothing committed", got)
+			}
+		})
+	}
 }
 
 // I8: a context of the handler that ends breaks its statement and with it the

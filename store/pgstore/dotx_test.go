@@ -11,7 +11,6 @@ import (
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
-	"github.com/semel-go/semel/store/pgstore"
 )
 
 // engine is one on the ledger's store.
@@ -195,30 +194,42 @@ func TestDoTxFails(t *testing.T) {
 }
 
 // I7, I8: business code that commits behind the handle's back has an effect without a
-// record. The outcome is held as unknown: the next attempt does not run.
+// record, also when it begins another transaction at once, so that the connection looks
+// as if nothing had happened. The outcome is held as unknown: the next attempt does not
+// run.
 func TestDoTxCommitsBehindOurBack(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, servertest.Postgres(t).DSN())
 	e := l.engine(t, semel.Config{Lease: time.Second, Margin: -1})
-	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
-		call := callOf(servertest.Name(t))
-		txs := l.Transactions(pgstore.TxConfig{Mode: mode})
-		_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
-			_, err := pgstore.TxFrom(ctx).Exec(ctx, "INSERT INTO "+l.schema+".payments (id) VALUES ('"+call.Key.ID+"'); COMMIT")
-			return "", err
-		})
-		if !errors.Is(err, semel.ErrTxEnded) {
-			t.Errorf("%v: got %v, want ErrTxEnded", mode, err)
-		}
-		eventually(t, "it lapses", func() bool {
-			_, err := l.order(t.Context(), e, call, txs)
-			if err == nil {
-				t.Fatalf("%v: the next attempt has run", mode)
+	for _, c := range append(l.settings(), l.sqlSettings(t)...) {
+		for _, by := range []string{"COMMIT", "COMMIT; BEGIN", "COMMIT AND CHAIN"} {
+			call := callOf(servertest.Name(t))
+			_, err := semel.DoTx(t.Context(), e, call, c.txs, func(ctx context.Context) (string, error) {
+				return "", execIn(ctx, "INSERT INTO "+l.schema+".payments (id) VALUES ('"+call.Key.ID+"'); "+by)
+			})
+			if !errors.Is(err, semel.ErrTxEnded) {
+				t.Errorf("%s, %s: got %v, want ErrTxEnded", c.name, by, err)
 			}
-			return errors.Is(err, semel.ErrOutcomeUnknown)
-		})
-		if n := l.paid(t, call.Key.ID); n != 1 {
-			t.Errorf("%v: got %d effects, want the one that was committed", mode, n)
+			t.Run(c.name+", "+by, func(t *testing.T) {
+				t.Parallel()
+				l.wantUnknown(t, e, call, c.txs)
+			})
 		}
+	}
+}
+
+// wantUnknown checks that an effect without a record makes its key one that waits for an
+// answer.
+func (l *ledger) wantUnknown(t *testing.T, e *semel.Engine, call semel.Call, txs semel.Transactions) {
+	t.Helper()
+	eventually(t, "it lapses", func() bool {
+		_, err := l.order(t.Context(), e, call, txs)
+		if err == nil {
+			t.Fatal("the next attempt has run")
+		}
+		return errors.Is(err, semel.ErrOutcomeUnknown)
+	})
+	if n := l.paid(t, call.Key.ID); n != 1 {
+		t.Errorf("got %d effects, want the one that was committed", n)
 	}
 }

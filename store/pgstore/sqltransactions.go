@@ -116,7 +116,7 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 	}
 	return semelsql.Session{
 		Tx:    tx,
-		Steps: &steps{d.store, row},
+		Steps: &steps{store: d.store, row: row},
 		Gone: func() (gone error) {
 			err := conn.Raw(func(any) error { // not while a statement is under way
 				gone = lost(pg)

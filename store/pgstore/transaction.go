@@ -31,7 +31,7 @@ func newTransaction(s *session) *transaction {
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return s.tx.QueryRow(ctx, text, with(steady, args)...)
 	}
-	return &transaction{session: s, steps: &steps{s.store, row}, handle: &handle{session: s, tx: s.tx, mode: seen}}
+	return &transaction{session: s, steps: &steps{store: s.store, row: row}, handle: &handle{session: s, tx: s.tx, mode: seen}}
 }
 
 // with puts the mode before the arguments, where the driver looks for it.

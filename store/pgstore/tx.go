@@ -15,12 +15,14 @@ import (
 // any isolation level. Its connection says how the statements are sent.
 //
 // After a serialization failure, at the levels above read committed the form in which
-// a lost slot shows, begin anew with a new transaction.
+// a lost slot shows, begin anew with a new transaction. Pass the same Tx to both calls, so
+// that CompleteIn finds out when some statement has ended the transaction in which LockIn
+// was called, and begun another one.
 func Tx(tx pgx.Tx) semel.Tx {
 	if tx == nil {
-		return callersTx{}
+		return &callersTx{}
 	}
-	return callersTx{func(ctx context.Context, text string, args ...any) pgx.Row {
+	return &callersTx{row: func(ctx context.Context, text string, args ...any) pgx.Row {
 		return tx.QueryRow(ctx, text, args...)
 	}}
 }
@@ -31,9 +33,9 @@ func Tx(tx pgx.Tx) semel.Tx {
 // (golang/go#34775).
 func SQLTx(tx *sql.Tx) semel.Tx {
 	if tx == nil {
-		return callersTx{}
+		return &callersTx{}
 	}
-	return callersTx{func(ctx context.Context, text string, args ...any) pgx.Row {
+	return &callersTx{row: func(ctx context.Context, text string, args ...any) pgx.Row {
 		return tx.QueryRowContext(ctx, text, args...)
 	}}
 }
@@ -41,51 +43,67 @@ func SQLTx(tx *sql.Tx) semel.Tx {
 // queryRow is the one method that a step needs of a transaction.
 type queryRow func(ctx context.Context, text string, args ...any) pgx.Row
 
-// callersTx implements [semel.Tx].
-type callersTx struct{ row queryRow }
+// callersTx implements [semel.Tx]. It is for one goroutine, like its transaction.
+type callersTx struct {
+	row   queryRow
+	steps *steps // of the last store
+}
 
 // Steps implements [semel.Tx].
-func (t callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
+func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
 	s, ok := semel.As[*Store](store)
 	switch {
 	case !ok:
 		return nil, semel.ErrOtherStore
 	case t.row == nil:
 		return nil, errors.New("pgstore: the transaction is nil")
+	case t.steps == nil || t.steps.store != s:
+		t.steps = &steps{store: s, row: t.row}
 	}
-	return &steps{s, t.row}, nil
+	return t.steps, nil
 }
 
 // steps implements [semel.TxSteps].
 type steps struct {
 	store *Store
 	row   queryRow
+	id    int64 // of the transaction in which Lock or Reserve has taken the slot; 0: neither
 }
 
 // Lock implements [semel.TxSteps].
-func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
+func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) (err error) {
 	slot := key.Slot()
-	return explain("lock", t.hit(ctx, t.store.sql.lock, slot[:], token[:], t.store.names.number(slot)))
+	t.id, err = t.hit(ctx, t.store.sql.lock, slot[:], token[:], t.store.names.number(slot))
+	return explain("lock", err)
 }
 
-// Complete implements [semel.TxSteps].
+// Complete implements [semel.TxSteps]. It must be in the transaction in which the slot was
+// taken: a text that ends one and begins another looks to the client as if nothing had
+// happened, and has committed what came before it.
 func (t *steps) Complete(ctx context.Context, c semel.Completion) error {
 	if err := tooLarge("complete", c.Response); err != nil {
 		return err
 	}
 	slot := c.Key.Slot()
-	return explain("complete", t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
-		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention))) //nolint:gosec // a status is small
+	id, err := t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
+		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention)) //nolint:gosec // a status is small
+	if t.id != 0 && (err == nil && id != t.id || errors.Is(err, semel.ErrLost)) {
+		return errEnded
+	}
+	if err == nil {
+		t.id = 0 // nobody holds the slot any more
+	}
+	return explain("complete", err)
 }
 
-// hit runs a statement that has a row if the token holds the slot.
-func (t *steps) hit(ctx context.Context, text string, args ...any) error {
-	var held bool
-	err := t.row(context.WithoutCancel(ctx), text, args...).Scan(&held)
+// hit runs a statement that has a row if the token holds the slot, and returns the
+// number of its transaction.
+func (t *steps) hit(ctx context.Context, text string, args ...any) (id int64, err error) {
+	err = t.row(context.WithoutCancel(ctx), text, args...).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return semel.ErrLost
+		return 0, semel.ErrLost
 	}
-	return err
+	return id, err
 }
 
 // Reserve implements [semel.TxSteps].
@@ -112,9 +130,10 @@ func (t *steps) reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 	r.TakeOver, r.TakeOverBlameless = false, false
 	slot := r.Key.Slot()
 	var w row
+	var id int64
 	err := w.scan(t.row(ctx, t.store.sql.reserveIn, slot[:], r.Token[:], r.Fingerprint[:], micros(r.Lease), micros(r.Retention),
 		t.store.names.number(slot), []byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.Deferred),
-		&w.record.Response.Header, &w.record.Response.Body)
+		&w.record.Response.Header, &w.record.Response.Body, &id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return semel.Record{}, errRaced
@@ -122,6 +141,9 @@ func (t *steps) reserve(ctx context.Context, r semel.Reservation) (semel.Record,
 		return semel.Record{}, err
 	case w.takeable(r):
 		return semel.Record{}, errRaced
+	}
+	if w.record.State == semel.StateReserved && w.record.Token == r.Token {
+		t.id = id
 	}
 	w.record.Key = r.Key
 	w.record.Lapsed = w.lapsed(micros(r.Margin))

@@ -1,5 +1,6 @@
 -- Completes the slot in a transaction that goes on, if the token holds it. No row:
--- it does not, not even as the one that has completed it. See complete.sql.
+-- it does not, not even as the one that has completed it. See complete.sql. The answer
+-- is the transaction's number.
 -- $1 slot, $2 token, $3 status, $4 header, $5 body, $6 retention
 WITH clock AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
@@ -10,4 +11,4 @@ UPDATE "slots"
                          ELSE greatest(expires_at, now + $6::bigint) END
   FROM clock
  WHERE slot = $1::bytea AND token = $2::bytea AND state = 1
-RETURNING true
+RETURNING txid_current()

@@ -1,7 +1,9 @@
 -- Locks the row to the end of the transaction, if the token holds the slot, and takes
 -- its number, by which others can tell that a transaction is at work. Whoever has
--- the number already is one that is not in the way for long.
+-- the number already is one that is not in the way for long. The answer is the
+-- transaction's own number.
 -- $1 slot, $2 token, $3 number
-SELECT pg_try_advisory_xact_lock($3::bigint) IS NOT NULL FROM "slots"
+SELECT CASE WHEN pg_try_advisory_xact_lock($3::bigint) IS NOT NULL THEN txid_current() END
+  FROM "slots"
  WHERE slot = $1::bytea AND token = $2::bytea AND state = 1
    FOR NO KEY UPDATE

@@ -3,7 +3,8 @@
 -- between. Whoever could get the slot must get its number first, an advisory lock that the
 -- transaction keeps: a row that nobody sees yet would make others wait. Who does
 -- not get it is shown a reservation by nobody: another transaction is at work.
--- Nothing that is lapsed is taken over.
+-- Nothing that is lapsed is taken over. The last column is the transaction's own
+-- number, when it has one: whoever has taken the slot has.
 --
 -- It is right at every isolation level, although the snapshot may be older than the
 -- lock: what was committed in between makes the INSERT write nothing, or the
@@ -51,9 +52,10 @@ WITH clock AS MATERIALIZED (
     SELECT * FROM "slots" WHERE slot = $1 AND NOT EXISTS (SELECT FROM taken)
 )
 SELECT now, state, token, fingerprint, fence, lease_until, created_at, expires_at,
-       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body
+       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body,
+       coalesce(txid_current_if_assigned(), 0)
   FROM verdict, clock, turn WHERE mine
 UNION ALL
 SELECT now, 1::smallint, decode(repeat('00', 16), 'hex'), $3, 0, now + $4, now, now + $5,
-       0, 0, 0, ''::bytea, 0, NULL, NULL, NULL
+       0, 0, 0, ''::bytea, 0, NULL, NULL, NULL, 0
   FROM clock, turn WHERE NOT mine

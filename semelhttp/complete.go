@@ -85,8 +85,12 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 }
 
 // Reset forgets what the handler has written to w, so that it may answer anew: after
-// its transaction was rolled back. It returns an error when a part of the answer
-// has been sent, when the handler has returned, or when w is no writer of a guarded request.
+// its transaction was rolled back. A handler that then gives up and returns without having
+// written anything need not know whether a commit has happened: its client gets the
+// answer that was committed, or is told that none was, as after [CompleteIn].
+//
+// It returns an error when a part of the answer has been sent, when the handler has
+// returned, or when w is no writer of a guarded request.
 func Reset(w http.ResponseWriter) error {
 	c := recorderOf(w)
 	if c == nil {
@@ -102,7 +106,8 @@ func Reset(w http.ResponseWriter) error {
 	}
 	c.reset()
 	clear(c.s.header)
-	c.s.out, c.s.trailer = c.s.out[:0], nil
+	c.s.out, c.s.blob, c.s.trailer = c.s.out[:0], c.s.blob[:0], nil
+	c.emptied = c.emptied || c.frozen
 	c.status, c.written, c.length, c.frozen = 0, 0, -1, false
 	return nil
 }
@@ -129,6 +134,9 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuse(w, r, ProblemNotCommitted, nil) })
 	case out.Kind == semel.Replay && c.isKept(out.Record):
 		c.send(c.s.trailer)
+	case out.Kind == semel.Replay && c.emptied && out.Record.Token == c.claim.Token():
+		c.reset()
+		c.mw.sendKept(c.w, c.r, out.Record, false)
 	default:
 		c.mw.answerInstead(c, semel.ErrLost)
 	}

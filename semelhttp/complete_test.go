@@ -133,6 +133,10 @@ func TestCompleteInThatIsNotCommitted(t *testing.T) {
 				panic(fmt.Sprint("CompleteIn: got ", err))
 			}
 		},
+		"rolled back, Reset and given up": func(q *http.Request, w http.ResponseWriter, tx ownTx) {
+			tx.Rollback(q.Context())
+			must(semelhttp.Reset(w))
+		},
 		"given back": func(q *http.Request, _ http.ResponseWriter, tx ownTx) {
 			tx.Rollback(q.Context())
 			semel.FromContext(q.Context()).Abandon(q.Context())

@@ -16,7 +16,11 @@ func (c *recorder) finish(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.stop(http.ErrHandlerTimeout)
-	if c.mode == buffering && c.status == 0 {
+	switch {
+	case c.mode != buffering || c.status != 0:
+	case c.emptied: // it has given up, and says nothing of what has become of its transaction
+		c.frozen = true
+	default:
 		c.writeHeader(http.StatusOK)
 	}
 	how, ended := c.claim.Settled()

@@ -1,7 +1,10 @@
+//go:build unix
+
 package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -23,15 +27,23 @@ var silent = slog.New(slog.DiscardHandler)
 const (
 	routeClaim  = "claim"
 	routeSingle = "single"
+	routeOwned  = "owned" // the handler's transaction, in which it completes
 	routePlain  = "plain" // the handler commits by itself
 )
 
-var routes = []string{routeClaim, routeSingle, routePlain}
+var routes = []string{routeClaim, routeSingle, routeOwned, routePlain}
+
+// crashHeader asks the app to kill itself at about the commit.
+const crashHeader = "Ledger-Crash"
 
 // appConfig is what an app process is told.
 type appConfig struct {
 	Kind, DSN, Addr string
+	Level           sql.IsolationLevel
 }
+
+// tries is how often a handler begins a transaction of its own.
+const tries = 5
 
 // dawdle is the work of a handler between two writes.
 func dawdle() {
@@ -46,7 +58,7 @@ func runApp(ctx context.Context, text string) error {
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
 		return err
 	}
-	b, err := openBank(ctx, cfg.Kind, cfg.DSN)
+	b, err := openBank(ctx, cfg.Kind, cfg.DSN, cfg.Level)
 	if err != nil {
 		return err
 	}
@@ -80,9 +92,14 @@ func newApp(b bank) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	deferring, err := semelhttp.New(engine, semelhttp.Global(), semelhttp.Config{Logger: silent, DeferEffects: true})
+	if err != nil {
+		return nil, err
+	}
 	a := &app{b}
 	mux := http.NewServeMux()
 	mux.Handle("POST /"+routePlain, plain.Wrap(http.HandlerFunc(a.alone)))
+	mux.Handle("POST /"+routeOwned, deferring.Wrap(http.HandlerFunc(a.owned)))
 	for route, mode := range map[string]semel.TxMode{routeClaim: semel.ClaimTx, routeSingle: semel.SingleTx} {
 		txs, err := b.transactions(mode)
 		if err != nil {
@@ -107,26 +124,80 @@ func (a *app) inTx(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = a.bank.move(r.Context(), key, o)
 	}
+	if crashes(r) {
+		crashSoon()
+	}
 	answer(w, r, err)
 }
+
+// owned writes, and completes, in a transaction that it begins itself. It tries again
+// until it is told that an earlier try, or another attempt, has committed.
+func (a *app) owned(w http.ResponseWriter, r *http.Request) {
+	ctx := context.WithoutCancel(r.Context())
+	key, o, err := read(r)
+	unknown := false // whether an earlier try has committed
+	for range tries {
+		if err != nil && !unknown && !a.bank.again(err) || semelhttp.Reset(w) != nil {
+			break
+		}
+		var cut bool
+		cut, err = a.bank.own(ctx, key, o, func(tx semel.Tx, move func() error) error {
+			if err := semelhttp.LockIn(ctx, tx); err != nil {
+				return err
+			}
+			unknown = false // it has not, or there would be no lock
+			moved := move()
+			if moved != nil && !errors.Is(moved, errNoMoney) {
+				return moved
+			}
+			if answer(w, r, moved); crashes(r) {
+				crashSoon()
+			}
+			return semelhttp.CompleteIn(ctx, w, tx)
+		})
+		if unknown = unknown || cut; err == nil || errors.Is(err, semel.ErrLost) {
+			return // the middleware sends what is kept
+		}
+	}
+	if unknown {
+		return // the middleware asks the store
+	}
+	if semelhttp.Reset(w) == nil { // rolled back
+		semel.FromContext(ctx).Settle(semel.Free)
+		answer(w, r, err)
+	}
+}
+
+func crashes(r *http.Request) bool { return r.Header.Get(crashHeader) != "" }
+
+// crash is kill -9, by the process itself.
+func crash() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+
+// crashSoon crashes while the commit is likely to be under way.
+func crashSoon() { time.AfterFunc(rand.N(6*time.Millisecond), crash) } //nolint:gosec // not a secret
 
 // alone writes in a transaction that Semel does not know. A commit whose end it
 // does not know is told to Semel as such.
 func (a *app) alone(w http.ResponseWriter, r *http.Request) {
 	claim := semel.FromContext(r.Context())
 	key, o, err := read(r)
-	for try := 0; err == nil && try < 5; try++ {
+	for range tries {
+		if err != nil && !a.bank.again(err) {
+			break
+		}
 		var unknown bool
-		unknown, err = a.bank.moveAlone(r.Context(), key, o)
+		unknown, err = a.bank.own(r.Context(), key, o, func(_ semel.Tx, move func() error) error { return move() })
+		if err == nil && crashes(r) {
+			crash()
+		}
 		time.Sleep(rand.N(60 * time.Millisecond)) //nolint:gosec // done, and not recorded yet: the gap that transactions close
 		if unknown {
 			claim.Settle(semel.Unknown)
 			break
 		}
-		if err == nil || !a.bank.again(err) {
+		if err == nil {
 			break
 		}
-		err = nil
 	}
 	if err != nil && !errors.Is(err, errNoMoney) {
 		if _, told := claim.Settlement(); !told {

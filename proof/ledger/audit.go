@@ -12,8 +12,9 @@ import (
 // Report is what a run has shown.
 type Report struct {
 	Keys, Effects, Answers, Replays, Cuts int
-	// Kills of app processes and of the database's server.
-	AppKills, ServerKills int
+	// Kills of app processes by the supervisor, and at the moments that matter most by
+	// themselves; and kills of the database's server.
+	AppKills, Crashes, ServerKills int
 	// Unknown is how many keys of the route without a transaction of Semel's ended
 	// as unknown, and UnknownDone how many of them had happened all the same.
 	Unknown, UnknownDone int
@@ -35,19 +36,17 @@ func (r *Report) String() string {
 	for _, what := range slices.Sorted(maps.Keys(r.Refused)) {
 		refused = append(refused, fmt.Sprintf("%s: %d", what, r.Refused[what]))
 	}
-	return fmt.Sprintf("%d keys, %d effects, %d answers (%d replays), %d cut; %d kills of apps, %d of the server; %d unknown without a transaction (%d of them had happened), %d open; refused: %s",
-		r.Keys, r.Effects, r.Answers, r.Replays, r.Cuts, r.AppKills, r.ServerKills, r.Unknown, r.UnknownDone, r.Open, strings.Join(refused, ", "))
+	return fmt.Sprintf("%d keys, %d effects, %d answers (%d replays), %d cut; %d kills of apps, %d crashes, %d kills of the server; %d unknown without a transaction (%d of them had happened), %d open; refused: %s",
+		r.Keys, r.Effects, r.Answers, r.Replays, r.Cuts, r.AppKills, r.Crashes, r.ServerKills, r.Unknown, r.UnknownDone, r.Open, strings.Join(refused, ", "))
 }
 
 // check holds what clients were told against the books.
 func (r *Report) check(found *books, all []*seen) {
-	if found.sum != accounts*balance {
-		r.broken("I8: the sum of the money is %d, want %d", found.sum, accounts*balance)
-	}
-	effects := make(map[string]int)
+	effects := make(map[string][]order)
 	for _, t := range found.transfers {
-		effects[t.key]++
+		effects[t.key] = append(effects[t.key], t.order)
 	}
+	r.checkBalances(found)
 	r.Effects = len(found.transfers)
 	r.Refused = make(map[string]int)
 	known := make(map[string]bool)
@@ -59,12 +58,38 @@ func (r *Report) check(found *books, all []*seen) {
 		for what, n := range s.Refused {
 			r.Refused[what] += n
 		}
-		r.checkKey(s, effects[s.Key], found.records[s.Key])
+		if done := effects[s.Key]; len(done) > 0 && done[0] != s.Order {
+			r.broken("I8: %s has moved %+v, want %+v", s.Key, done[0], s.Order)
+		}
+		r.checkKey(s, len(effects[s.Key]), found.records[s.Key])
 	}
 	for key := range effects {
 		if !known[key] {
 			r.broken("an effect of the key %s, which nobody sent", key)
 		}
+	}
+}
+
+// checkBalances holds each account against the transfers, and all of them against what
+// there was in the beginning.
+func (r *Report) checkBalances(found *books) {
+	want := make(map[string]int64)
+	for n := range accounts {
+		want[account(n)] = balance
+	}
+	for _, t := range found.transfers {
+		want[t.From] -= t.Amount
+		want[t.To] += t.Amount
+	}
+	if !maps.Equal(found.balances, want) {
+		r.broken("I8: the balances are %v, want %v", found.balances, want)
+	}
+	var sum int64
+	for _, n := range found.balances {
+		sum += n
+	}
+	if sum != accounts*balance {
+		r.broken("I8: the sum of the money is %d, want %d", sum, accounts*balance)
 	}
 }
 

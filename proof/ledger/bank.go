@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -28,13 +29,13 @@ var errNoMoney = errors.New("there is not so much money on the account")
 
 // transfer is one effect.
 type transfer struct {
-	key    string
-	amount int64
+	key string
+	order
 }
 
 // books is what an audit finds.
 type books struct {
-	sum       int64
+	balances  map[string]int64 // by account
 	transfers []transfer
 	records   map[string]semel.Record // by key
 }
@@ -45,9 +46,10 @@ type bank interface {
 	transactions(mode semel.TxMode) (semel.Transactions, error)
 	// move transfers money in the transaction that ctx carries.
 	move(ctx context.Context, key string, o order) error
-	// moveAlone does it in a transaction of its own. unknown says that the
-	// commit may have happened although err is not nil.
-	moveAlone(ctx context.Context, key string, o order) (unknown bool, err error)
+	// own begins a transaction, runs f in it, which calls move to transfer money, and
+	// commits unless f returns an error. unknown says that the commit may have happened
+	// although err is not nil.
+	own(ctx context.Context, key string, o order, f func(tx semel.Tx, move func() error) error) (unknown bool, err error)
 	// again reports whether another try may help.
 	again(err error) bool
 	// migrate makes and fills the tables.
@@ -56,13 +58,17 @@ type bank interface {
 	close()
 }
 
-// openBank opens the bank of a kind, by the URL of its database.
-func openBank(ctx context.Context, kind, dsn string) (bank, error) {
+// levels are those of the app processes: each has another one, beside the others.
+var levels = []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}
+
+// openBank opens the bank of a kind, by the URL of its database. Its transactions are of
+// the level, where the database knows several.
+func openBank(ctx context.Context, kind, dsn string, level sql.IsolationLevel) (bank, error) {
 	switch kind {
 	case "postgres":
-		return openPostgres(ctx, dsn)
+		return openPostgres(ctx, dsn, level)
 	case "mariadb":
-		return openMariaDB(dsn)
+		return openMariaDB(dsn, level)
 	case "sqlite":
 		return openSQLite(dsn)
 	}

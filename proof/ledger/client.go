@@ -27,9 +27,9 @@ type clientConfig struct {
 
 // seen is everything that clients were told about one key.
 type seen struct {
-	Key    string
-	Route  string
-	Amount int64
+	Key   string
+	Route string
+	Order order
 	// Answers are those that count: 201 and 402, each as often as it came.
 	Answers []told
 	// Unknown is how often the outcome was called unknown.
@@ -96,7 +96,7 @@ func (c *client) work(ctx context.Context, worker int) {
 		if c.intn(20) == 0 {
 			o.Amount = accounts*balance + 1 // nobody has it
 		}
-		s.Amount = o.Amount
+		s.Order = o
 		c.mu.Lock()
 		c.all = append(c.all, s)
 		c.mu.Unlock()
@@ -109,6 +109,9 @@ func (c *client) work(ctx context.Context, worker int) {
 func (c *client) operation(ctx context.Context, s *seen, o order) {
 	body, _ := json.Marshal(o) // two strings and a number
 	give := c.cfg.Until.Add(c.cfg.Drain)
+	if c.intn(8) == 0 && time.Now().Before(c.cfg.Until) {
+		c.send(ctx, s, body, crashHeader, "yes")
+	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
 		if c.intn(5) == 0 { // a duplicate beside it
 			var pair sync.WaitGroup
@@ -129,8 +132,8 @@ func (c *client) operation(ctx context.Context, s *seen, o order) {
 	}
 }
 
-// send sends the transfer once, and notes the answer.
-func (c *client) send(ctx context.Context, s *seen, body []byte) {
+// send sends the transfer once, with what is more in its header, and notes the answer.
+func (c *client) send(ctx context.Context, s *seen, body []byte, header ...string) {
 	url := "http://" + c.cfg.Addrs[c.intn(len(c.cfg.Addrs))] + "/" + s.Route
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, io.NopCloser(bytes.NewReader(body)))
 	if err != nil {
@@ -139,6 +142,9 @@ func (c *client) send(ctx context.Context, s *seen, body []byte) {
 	req.ContentLength = int64(len(body)) // and no GetBody: nobody retries but us
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", s.Key)
+	for pair := range slices.Chunk(header, 2) {
+		req.Header.Set(pair[0], pair[1])
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.note(func() { s.Cut++ })

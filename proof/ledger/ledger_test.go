@@ -97,8 +97,11 @@ func try(t *testing.T, cfg ledger.Config) {
 		t.Error(sentence)
 	}
 	// A run in which nothing happens proves nothing.
-	if report.Effects == 0 || report.Replays == 0 || report.Cuts == 0 || report.AppKills == 0 || cfg.Server != nil && report.ServerKills == 0 {
+	if report.Effects == 0 || report.Replays == 0 || report.Cuts == 0 || report.AppKills == 0 || report.Crashes == 0 || cfg.Server != nil && report.ServerKills == 0 {
 		t.Error("too little has happened")
+	}
+	if report.UnknownDone == 0 {
+		t.Error("I7: no crash between a commit and its record has left its key unknown")
 	}
 	if report.Open > 0 {
 		t.Errorf("L1, L4: %d keys had no answer although everything ran again", report.Open)

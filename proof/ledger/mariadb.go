@@ -10,8 +10,7 @@ import (
 	"github.com/semel-go/semel/store/mysqlstore"
 )
 
-// openMariaDB opens a bank at REPEATABLE READ, where a read may show the past.
-func openMariaDB(dsn string) (bank, error) {
+func openMariaDB(dsn string, level sql.IsolationLevel) (bank, error) {
 	if err := mysql.SetLogger(mute{}); err != nil { // of connections that were killed
 		return nil, err
 	}
@@ -34,16 +33,17 @@ func openMariaDB(dsn string) (bank, error) {
 	return &sqlBank{
 		db: db, slots: slots,
 		txs: func(mode semel.TxMode) (semel.Transactions, error) {
-			return slots.Transactions(db, mysqlstore.TxConfig{Mode: mode, Isolation: sql.LevelRepeatableRead}), nil
+			return slots.Transactions(db, mysqlstore.TxConfig{Mode: mode, Isolation: level}), nil
 		},
+		tx: mysqlstore.Tx,
 		begin: func(ctx context.Context) (*sql.Tx, error) {
-			return db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+			return db.BeginTx(ctx, &sql.TxOptions{Isolation: level})
 		},
 		retryable: func(err error) bool { return number(err) == 1213 || number(err) == 1205 },
 		refused:   func(err error) bool { return number(err) != 0 },
 		schema: []string{
 			"CREATE TABLE accounts (name VARCHAR(40) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE = InnoDB",
-			"CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, idem VARCHAR(255) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
+			"CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, idem VARCHAR(255) NOT NULL, source VARCHAR(40) NOT NULL, target VARCHAR(40) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
 		},
 		migrateSlot: slots.Migrate,
 		shut:        func() { _ = errors.Join(slots.Close(), db.Close()) },

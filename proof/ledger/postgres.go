@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,9 +17,10 @@ import (
 type postgresBank struct {
 	pool  *pgxpool.Pool
 	slots *pgstore.Store
+	level pgx.TxIsoLevel
 }
 
-func openPostgres(ctx context.Context, dsn string) (bank, error) {
+func openPostgres(ctx context.Context, dsn string, level sql.IsolationLevel) (bank, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
@@ -33,15 +36,13 @@ func openPostgres(ctx context.Context, dsn string) (bank, error) {
 		pool.Close()
 		return nil, err
 	}
-	return &postgresBank{pool, slots}, nil
+	return &postgresBank{pool, slots, pgx.TxIsoLevel(strings.ToLower(level.String()))}, nil
 }
 
 func (b *postgresBank) store() semel.Store { return b.slots }
 
-// Serializable, where most conflicts are and where a lost token is an error
-// and not a missing row.
 func (b *postgresBank) transactions(mode semel.TxMode) (semel.Transactions, error) {
-	return b.slots.Transactions(pgstore.TxConfig{Mode: mode, Isolation: pgx.Serializable}), nil
+	return b.slots.Transactions(pgstore.TxConfig{Mode: mode, Isolation: b.level}), nil
 }
 
 func (b *postgresBank) move(ctx context.Context, key string, o order) error {
@@ -63,22 +64,22 @@ func movePostgres(ctx context.Context, tx pgx.Tx, key string, o order) error {
 	if _, err := tx.Exec(ctx, "UPDATE accounts SET balance = balance + $2 WHERE name = $1", o.To, o.Amount); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, "INSERT INTO transfers (key, amount) VALUES ($1, $2)", key, o.Amount)
+	_, err := tx.Exec(ctx, "INSERT INTO transfers (key, source, target, amount) VALUES ($1, $2, $3, $4)", key, o.From, o.To, o.Amount)
 	return err
 }
 
-func (b *postgresBank) moveAlone(ctx context.Context, key string, o order) (unknown bool, err error) {
+func (b *postgresBank) own(ctx context.Context, key string, o order, f func(semel.Tx, func() error) error) (unknown bool, err error) {
 	ctx = context.WithoutCancel(ctx)
-	tx, err := b.pool.Begin(ctx)
+	tx, err := b.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: b.level})
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
-	if err := movePostgres(ctx, tx, key, o); err != nil {
+	if err := f(pgstore.Tx(tx), func() error { return movePostgres(ctx, tx, key, o) }); err != nil {
 		return false, err
 	}
 	err = tx.Commit(ctx)
-	if _, told := errors.AsType[*pgconn.PgError](err); told {
+	if e, told := errors.AsType[*pgconn.PgError](err); told && e.Severity == "ERROR" {
 		return false, err
 	}
 	return err != nil, err
@@ -94,7 +95,8 @@ func (b *postgresBank) migrate(ctx context.Context) error {
 		return err
 	}
 	if _, err := b.pool.Exec(ctx, `CREATE TABLE accounts (name text PRIMARY KEY, balance bigint NOT NULL);
-		CREATE TABLE transfers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL, amount bigint NOT NULL)`); err != nil {
+		CREATE TABLE transfers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL,
+			source text NOT NULL, target text NOT NULL, amount bigint NOT NULL)`); err != nil {
 		return err
 	}
 	for n := range accounts {
@@ -106,16 +108,24 @@ func (b *postgresBank) migrate(ctx context.Context) error {
 }
 
 func (b *postgresBank) audit(ctx context.Context) (*books, error) {
-	found := &books{records: make(map[string]semel.Record)}
-	if err := b.pool.QueryRow(ctx, "SELECT sum(balance)::bigint FROM accounts").Scan(&found.sum); err != nil {
-		return nil, err
-	}
-	rows, err := b.pool.Query(ctx, "SELECT key, amount FROM transfers")
+	found := &books{balances: make(map[string]int64), records: make(map[string]semel.Record)}
+	rows, err := b.pool.Query(ctx, "SELECT name, balance FROM accounts")
 	if err != nil {
 		return nil, err
 	}
+	var name string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		found.balances[name] = n
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if rows, err = b.pool.Query(ctx, "SELECT key, source, target, amount FROM transfers"); err != nil {
+		return nil, err
+	}
 	var t transfer
-	if _, err := pgx.ForEachRow(rows, []any{&t.key, &t.amount}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&t.key, &t.From, &t.To, &t.Amount}, func() error {
 		found.transfers = append(found.transfers, t)
 		return nil
 	}); err != nil {

@@ -5,6 +5,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -83,6 +84,16 @@ func (p *process) kill() {
 }
 
 func (p *process) signal(sig os.Signal) { _ = p.cmd.Process.Signal(sig) } // it may have ended
+
+// killed reports whether a process that has ended was killed.
+func (p *process) killed() bool {
+	exit, ok := errors.AsType[*exec.ExitError](p.wait())
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL
+}
 
 // wait waits for a process that ends by itself.
 func (p *process) wait() error {

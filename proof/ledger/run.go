@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ const (
 // Run moves money while everything is killed, and audits the books. An error means
 // that nothing could be found out; what must not be is in [Report].Broken.
 func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
-	b, err := openBank(ctx, cfg.Kind, cfg.DSN)
+	b, err := openBank(ctx, cfg.Kind, cfg.DSN, sql.LevelSerializable)
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +63,12 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	if err := r.startClients(); err != nil {
 		return nil, err
 	}
+	stop := r.revive()
 	if err := r.disturb(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, stop())
 	}
 	all, err := r.finish()
-	if err != nil {
+	if err := errors.Join(err, stop()); err != nil {
 		return nil, err
 	}
 	found, err := b.audit(ctx)
@@ -104,7 +106,7 @@ func (r *run) startApps() error {
 }
 
 func (r *run) startApp(n int) (err error) {
-	r.apps[n], err = start("app", appConfig{r.cfg.Kind, r.cfg.DSN, r.addrs[n]})
+	r.apps[n], err = start("app", appConfig{r.cfg.Kind, r.cfg.DSN, r.addrs[n], levels[n%len(levels)]})
 	return err
 }
 
@@ -127,6 +129,46 @@ func (r *run) startClients() error {
 		r.clients, r.files = append(r.clients, p), append(r.files, file)
 	}
 	return nil
+}
+
+// revive starts apps that have crashed, until it is stopped. It is an error if an app has
+// ended in any other way.
+func (r *run) revive() (stop func() error) {
+	var all errgroup
+	done := make(chan struct{})
+	all.Go(func() error {
+		for {
+			select {
+			case <-done:
+				return nil
+			case <-time.After(20 * time.Millisecond):
+			}
+			for n := range r.apps {
+				if err := r.reviveApp(n); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	return func() error {
+		close(done)
+		return all.Wait()
+	}
+}
+
+func (r *run) reviveApp(n int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.apps[n].ended:
+	default:
+		return nil
+	}
+	if !r.apps[n].killed() {
+		return errors.Join(fmt.Errorf("app %d has ended by itself", n), r.apps[n].wait())
+	}
+	r.report.Crashes++
+	return r.startApp(n)
 }
 
 // disturb kills until it is time to stop. In the end everything runs.
@@ -229,13 +271,6 @@ func (r *run) finish() ([]*seen, error) {
 			return nil, err
 		}
 		all = append(all, some...)
-	}
-	for n, p := range r.apps {
-		select {
-		case <-p.ended:
-			return nil, errors.Join(fmt.Errorf("app %d has ended by itself", n), p.wait())
-		default:
-		}
 	}
 	return all, nil
 }

@@ -14,6 +14,7 @@ type sqlBank struct {
 	db          *sql.DB
 	slots       semel.Store
 	txs         func(semel.TxMode) (semel.Transactions, error)
+	tx          func(*sql.Tx) semel.Tx
 	retryable   func(error) bool
 	refused     func(error) bool // a commit that certainly did not happen
 	schema      []string
@@ -51,18 +52,18 @@ func moveSQL(ctx context.Context, tx writer, key string, o order) error {
 	if _, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance + ? WHERE name = ?", o.Amount, o.To); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO transfers (idem, amount) VALUES (?, ?)", key, o.Amount)
+	_, err := tx.ExecContext(ctx, "INSERT INTO transfers (idem, source, target, amount) VALUES (?, ?, ?, ?)", key, o.From, o.To, o.Amount)
 	return err
 }
 
-func (b *sqlBank) moveAlone(ctx context.Context, key string, o order) (unknown bool, err error) {
+func (b *sqlBank) own(ctx context.Context, key string, o order, f func(semel.Tx, func() error) error) (unknown bool, err error) {
 	ctx = context.WithoutCancel(ctx)
 	tx, err := b.begin(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after the commit
-	if err := moveSQL(ctx, tx, key, o); err != nil {
+	if err := f(b.tx(tx), func() error { return moveSQL(ctx, tx, key, o) }); err != nil {
 		return false, err
 	}
 	err = tx.Commit()
@@ -89,26 +90,42 @@ func (b *sqlBank) migrate(ctx context.Context) error {
 }
 
 func (b *sqlBank) audit(ctx context.Context) (_ *books, err error) {
-	found := &books{records: make(map[string]semel.Record)}
-	if err := b.db.QueryRowContext(ctx, "SELECT SUM(balance) FROM accounts").Scan(&found.sum); err != nil {
-		return nil, err
-	}
-	rows, err := b.db.QueryContext(ctx, "SELECT idem, amount FROM transfers")
+	found := &books{balances: make(map[string]int64), records: make(map[string]semel.Record)}
+	err = b.each(ctx, "SELECT name, balance FROM accounts", func(rows *sql.Rows) error {
+		var name string
+		var n int64
+		err := rows.Scan(&name, &n)
+		found.balances[name] = n
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+	err = b.each(ctx, "SELECT idem, source, target, amount FROM transfers", func(rows *sql.Rows) error {
 		var t transfer
-		if err := rows.Scan(&t.key, &t.amount); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&t.key, &t.From, &t.To, &t.Amount)
 		found.transfers = append(found.transfers, t)
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return found, list(ctx, b.slots, found.records)
+}
+
+// each runs f for each row of a query.
+func (b *sqlBank) each(ctx context.Context, query string, f func(*sql.Rows) error) (err error) {
+	rows, err := b.db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 func (b *sqlBank) close() { b.shut() }

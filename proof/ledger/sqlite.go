@@ -27,12 +27,13 @@ func openSQLite(file string) (bank, error) {
 		txs: func(mode semel.TxMode) (semel.Transactions, error) {
 			return slots.Transactions(db, sqlitestore.TxConfig{Mode: mode})
 		},
+		tx:        sqlitestore.Tx,
 		begin:     func(ctx context.Context) (*sql.Tx, error) { return db.BeginTx(ctx, nil) },
 		retryable: func(err error) bool { return strings.Contains(err.Error(), "SQLITE_BUSY") },
 		refused:   func(err error) bool { return strings.Contains(err.Error(), "SQLITE_BUSY") },
 		schema: []string{
 			"CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER NOT NULL)",
-			"CREATE TABLE transfers (id INTEGER PRIMARY KEY, idem TEXT NOT NULL, amount INTEGER NOT NULL)",
+			"CREATE TABLE transfers (id INTEGER PRIMARY KEY, idem TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, amount INTEGER NOT NULL)",
 		},
 		migrateSlot: func(context.Context) error { return nil }, // Open has
 		shut:        func() { _ = errors.Join(db.Close(), slots.Close()) },

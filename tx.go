@@ -117,6 +117,15 @@ type Transactions interface {
 	Again(err error) bool
 }
 
+// CompleteCommitter is a [Transaction] that completes and commits in one round trip. An
+// engine prefers it to the two.
+type CompleteCommitter interface {
+	// CompleteAndCommit is [TxSteps].Complete and then [Transaction].Commit, unless
+	// Complete fails: an error is one of either, and after any that does not wrap
+	// [ErrCommitUnknown] nothing of the transaction has happened. It ends the transaction.
+	CompleteAndCommit(ctx context.Context, c Completion) error
+}
+
 // Transaction is one transaction of [Transactions]. Commit or Rollback ends it.
 type Transaction interface {
 	TxSteps

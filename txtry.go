@@ -90,13 +90,16 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 	if err != nil {
 		return err
 	}
-	if err := x.observed(ctx, StepComplete, c, func(ctx context.Context) error {
+	last := x.tx.Commit
+	if both, ok := x.tx.(CompleteCommitter); ok {
+		last = func(ctx context.Context) error { return both.CompleteAndCommit(ctx, c.completion(sealed)) }
+	} else if err := x.observed(ctx, StepComplete, c, func(ctx context.Context) error {
 		return x.tx.Complete(ctx, c.completion(sealed))
 	}); err != nil {
 		return err
 	}
 	c.standing.Store(committing) // a renewal that finds it completed is no alarm
-	err = x.observed(ctx, StepCommit, c, x.tx.Commit)
+	err = x.observed(ctx, StepCommit, c, last)
 	if err != nil {
 		c.standing.Store(managed)
 	}

@@ -26,6 +26,7 @@ const (
 	codeReadOnly             = "25006"
 	codeNoStatement          = "26000"
 	codeSerialization        = "40001"
+	codeDivisionByZero       = "22012" // of complete_last.sql
 	codeDeadlock             = "40P01"
 	codeNoRight              = "42501"
 	codeNoColumn             = "42703"

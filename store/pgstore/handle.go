@@ -13,9 +13,16 @@ var _ pgx.Tx = (*handle)(nil)
 // handle is the transaction as business code has it, or a savepoint in it.
 type handle struct {
 	session *session
-	tx      pgx.Tx
-	mode    []any // how statements are sent, unless the connection knows
-	nested  bool
+	mode    []any  // how statements are sent, unless the connection knows
+	inner   pgx.Tx // of a savepoint; nil for the transaction
+}
+
+// tx is what a caller who has been let through writes in.
+func (h *handle) tx() pgx.Tx {
+	if h.inner != nil {
+		return h.inner
+	}
+	return h.session.tx
 }
 
 // enter lets a statement through.
@@ -37,26 +44,26 @@ func (h *handle) Begin(ctx context.Context) (tx pgx.Tx, err error) {
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
-	inner, err := h.tx.Begin(ctx)
+	inner, err := h.tx().Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &handle{session: h.session, tx: inner, mode: h.mode, nested: true}, nil
+	return &handle{session: h.session, mode: h.mode, inner: inner}, nil
 }
 
 // Commit keeps what was done since the savepoint.
 func (h *handle) Commit(ctx context.Context) error {
-	return h.end(func() error { return h.tx.Commit(ctx) })
+	return h.end(func() error { return h.tx().Commit(ctx) })
 }
 
 // Rollback goes back to the savepoint.
 func (h *handle) Rollback(ctx context.Context) error {
-	return h.end(func() error { return h.tx.Rollback(ctx) })
+	return h.end(func() error { return h.tx().Rollback(ctx) })
 }
 
 func (h *handle) end(f func() error) (err error) {
 	s := h.session
-	if !h.nested {
+	if h.inner == nil {
 		if s.sealed.Load() || s.over.Load() {
 			return semel.ErrTxOver
 		}
@@ -76,7 +83,7 @@ func (h *handle) Exec(ctx context.Context, text string, args ...any) (tag pgconn
 		return tag, err
 	}
 	defer func() { h.session.leave(err) }()
-	return h.tx.Exec(ctx, text, with(h.mode, args)...)
+	return h.tx().Exec(ctx, text, with(h.mode, args)...)
 }
 
 // Query implements [pgx.Tx].
@@ -96,7 +103,7 @@ func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, e
 		return r, r.refused
 	}
 	defer func() { h.session.leave(err) }()
-	r.rows, err = h.tx.Query(ctx, text, with(h.mode, args)...)
+	r.rows, err = h.tx().Query(ctx, text, with(h.mode, args)...)
 	if err == nil {
 		h.session.open = r
 	}
@@ -109,7 +116,7 @@ func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []s
 		return 0, err
 	}
 	defer func() { h.session.leave(err) }()
-	return h.tx.CopyFrom(ctx, table, columns, from)
+	return h.tx().CopyFrom(ctx, table, columns, from)
 }
 
 // Prepare implements [pgx.Tx].
@@ -118,7 +125,7 @@ func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.Stat
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
-	return h.tx.Prepare(ctx, name, text)
+	return h.tx().Prepare(ctx, name, text)
 }
 
 // SendBatch implements [pgx.Tx].
@@ -134,18 +141,23 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	}
 	r := &batchResults{session: h.session}
 	defer func() { h.session.leave(nil) }()
-	r.BatchResults = h.tx.SendBatch(ctx, b)
+	r.BatchResults = h.tx().SendBatch(ctx, b)
 	h.session.open = r
 	return r
 }
 
 // LargeObjects implements [pgx.Tx].
-func (h *handle) LargeObjects() pgx.LargeObjects { return h.tx.LargeObjects() }
+func (h *handle) LargeObjects() (objects pgx.LargeObjects) {
+	if tx := h.tx(); tx != nil { // it has begun
+		objects = tx.LargeObjects()
+	}
+	return objects
+}
 
 // Conn implements [pgx.Tx].
 func (h *handle) Conn() *pgx.Conn {
-	if h.session.sealed.Load() || h.session.over.Load() {
+	if h.session.sealed.Load() || h.session.over.Load() || h.tx() == nil {
 		return nil
 	}
-	return h.tx.Conn()
+	return h.tx().Conn()
 }

@@ -85,7 +85,8 @@ func (n *names) statement(file string) string {
 // statements are the texts of all steps.
 type statements struct {
 	reserve, complete, release, beginEffects, renew, held string
-	lock, reserveIn, completeIn, look                     string
+	lock, reserveFresh, reserveIn                         string
+	completeIn, completeLast, look                        string
 	resolve, purge, list, body                            string
 	server, rights, version, ping                         string
 }
@@ -99,8 +100,10 @@ func (n *names) statements() statements {
 		renew:        n.statement("renew"),
 		held:         n.statement("held"),
 		lock:         n.statement("lock"),
+		reserveFresh: n.statement("reserve_fresh"),
 		reserveIn:    n.statement("reserve_in"),
 		completeIn:   n.statement("complete_in"),
+		completeLast: n.statement("complete_last"),
 		look:         n.statement("look"),
 		resolve:      n.statement("resolve"),
 		purge:        n.statement("purge"),

@@ -14,6 +14,25 @@ var (
 	_ pgx.BatchResults = (*batchResults)(nil)
 )
 
+// firstRow is the row of a statement that was sent behind the beginning of its
+// transaction.
+type firstRow struct{ results pgx.BatchResults }
+
+// Scan implements [pgx.Row].
+func (r firstRow) Scan(dest ...any) error {
+	_, err := r.results.Exec()
+	if err == nil {
+		err = r.results.QueryRow().Scan(dest...)
+	}
+	return cmp.Or(err, r.results.Close())
+}
+
+// failedRow is a row that could not be asked for.
+type failedRow struct{ err error }
+
+// Scan implements [pgx.Row].
+func (r failedRow) Scan(...any) error { return r.err }
+
 // rows are the driver's, read under the session. Those that were refused have none.
 type rows struct {
 	session *session

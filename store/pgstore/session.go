@@ -26,14 +26,16 @@ var (
 type session struct {
 	store *Store
 	conn  *pgxpool.Conn
-	tx    pgx.Tx
 	mine  bool // the connection is of the store's own pool
+	level pgx.TxIsoLevel
+	batch bool // several statements may be sent in one round trip
 
 	sealed atomic.Bool // the handle's turn is over
 	over   atomic.Bool // Commit or Rollback was called
 	owned  atomic.Bool // the handle was told to end the transaction
 
 	mu    sync.Mutex // held by the user; what follows is its
+	tx    pgx.Tx     // nil until the first statement begins it
 	open  unread     // what the handle has begun to read
 	cause error      // the first error since the server last said that all is well
 	final error      // a reason that no savepoint heals
@@ -86,6 +88,9 @@ func (s *session) leave(err error) {
 // the transaction decides, and it says so when a statement has come to its end:
 // errors of the driver alone spoil nothing, and a rollback to a savepoint heals.
 func (s *session) note(err error) {
+	if s.tx == nil && err == nil {
+		return
+	}
 	s.cause = cmp.Or(s.cause, err)
 	conn := s.conn.Conn().PgConn()
 	switch {
@@ -142,5 +147,31 @@ func (s *session) sever() { _ = s.conn.Conn().PgConn().Conn().Close() }
 func (s *session) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackPatience)
 	defer cancel()
-	_ = s.tx.Rollback(ctx) // the driver closes the connection when that fails
+	if s.tx != nil {
+		_ = s.tx.Rollback(ctx) // the driver closes the connection when that fails
+	}
+}
+
+// start begins the transaction, if no statement has yet. The caller has the session.
+func (s *session) start(ctx context.Context) (err error) {
+	if s.tx == nil {
+		s.tx, err = s.conn.BeginTx(context.WithoutCancel(ctx), pgx.TxOptions{IsoLevel: s.level})
+	}
+	return err
+}
+
+// queryRow asks in the transaction, and begins it in the same round trip if it can.
+func (s *session) queryRow(ctx context.Context, mode []any, text string, args []any) pgx.Row {
+	if s.tx == nil && s.batch {
+		b := &pgx.Batch{}
+		b.BeginTx(pgx.TxOptions{IsoLevel: s.level})
+		b.Queue(text, args...)
+		results := s.conn.SendBatch(ctx, b)
+		s.tx = results.Tx()
+		return firstRow{results}
+	}
+	if err := s.start(ctx); err != nil {
+		return failedRow{err}
+	}
+	return s.tx.QueryRow(ctx, text, with(mode, args)...)
 }

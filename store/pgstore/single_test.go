@@ -204,7 +204,9 @@ func TestReserveBesideAStep(t *testing.T) {
 				"takes": "UPDATE " + l.schema + ".semel_slots SET state = 1, token = $2, lease_until = 9000000000000000 WHERE slot = $1",
 			} {
 				r, winner := reservation(servertest.Name(t)), semel.NewToken()
+				meets := "Takes a slot that has no row"
 				if name == "takes" {
+					meets = "Takes the slot in a transaction"
 					mustReserve(t, l, r)
 					must(t, l.Release(t.Context(), r.Key, r.Token))
 				}
@@ -224,7 +226,7 @@ func TestReserveBesideAStep(t *testing.T) {
 					done <- err
 				}()
 				eventually(t, "the reservation has met the step", func() bool {
-					return look[bool](t, l.watch, "SELECT query LIKE '%Takes the slot in a transaction%' FROM pg_stat_activity WHERE pid = $1", pid)
+					return look[bool](t, l.watch, "SELECT query LIKE '%' || $2 || '%' FROM pg_stat_activity WHERE pid = $1", pid, meets)
 				})
 				must(t, other.Commit(t.Context()))
 				err = <-done

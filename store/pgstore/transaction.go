@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/semel-go/semel"
 )
 
@@ -17,7 +18,9 @@ type transaction struct {
 	handle *handle
 }
 
-// newTransaction makes the transaction that s has begun. On a connection of the
+var _ semel.CompleteCommitter = (*transaction)(nil)
+
+// newTransaction makes the transaction of s. On a connection of the
 // store's own pool statements are sent as the store sends its own: behind a pooler,
 // prepared ones are not to be relied on.
 func newTransaction(s *session) *transaction {
@@ -29,9 +32,9 @@ func newTransaction(s *session) *transaction {
 		seen = steady
 	}
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
-		return s.tx.QueryRow(ctx, text, with(steady, args)...)
+		return s.queryRow(ctx, steady, text, args)
 	}
-	return &transaction{session: s, steps: &steps{store: s.store, row: row}, handle: &handle{session: s, tx: s.tx, mode: seen}}
+	return &transaction{session: s, steps: &steps{store: s.store, row: row}, handle: &handle{session: s, mode: seen}}
 }
 
 // with puts the mode before the arguments, where the driver looks for it.
@@ -93,6 +96,17 @@ func (t *transaction) Err() error {
 
 // Commit implements [semel.Transaction].
 func (t *transaction) Commit(ctx context.Context) error {
+	return t.end(ctx, func() error {
+		if t.tx == nil {
+			return nil
+		}
+		return t.committed(ctx, t.tx.Commit(context.WithoutCancel(ctx)))
+	})
+}
+
+// end runs f as the last thing of the transaction, unless there is a reason why it
+// cannot be committed.
+func (t *transaction) end(ctx context.Context, f func() error) error {
 	if t.over.Swap(true) {
 		return semel.ErrTxOver
 	}
@@ -109,14 +123,14 @@ func (t *transaction) Commit(ctx context.Context) error {
 		t.rollback(ctx)
 		return explain("commit", err)
 	}
-	return t.commit(context.WithoutCancel(ctx))
+	return f()
 }
 
-func (t *transaction) commit(ctx context.Context) error {
-	err := t.tx.Commit(ctx)
+// committed explains how a COMMIT has ended.
+func (t *transaction) committed(ctx context.Context, err error) error {
 	switch {
 	case err == nil: // it stands: perhaps not with the standby
-		if err = t.store.settled(ctx, t.conn, nil); err == nil {
+		if err = t.store.settled(context.WithoutCancel(ctx), t.conn, nil); err == nil {
 			return nil
 		}
 	case !refused(err):
@@ -125,6 +139,62 @@ func (t *transaction) commit(ctx context.Context) error {
 		return explain("commit", err)
 	}
 	return fmt.Errorf("pgstore: commit: %w: %w", semel.ErrCommitUnknown, err)
+}
+
+// CompleteAndCommit implements [semel.CompleteCommitter].
+func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion) error {
+	if !t.batch {
+		if err := t.Complete(ctx, c); err != nil {
+			t.Rollback(ctx)
+			return err
+		}
+		return t.Commit(ctx)
+	}
+	t.sealed.Store(true)
+	return t.end(ctx, func() error {
+		if err := tooLarge("complete", c.Response); err != nil {
+			t.rollback(ctx)
+			return err
+		}
+		err := t.completeAndCommit(context.WithoutCancel(ctx), c)
+		switch {
+		case codeOf(err) != codeDivisionByZero:
+		case t.steps.id == 0:
+			err = semel.ErrLost
+		default:
+			err = errEnded
+		}
+		if t.conn.Conn().PgConn().TxStatus() == 'E' { // the server has passed the COMMIT over
+			if t.mine {
+				t.store.learn(err)
+			}
+			t.rollback(ctx)
+			return explain("complete", err)
+		}
+		return t.committed(ctx, err)
+	})
+}
+
+// completeAndCommit sends both statements together.
+func (t *transaction) completeAndCommit(ctx context.Context, c semel.Completion) error {
+	if err := t.start(ctx); err != nil {
+		return err
+	}
+	slot := c.Key.Slot()
+	b := &pgx.Batch{}
+	b.Queue(t.store.sql.completeLast, slot[:], c.Token[:],
+		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention), t.steps.id) //nolint:gosec // a status is small
+	b.Queue("COMMIT")
+	results := t.conn.SendBatch(ctx, b)
+	var one int64
+	err := results.QueryRow().Scan(&one)
+	if err == nil {
+		var tag pgconn.CommandTag
+		if tag, err = results.Exec(); err == nil && tag.String() == "ROLLBACK" {
+			err = pgx.ErrTxCommitRollback
+		}
+	}
+	return cmp.Or(err, results.Close())
 }
 
 // Rollback implements [semel.Transaction].
@@ -141,8 +211,15 @@ func (t *transaction) Rollback(ctx context.Context) {
 	t.release()
 }
 
-// Attach implements [semel.Transaction].
+// Attach implements [semel.Transaction]. What follows is for the handle, which has a
+// transaction: it begins here, unless a step has begun it.
 func (t *transaction) Attach(ctx context.Context) context.Context {
+	if t.enter() == nil {
+		err := t.start(ctx)
+		t.note(err)
+		t.final = cmp.Or(t.final, err)
+		t.mu.Unlock()
+	}
 	return context.WithValue(ctx, handleKey{}, t.handle)
 }
 

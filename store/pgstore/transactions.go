@@ -58,6 +58,7 @@ func (s *Store) Transactions(cfg TxConfig) semel.Transactions {
 	if t.pool == nil {
 		t.pool = s.pool
 	}
+	t.sends = t.pool.Config().ConnConfig.DefaultQueryExecMode
 	switch t.isolation {
 	case "":
 		t.isolation = pgx.ReadCommitted
@@ -77,8 +78,9 @@ type transactions struct {
 	pool      *pgxpool.Pool
 	mode      semel.TxMode
 	isolation pgx.TxIsoLevel
-	wrong     error       // what is wrong with the configuration
-	reached   atomic.Bool // the pool leads to the store's database
+	sends     pgx.QueryExecMode // how the pool's connections send batches
+	wrong     error             // what is wrong with the configuration
+	reached   atomic.Bool       // the pool leads to the store's database
 }
 
 // Mode implements [semel.Transactions].
@@ -90,8 +92,8 @@ func (t *transactions) Store() semel.Store { return t.store }
 // Again implements [semel.Transactions].
 func (t *transactions) Again(err error) bool { return again(err) }
 
-// Begin implements [semel.Transactions]. A connection that broke while it rested
-// costs a try, not the transaction.
+// Begin implements [semel.Transactions]. It finds a connection; the first statement
+// begins the transaction, in the same round trip.
 func (t *transactions) Begin(ctx context.Context) (semel.Transaction, error) {
 	ctx = context.WithoutCancel(ctx)
 	if err := t.ready(ctx); err != nil {
@@ -129,11 +131,9 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{store: t.store, conn: conn, mine: t.pool == t.store.pool}
-	if err = t.store.settled(ctx, conn, nil); err == nil {
-		s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: t.isolation})
-	}
-	if err != nil {
+	s := &session{store: t.store, conn: conn, mine: t.pool == t.store.pool, level: t.isolation}
+	s.batch = !s.mine || t.store.execMode() == t.sends
+	if err = t.store.settled(ctx, conn, nil); err != nil {
 		if conn.Conn().IsClosed() {
 			err = &brokenError{err}
 		}

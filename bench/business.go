@@ -37,9 +37,9 @@ type movement struct {
 // newMovement chooses two accounts, the smaller number first: the plain transaction
 // has no retries, and must not need any.
 func newMovement() movement {
-	from := rand.IntN(accounts - 1)                      //nolint:gosec // not a secret
-	to := from + 1 + rand.IntN(accounts-1-from)          //nolint:gosec // not a secret
-	return movement{from, to, int64(1 + rand.IntN(100))} //nolint:gosec // not a secret
+	from := rand.IntN(accounts - 1)
+	to := from + 1 + rand.IntN(accounts-1-from)
+	return movement{from, to, int64(1 + rand.IntN(100))}
 }
 
 // answer is what a guarded transaction keeps, about as large as an answer of an API.

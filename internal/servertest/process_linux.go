@@ -50,7 +50,7 @@ func halted(pid int) bool {
 }
 
 func statFile(file string) (parent int, state byte, ok bool) {
-	text, err := os.ReadFile(file) //nolint:gosec // of a process of ours
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, 0, false
 	}

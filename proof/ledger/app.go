@@ -47,8 +47,8 @@ const tries = 5
 
 // dawdle is the work of a handler between two writes.
 func dawdle() {
-	if rand.IntN(4) == 0 { //nolint:gosec // not a secret
-		time.Sleep(rand.N(25 * time.Millisecond)) //nolint:gosec // not a secret
+	if rand.IntN(4) == 0 {
+		time.Sleep(rand.N(25 * time.Millisecond))
 	}
 }
 
@@ -174,7 +174,7 @@ func crashes(r *http.Request) bool { return r.Header.Get(crashHeader) != "" }
 func crash() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 
 // crashSoon crashes while the commit is likely to be under way.
-func crashSoon() { time.AfterFunc(rand.N(6*time.Millisecond), crash) } //nolint:gosec // not a secret
+func crashSoon() { time.AfterFunc(rand.N(6*time.Millisecond), crash) }
 
 // alone writes in a transaction that Semel does not know. A commit whose end it
 // does not know is told to Semel as such.
@@ -190,7 +190,7 @@ func (a *app) alone(w http.ResponseWriter, r *http.Request) {
 		if err == nil && crashes(r) {
 			crash()
 		}
-		time.Sleep(rand.N(60 * time.Millisecond)) //nolint:gosec // done, and not recorded yet: the gap that transactions close
+		time.Sleep(rand.N(60 * time.Millisecond))
 		if unknown {
 			claim.Settle(semel.Unknown)
 			break

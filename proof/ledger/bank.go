@@ -41,7 +41,7 @@ type books struct {
 }
 
 // bank is a database with accounts and records. A process opens it once.
-type bank interface {
+type bank interface { //nolint:interfacebloat // all that differs between databases
 	store() semel.Store
 	transactions(mode semel.TxMode) (semel.Transactions, error)
 	// move transfers money in the transaction that ctx carries.

@@ -63,7 +63,7 @@ func runClient(ctx context.Context, text string) error {
 		return err
 	}
 	c := &client{
-		cfg: cfg, rand: rand.New(rand.NewPCG(cfg.Seed, 1)), //nolint:gosec // not a secret
+		cfg: cfg, rand: rand.New(rand.NewPCG(cfg.Seed, 1)),
 		http: &http.Client{Timeout: 8 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Workers}},
 	}
 	var all sync.WaitGroup

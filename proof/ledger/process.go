@@ -55,7 +55,7 @@ func start(role string, config any) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(program) //nolint:noctx,gosec // this program; the supervisor ends it
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, configVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

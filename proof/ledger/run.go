@@ -94,7 +94,7 @@ type run struct {
 
 func (r *run) startApps() error {
 	for range apps {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of this machine
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (r *run) startClients() error {
 	for n := range clients {
 		file := filepath.Join(r.cfg.Dir, fmt.Sprintf("client-%d.json", n))
 		p, err := start("client", clientConfig{
-			Name: fmt.Sprintf("c%d", n), Addrs: r.addrs, Workers: workers, Seed: r.cfg.Seed + uint64(n), //nolint:gosec // small
+			Name: fmt.Sprintf("c%d", n), Addrs: r.addrs, Workers: workers, Seed: r.cfg.Seed + uint64(n),
 			Until: r.until, Drain: drain, Out: file,
 		})
 		if err != nil {
@@ -183,7 +183,7 @@ func (r *run) disturb() error {
 }
 
 func (r *run) dice(stream uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(r.cfg.Seed, stream)) //nolint:gosec // not a secret
+	return rand.New(rand.NewPCG(r.cfg.Seed, stream))
 }
 
 // rest sleeps for a while between the bounds and reports whether there is time left.

@@ -42,8 +42,6 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 			"           fence = greatest(s.fence + 1, now),\n", "", "^TestReserveInTransactionWhatIsThere$"),
 		mutant("an old snapshot is the verdict", "tx.go",
 			"case w.takeable(r):", "case false:", "^TestReserveBesideAStep$"),
-		mutant("no row in a transaction is an error", "tx.go",
-			"\t\treturn semel.Record{}, errRaced\n\tcase err != nil:", "\t\treturn semel.Record{}, err\n\tcase err != nil:", "^TestReserveBesideAStep$"),
 		mutant("all tables share their numbers", "names.go",
 			"n.mix = binary", "_ = binary", "^TestNumbers$"),
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // busyTimeout is how long a step waits for another process, in milliseconds.
@@ -85,6 +86,11 @@ func (d database) ready(exists bool, cfg Config) error {
 		}
 	}
 	err := d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+	// Who sets WAL while another one does is refused at once, whatever the busy timeout.
+	for try := 0; d.guest && codeOf(err)&0xff == codeBusy && try < 20; try++ {
+		time.Sleep(50 * time.Millisecond)
+		err = d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+	}
 	if d.guest && codeOf(err)&0xff == codeBusy {
 		err = fmt.Errorf("the application uses the file with another journal mode: open it with _pragma=journal_mode(WAL): %w", err)
 	}

@@ -42,6 +42,8 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 			"           fence = greatest(s.fence + 1, now),\n", "", "^TestReserveInTransactionWhatIsThere$"),
 		mutant("an old snapshot is the verdict", "tx.go",
 			"case w.takeable(r):", "case false:", "^TestReserveBesideAStep$"),
+		mutant("a transaction that has not begun was ended by somebody", "session.go",
+			"		s.tx, s.final = nil, cmp.Or(s.final, err)\n", "", "^TestTransactionDoesNotBegin$"),
 		mutant("all tables share their numbers", "names.go",
 			"n.mix = binary", "_ = binary", "^TestNumbers$"),
 	}

@@ -108,6 +108,15 @@ func (s *session) note(err error) {
 	}
 }
 
+// noteFirst is note for what may have been the first statement. One that failed outside a
+// transaction has not begun it: pgx prepares statements before it sends BEGIN.
+func (s *session) noteFirst(begun bool, err error) {
+	if conn := s.conn.Conn().PgConn(); !begun && err != nil && !conn.IsClosed() && conn.TxStatus() == 'I' {
+		s.tx, s.final = nil, cmp.Or(s.final, err)
+	}
+	s.note(err)
+}
+
 // reason returns why there is no commit, or nil, after it has read to the end what the
 // business code has not: an error may come last. The caller has the session.
 func (s *session) reason() error {

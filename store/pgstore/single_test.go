@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -298,5 +299,31 @@ func (l *ledger) untilReplayed(t *testing.T, txs semel.Transactions, r semel.Res
 			t.Error(err)
 			return
 		}
+	}
+}
+
+// L4, I8: a transaction that has not begun, because the server takes not even its first
+// statement, was not ended by anybody: its error is the server's.
+func TestTransactionDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	for _, mode := range modes {
+		l := newLedger(t, servertest.Postgres(t).DSN())
+		r := reservation(servertest.Name(t))
+		mustReserve(t, l, r)
+		run(t, l.watch, "ALTER TABLE "+l.schema+".semel_slots RENAME TO gone")
+		tx := begun(t, l.Transactions(pgstore.TxConfig{Mode: mode}))
+		var err error
+		if mode == semel.ClaimTx {
+			err = tx.Lock(t.Context(), r.Key, r.Token)
+		} else {
+			_, err = tx.Reserve(t.Context(), again(r))
+		}
+		if err == nil || errors.Is(err, semel.ErrTxEnded) || errors.Is(err, semel.ErrTxOwned) || !strings.Contains(err.Error(), "42P01") {
+			t.Errorf("%v: got %v, want the server's error", mode, err)
+		}
+		if again := tx.Err(); errors.Is(again, semel.ErrTxEnded) || again == nil {
+			t.Errorf("%v: got %v afterwards", mode, again)
+		}
+		tx.Rollback(t.Context())
 	}
 }

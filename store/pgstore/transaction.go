@@ -76,11 +76,12 @@ func (t *transaction) step(f func() error) error {
 	if err := t.reason(); err != nil {
 		return err
 	}
+	begun := t.tx != nil
 	err := f()
 	if t.mine {
 		t.store.learn(err)
 	}
-	t.note(err)
+	t.noteFirst(begun, err)
 	t.final = cmp.Or(t.final, err)
 	return t.final
 }
@@ -157,6 +158,14 @@ func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion)
 			return err
 		}
 		err := t.completeAndCommit(context.WithoutCancel(ctx), c)
+		if t.conn.Conn().PgConn().TxStatus() != 'E' {
+			return t.committed(ctx, err)
+		}
+		// The server has passed the COMMIT over.
+		if t.mine {
+			t.store.learn(err)
+		}
+		t.rollback(ctx)
 		switch {
 		case codeOf(err) != codeDivisionByZero:
 		case t.steps.id == 0:
@@ -164,14 +173,7 @@ func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion)
 		default:
 			err = errEnded
 		}
-		if t.conn.Conn().PgConn().TxStatus() == 'E' { // the server has passed the COMMIT over
-			if t.mine {
-				t.store.learn(err)
-			}
-			t.rollback(ctx)
-			return explain("complete", err)
-		}
-		return t.committed(ctx, err)
+		return explain("complete", err)
 	})
 }
 
@@ -190,8 +192,14 @@ func (t *transaction) completeAndCommit(ctx context.Context, c semel.Completion)
 	err := results.QueryRow().Scan(&one)
 	if err == nil {
 		var tag pgconn.CommandTag
-		if tag, err = results.Exec(); err == nil && tag.String() == "ROLLBACK" {
+		tag, err = results.Exec()
+		switch {
+		case err != nil:
+		case tag.String() == "ROLLBACK":
 			err = pgx.ErrTxCommitRollback
+		default: // it stands, whatever comes behind it
+			_ = results.Close()
+			return nil
 		}
 	}
 	return cmp.Or(err, results.Close())
@@ -215,8 +223,9 @@ func (t *transaction) Rollback(ctx context.Context) {
 // transaction: it begins here, unless a step has begun it.
 func (t *transaction) Attach(ctx context.Context) context.Context {
 	if t.enter() == nil {
+		begun := t.tx != nil
 		err := t.start(ctx)
-		t.note(err)
+		t.noteFirst(begun, err)
 		t.final = cmp.Or(t.final, err)
 		t.mu.Unlock()
 	}

@@ -123,6 +123,7 @@ type CompleteCommitter interface {
 	// CompleteAndCommit is [TxSteps].Complete and then [Transaction].Commit, unless
 	// Complete fails: an error is one of either, and after any that does not wrap
 	// [ErrCommitUnknown] nothing of the transaction has happened. It ends the transaction.
+	// Observers hear of it as [StepCommit] alone.
 	CompleteAndCommit(ctx context.Context, c Completion) error
 }
 

@@ -102,7 +102,6 @@ func (x *transaction) Commit(ctx context.Context) error {
 
 // Rollback implements [semel.Transaction]. A statement under way does not hold it up.
 func (x *transaction) Rollback(ctx context.Context) {
-	x.handle.cut()
 	x.handle.seal(0)
 	if !x.ended.CompareAndSwap(false, true) {
 		return

@@ -34,7 +34,7 @@ type TxConfig struct {
 // [semel.SingleTx].
 //
 // While a transaction is open, other attempts on its slot hear at once that one is in
-// flight, and renewals pass it over. In [semel.SingleTx] a request that uses the same key
+// flight, when its lease is over after 150 ms, and renewals pass it over. In [semel.SingleTx] a request that uses the same key
 // without a transaction waits for it, up to innodb_lock_wait_timeout. Who dies with its
 // connection frees the slot when the server notices: set wait_timeout and TCP keepalives.
 //

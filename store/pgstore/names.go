@@ -103,7 +103,7 @@ func (n *names) statements() statements {
 		reserveFresh: n.statement("reserve_fresh"),
 		reserveIn:    n.statement("reserve_in"),
 		completeIn:   n.statement("complete_in"),
-		completeLast: n.statement("complete_last"),
+		completeLast: strings.Replace(n.statement("complete_last"), "{complete_in}", n.statement("complete_in"), 1),
 		look:         n.statement("look"),
 		resolve:      n.statement("resolve"),
 		purge:        n.statement("purge"),

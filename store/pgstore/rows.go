@@ -16,12 +16,17 @@ var (
 
 // firstRow is the row of a statement that was sent behind the beginning of its
 // transaction.
-type firstRow struct{ results pgx.BatchResults }
+type firstRow struct {
+	session *session
+	results pgx.BatchResults
+}
 
-// Scan implements [pgx.Row].
+// Scan implements [pgx.Row]. An error may come before the BEGIN: the driver prepares
+// statements ahead of it.
 func (r firstRow) Scan(dest ...any) error {
 	_, err := r.results.Exec()
 	if err == nil {
+		r.session.tx = r.results.Tx()
 		err = r.results.QueryRow().Scan(dest...)
 	}
 	return cmp.Or(err, r.results.Close())

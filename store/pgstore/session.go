@@ -35,7 +35,7 @@ type session struct {
 	owned  atomic.Bool // the handle was told to end the transaction
 
 	mu    sync.Mutex // held by the user; what follows is its
-	tx    pgx.Tx     // nil until the first statement begins it
+	tx    pgx.Tx     // nil until the server has begun it
 	open  unread     // what the handle has begun to read
 	cause error      // the first error since the server last said that all is well
 	final error      // a reason that no savepoint heals
@@ -88,9 +88,6 @@ func (s *session) leave(err error) {
 // the transaction decides, and it says so when a statement has come to its end:
 // errors of the driver alone spoil nothing, and a rollback to a savepoint heals.
 func (s *session) note(err error) {
-	if s.tx == nil && err == nil {
-		return
-	}
 	s.cause = cmp.Or(s.cause, err)
 	conn := s.conn.Conn().PgConn()
 	switch {
@@ -98,6 +95,8 @@ func (s *session) note(err error) {
 		if s.final == nil {
 			s.final = &brokenError{cmp.Or(s.cause, errGone)}
 		}
+	case s.tx == nil: // nothing has begun that could have ended
+		s.final = cmp.Or(s.final, err)
 	case conn.IsBusy():
 	case conn.TxStatus() == 'T':
 		s.cause = nil
@@ -106,15 +105,6 @@ func (s *session) note(err error) {
 	default:
 		s.final = cmp.Or(s.final, errEnded)
 	}
-}
-
-// noteFirst is note for what may have been the first statement. One that failed outside a
-// transaction has not begun it: pgx prepares statements before it sends BEGIN.
-func (s *session) noteFirst(begun bool, err error) {
-	if conn := s.conn.Conn().PgConn(); !begun && err != nil && !conn.IsClosed() && conn.TxStatus() == 'I' {
-		s.tx, s.final = nil, cmp.Or(s.final, err)
-	}
-	s.note(err)
 }
 
 // reason returns why there is no commit, or nil, after it has read to the end what the
@@ -175,9 +165,7 @@ func (s *session) queryRow(ctx context.Context, mode []any, text string, args []
 		b := &pgx.Batch{}
 		b.BeginTx(pgx.TxOptions{IsoLevel: s.level})
 		b.Queue(text, args...)
-		results := s.conn.SendBatch(ctx, b)
-		s.tx = results.Tx()
-		return firstRow{results}
+		return firstRow{s, s.conn.SendBatch(ctx, b)}
 	}
 	if err := s.start(ctx); err != nil {
 		return failedRow{err}

@@ -76,12 +76,11 @@ func (t *transaction) step(f func() error) error {
 	if err := t.reason(); err != nil {
 		return err
 	}
-	begun := t.tx != nil
 	err := f()
 	if t.mine {
 		t.store.learn(err)
 	}
-	t.noteFirst(begun, err)
+	t.note(err)
 	t.final = cmp.Or(t.final, err)
 	return t.final
 }
@@ -223,10 +222,7 @@ func (t *transaction) Rollback(ctx context.Context) {
 // transaction: it begins here, unless a step has begun it.
 func (t *transaction) Attach(ctx context.Context) context.Context {
 	if t.enter() == nil {
-		begun := t.tx != nil
-		err := t.start(ctx)
-		t.noteFirst(begun, err)
-		t.final = cmp.Or(t.final, err)
+		t.note(t.start(ctx))
 		t.mu.Unlock()
 	}
 	return context.WithValue(ctx, handleKey{}, t.handle)

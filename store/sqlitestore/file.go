@@ -12,6 +12,9 @@ import (
 // busyTimeout is how long a step waits for another process, in milliseconds.
 const busyTimeout = "busy_timeout(5000)"
 
+// walPatience is how long a guest tries to set WAL while others open the file.
+const walPatience = time.Second
+
 // Settings of the connections. FULL syncs the log at each commit. The log is not
 // truncated, because overwriting is cheaper than growing. The writer's cache is
 // small, because SQLite walks through all of it at every other commit, and the
@@ -85,11 +88,14 @@ func (d database) ready(exists bool, cfg Config) error {
 			return err
 		}
 	}
-	err := d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+	bring := func() error {
+		return d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+	}
+	err := bring()
 	// Who sets WAL while another one does is refused at once, whatever the busy timeout.
-	for try := 0; d.guest && codeOf(err)&0xff == codeBusy && try < 20; try++ {
+	for end := time.Now().Add(walPatience); d.guest && codeOf(err)&0xff == codeBusy && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
-		err = d.with(how, pragmas, func(c *conn) error { return c.bring(fixed) })
+		err = bring()
 	}
 	if d.guest && codeOf(err)&0xff == codeBusy {
 		err = fmt.Errorf("the application uses the file with another journal mode: open it with _pragma=journal_mode(WAL): %w", err)

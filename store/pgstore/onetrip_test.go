@@ -1,0 +1,83 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/store/pgstore"
+)
+
+// I8: a completion that hits nothing takes the COMMIT with it that was sent along,
+// whatever the way statements are sent, and through a pooler; one that hits commits both.
+func TestCompleteAndCommit(t *testing.T) {
+	t.Parallel()
+	server := servertest.Postgres(t)
+	ways := map[string]string{"pooled": servertest.NewPgBouncer(t, server).DSN()}
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		ways[mode] = server.DSN() + "&default_query_exec_mode=" + mode
+	}
+	for way, url := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			l := newLedger(t, server.DSN())
+			must(t, l.Close())
+			l.Store = opened(t, url, pgstore.Config{Schema: l.schema})
+			for _, mode := range modes {
+				txs := l.Transactions(pgstore.TxConfig{Mode: mode})
+				for range 2 { // with statements that are known, too
+					r := reservation(servertest.Name(t))
+					tx := l.begin(t, txs, r)
+					l.pay(t, tx, r.Key.ID)
+					must(t, together(t, tx, completion(r, "body")))
+					l.wantExactly(t, r, true)
+
+					r = reservation(servertest.Name(t))
+					mustReserve(t, l, r)
+					tx = begun(t, txs) // and nobody has taken the slot in it
+					l.pay(t, tx, r.Key.ID)
+					if err := together(t, tx, completion(again(r), "body")); !errors.Is(err, semel.ErrLost) {
+						t.Errorf("%v: got %v, want ErrLost", mode, err)
+					}
+					l.wantExactly(t, r, false)
+				}
+			}
+		})
+	}
+}
+
+// together completes and commits in one go.
+func together(t *testing.T, tx semel.Transaction, c semel.Completion) error {
+	t.Helper()
+	both, ok := tx.(semel.CompleteCommitter)
+	if !ok {
+		t.Fatal("it cannot complete and commit in one go")
+	}
+	return both.CompleteAndCommit(t.Context(), c)
+}
+
+// I8: a division by zero that is the business code's, at the commit, is its error: nothing
+// has happened, and nobody has ended the transaction.
+func TestDivisionAtTheCommit(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{})
+	run(t, l.watch,
+		"CREATE FUNCTION "+l.schema+".divides() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1 / 0; RETURN NULL; END'",
+		"CREATE CONSTRAINT TRIGGER divides AFTER INSERT ON "+l.schema+".payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "+l.schema+".divides()")
+	for _, c := range l.settings() {
+		call, ran := callOf(servertest.Name(t)), 0
+		_, err := semel.DoTx(t.Context(), e, call, c.txs, func(ctx context.Context) (string, error) {
+			ran++
+			return "", execIn(ctx, l.insert(), call.Key.ID)
+		})
+		if err == nil || errors.Is(err, semel.ErrTxEnded) || errors.Is(err, semel.ErrCommitUnknown) || errors.Is(err, semel.ErrTxBusy) || ran != 1 {
+			t.Errorf("%s: got %v after %d runs, want the error of the trigger after one", c.name, err, ran)
+		}
+		if n := l.paid(t, call.Key.ID); n != 0 {
+			t.Errorf("%s: got %d effects", c.name, n)
+		}
+	}
+}

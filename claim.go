@@ -54,6 +54,7 @@ type Claim struct {
 	room        attemptContext // for the first Attach
 	standing    atomic.Uint32  // open, abandoned, ...
 	deferred    atomic.Bool    // no effect yet, by the promise of Call.DeferEffects
+	unlocked    atomic.Bool    // the last LockIn has failed
 	wish        atomic.Uint32  // the disposition that Settle was told, plus one
 }
 

@@ -14,12 +14,13 @@ import (
 // A claim whose CompleteIn was rolled back may begin again with LockIn: it
 // succeeds only if nothing was committed. An attempt that rolls back and goes on without
 // a transaction asks [Claim.Confirm] first, as its lease may have ended meanwhile.
-func (c *Claim) LockIn(ctx context.Context, tx Tx) error {
+func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
 	switch c.standing.Load() {
 	case open, keptInTx:
 	default:
 		return ErrSettled
 	}
+	defer func() { c.unlocked.Store(err != nil) }()
 	e := c.engine
 	if cause := e.running.ended(c); cause != nil {
 		return cause
@@ -35,6 +36,10 @@ func (c *Claim) LockIn(ctx context.Context, tx Tx) error {
 	e.running.enterTx(c)
 	return nil
 }
+
+// Unlocked reports whether the last LockIn has failed, so that nothing has happened in a
+// transaction since. A handler that then returns without an answer has not succeeded.
+func (c *Claim) Unlocked() bool { return c.unlocked.Load() }
 
 // stepIn runs a step of the caller's transaction.
 func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {

@@ -23,7 +23,10 @@ var (
 // LockIn is [semel.Claim.LockIn] of the attempt of ctx, for a handler that has begun tx
 // itself: the first statement of each try of its transaction. From there on the
 // answer is held back until the handler has returned, whatever its size, and cannot be
-// flushed. Without an attempt, see [CompleteIn], it does nothing.
+// flushed. After an error roll back and return: a handler that then writes nothing need
+// not know whether another attempt has the slot, or its own lease was over. Its client
+// gets what is kept, or is told that nothing was committed. Without an attempt, see
+// [CompleteIn], it does nothing.
 func LockIn(ctx context.Context, tx semel.Tx) error {
 	claim := semel.FromContext(ctx)
 	if claim == nil {

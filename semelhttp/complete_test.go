@@ -196,6 +196,51 @@ func TestCompleteInThatIsNotCommitted(t *testing.T) {
 	}
 }
 
+// lostTx is a transaction in which the lock cannot be had.
+type lostTx struct {
+	ownTx
+	err error
+}
+
+func (x lostTx) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
+
+func (x lostTx) Lock(context.Context, semel.Key, semel.Token) error { return x.err }
+
+// I8: a handler that did not get the lock and returns has not said that it has succeeded:
+// nothing of it is kept, whether its slot is still its own or not.
+func TestLockInThatFails(t *testing.T) {
+	for name, lost := range map[string]error{"a lease that is over": semel.ErrLost, "the store": errNotHappened} {
+		for _, deferred := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", deferred: ", deferred), func(t *testing.T) {
+				db := newTxStore()
+				var r *txRig
+				r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+					if r.runs.Load() > 1 {
+						must(payOwn(db, w, q).Commit(q.Context()))
+						return
+					}
+					tx := ownTx{db.begin()}
+					defer tx.Rollback(q.Context())
+					if err := semelhttp.LockIn(q.Context(), lostTx{tx, lost}); !errors.Is(err, lost) {
+						panic(fmt.Sprint("LockIn: got ", err))
+					}
+				}, func(c *semelhttp.Config) { c.DeferEffects = deferred })
+				first := r.post(secretKey, "x")
+				if !deferred {
+					r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown)
+					return
+				}
+				r.wantProblem(first, 500, semelhttp.ProblemNotCommitted)
+				if again := r.post(secretKey, "x"); again.status != 201 {
+					t.Errorf("again: got %+v", again)
+				}
+				r.wantRuns(2)
+				r.wantRows("paid")
+			})
+		}
+	}
+}
+
 // Who is told to try again finds the attempt ended.
 func TestCompleteInAbandonsFirst(t *testing.T) {
 	order := &trace{}

@@ -16,14 +16,14 @@ func (c *recorder) finish(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.stop(http.ErrHandlerTimeout)
+	how, ended := c.claim.Settled()
 	switch {
 	case c.mode != buffering || c.status != 0:
-	case c.emptied: // it has given up, and says nothing of what has become of its transaction
-		c.frozen = true
+	case c.emptied, !ended && c.claim.Unlocked(): // it has given up, and says nothing of its transaction
+		c.frozen, c.emptied = true, true
 	default:
 		c.writeHeader(http.StatusOK)
 	}
-	how, ended := c.claim.Settled()
 	switch {
 	case c.frozen:
 		c.finishFrozen(ctx)

@@ -56,6 +56,9 @@ func (r *Report) check(found *books, all []*seen) {
 		r.Cuts += s.Cut
 		r.Answers += len(s.Answers)
 		for what, n := range s.Refused {
+			if strings.HasPrefix(what, "200") {
+				r.broken("I8: %s was told %s, which no handler says", s.Key, what)
+			}
 			r.Refused[what] += n
 		}
 		if done := effects[s.Key]; len(done) > 0 && done[0] != s.Order {

@@ -54,12 +54,17 @@ func (f *fuller) one() error {
 	return err
 }
 
-// check replays all that was acknowledged.
+// check replays all that was acknowledged. A replay may have to wait for an election; it
+// is never another one.
 func (f *fuller) check() {
 	f.t.Helper()
 	for _, r := range f.kept {
 		r.Token = semel.NewToken()
-		held, err := f.s.Reserve(f.t.Context(), r)
+		var held semel.Record
+		err := insist(f.t, func() (err error) {
+			held, err = f.s.Reserve(f.t.Context(), r)
+			return err
+		})
 		if err != nil || held.State != semel.StateCompleted || !bytes.Equal(held.Response.Body, large.Body) {
 			f.t.Fatalf("got a %v slot, error %v, want the kept response (I2, I10)", held.State, err)
 		}

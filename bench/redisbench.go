@@ -204,7 +204,7 @@ func (b redisBench) completions(ctx context.Context, admin *redis.Client, caller
 		return 0, err
 	}
 	after, err := b.withTTL(ctx, admin)
-	if err == nil && (after-before)*10 < requests*9 {
+	if err == nil && (after-before)*5 < requests*4 { // by chance one in twenty is met again, and of a few some more
 		err = fmt.Errorf("redis-benchmark completed %d records with %d requests", after-before, requests)
 	}
 	return rate, err

@@ -57,6 +57,10 @@ func (f *faults) around(step string, run func() error) error {
 	return err
 }
 
+// notRenewing has a lease that is renewed after the completion's timeout only: a look that
+// runs into that does not meet a renewal sent at the very same moment.
+var notRenewing = semel.Config{Lease: 4 * semel.DefaultCompleteTimeout}
+
 // teller opens a process of the bank, with a witness of its steps.
 func (b *bank) teller(t *testing.T, cfg semel.Config) (*semel.Engine, *teller) {
 	t.Helper()

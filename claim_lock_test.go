@@ -365,7 +365,7 @@ func TestConfirmFails(t *testing.T) {
 	for _, committed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBank(t)
-			e, s := b.teller(t, semel.Config{})
+			e, s := b.teller(t, notRenewing)
 			c := reserve(t, e, deferring("order-1", "x"))
 			x := own(t, s)
 			x.pay(t, c, "paid")

@@ -140,7 +140,7 @@ func TestCommitUnknown(t *testing.T) {
 					inModes(t, func(in modal) {
 						t, mode := in.T, in.TxMode
 						b := newBank(t)
-						e, s := b.teller(t, semel.Config{})
+						e, s := b.teller(t, notRenewing)
 						lostCommit(s, committed)
 						before, after := s.tx.before, s.tx.after
 						fell := time.Now()

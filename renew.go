@@ -211,6 +211,11 @@ func (e *Engine) renewSome(claims []*Claim) {
 	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
 	missed, lost := e.running.note(claims, sent, gone, err)
+	for _, c := range claims {
+		if c.standing.Load() == abandoned { // meanwhile: this may have come after it, and undone it
+			e.abandon(ctx, c)
+		}
+	}
 	if missed > 0 {
 		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", missed, "err", err)
 	}

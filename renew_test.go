@@ -282,6 +282,25 @@ func TestRenewalMeetsACompletion(t *testing.T) {
 	})
 }
 
+// L1: a renewal that was under way when its attempt was given up, and arrives after that,
+// does not keep the next one waiting for a lease that nobody has.
+func TestRenewalMeetsAnAbandonment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
+		c := reserve(t, e, deferring("order-1", "x"))
+		c.Attach(t.Context())
+		defer c.Detach()
+		w.set(once(semel.StepRenew, hangs(2*time.Second, nil)), nil) // sent at 10 s
+		time.Sleep(11 * time.Second)
+		c.Abandon(t.Context())
+		time.Sleep(2 * time.Second)
+		if w.count(semel.StepRenew) != 1 || w.count(semel.StepAbandon) == 0 {
+			t.Fatalf("got %d renewals and %d to give up", w.count(semel.StepRenew), w.count(semel.StepAbandon))
+		}
+		wantOutcome(t, begin(t, e, call("order-1", "x")), semel.Reserved)
+	})
+}
+
 // The hard cap: the context tells it as its deadline and ends at the first look
 // after it, the lease is not renewed any more, and the attempt lapses.
 func TestMaxRun(t *testing.T) {

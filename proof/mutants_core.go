@@ -27,6 +27,8 @@ func coreMutants() []Mutant {
 			"			a.end(c, ErrLost)\n			lost = append(lost, c)\n", "			lost = append(lost, c)\n", "^TestLostLeaseEndsTheHandler$"),
 		mutant("an attempt runs twice as long as it may", "renew.go",
 			"case elapsed(at.started, now) >= at.maxRun:", "case elapsed(at.started, now) >= 2*at.maxRun:", "^TestMaxRun$"),
+		mutant("a late renewal undoes an abandonment", "renew.go",
+			"if c.standing.Load() == abandoned {", "if false {", "^TestRenewalMeetsAnAbandonment$"),
 		mutant("leases are renewed one by one", "renew.go",
 			"const renewBatch = 1000", "const renewBatch = 1", "^TestRenewalIsBatched$"),
 		mutant("a suspended machine keeps its lease", "renew.go",

@@ -71,6 +71,9 @@ type Config struct {
 	// [semel.Claim.BeginEffects], or only in a transaction of [CompleteIn]. Default:
 	// a handler may have effects from its first line on. See [semel.Call].
 	DeferEffects bool
+	// Route names the route for the operator and for metrics, see [semel.Call]. Default:
+	// the pattern of the [http.ServeMux] around the middleware, if there is one.
+	Route string
 	// Tx runs the route's handlers in transactions of this kind, see
 	// [Middleware.InTx]. Default: none.
 	Tx semel.Transactions

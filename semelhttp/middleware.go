@@ -1,6 +1,7 @@
 package semelhttp
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -161,7 +162,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		giveTo(next, w, r, s.in[preamble:])
 		return
 	}
-	call := m.call(key, m.print.sum(s.in, preamble, r))
+	call := m.call(r, key, m.print.sum(s.in, preamble, r))
 	if m.cfg.Tx != nil {
 		x := &transacting{mw: m, w: w, r: r, next: next, s: s, content: s.in[preamble:]}
 		s = nil // the attempt's now
@@ -198,11 +199,11 @@ func giveTo(next http.Handler, w http.ResponseWriter, r *http.Request, content [
 	next.ServeHTTP(w, b.give(r.WithContext(r.Context())))
 }
 
-func (m *Middleware) call(key semel.Key, fp semel.Fingerprint) semel.Call {
+func (m *Middleware) call(r *http.Request, key semel.Key, fp semel.Fingerprint) semel.Call {
 	return semel.Call{
 		Key: key, Fingerprint: fp,
 		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
-		DeferEffects: m.cfg.DeferEffects,
+		DeferEffects: m.cfg.DeferEffects, Route: cmp.Or(m.cfg.Route, r.Pattern),
 	}
 }
 

@@ -58,6 +58,7 @@ func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
 	var changed semelhttp.Config
 	mw, err := f.mw.With(func(h *semelhttp.Config) {
 		h.Recover = base.Recover // not the shared one: the route's own limits count
+		h.Route = route.Pattern
 		if route.Change != nil {
 			route.Change(h)
 		}

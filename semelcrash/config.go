@@ -41,6 +41,10 @@ type Config struct {
 	MayHold bool
 	// Judge says what an answer tells the client. Default [Judge].
 	Judge func(Answer) Told
+	// Once kills a request once and lets its retry live, except at random. Default: after
+	// the runs with one kill come those whose retry is killed as well, at each of
+	// its steps.
+	Once bool
 	// Random is the number of runs that are killed at random moments, up to
 	// three times each. Default 4; negative is none.
 	Random int

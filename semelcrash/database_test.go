@@ -85,6 +85,16 @@ func (db *database) effects(id string) int {
 	return db.ledger[id]
 }
 
+// attempts counts the reservations of the key.
+func (db *database) attempts(id string) int {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for _, held := range db.list(semel.Key{}, id) {
+		return held.Attempts
+	}
+	return 0
+}
+
 func (db *database) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	s := &session{db: db}

@@ -32,8 +32,9 @@
 // service killed (SIGKILL) before the step, and in another run when the step has
 // been taken and its answer has not arrived. It starts the service again and asks
 // with the same key until it is told how the request ended, as a client would; then
-// it counts the effects. In the end come kills at random moments, also of the
-// retry.
+// it counts the effects. The steps of a retry after a crash are others: it is killed
+// at each of them as well, after one of the first kills that lead to the same retry. In
+// the end come kills at random moments.
 //
 // # Advice
 //

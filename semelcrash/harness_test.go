@@ -89,7 +89,7 @@ func TestPlan(t *testing.T) {
 		cfg.Seed = seed
 		h := &harness{cfg: cfg}
 		p, q := Point{Before, StepReserve, 1}, Point{After, StepReserve, 1}
-		return h.plan([]Point{p, q, p}, time.Hour)
+		return append(h.plan([]Point{p, q, p}), h.moments(time.Hour)...)
 	}
 	same := func(a, b job) bool { return a.name == b.name && slices.Equal(a.strikes, b.strikes) }
 	first := plan(1)
@@ -109,6 +109,10 @@ func TestPlan(t *testing.T) {
 	t.Setenv(onlyEnv, "at random 2")
 	if only := plan(1); len(only) != 1 || !same(only[0], first[3]) {
 		t.Errorf("got %v, want %v", only, first[3])
+	}
+	t.Setenv(onlyEnv, "after Reserve 1, then before Reserve 1")
+	if only := plan(1); len(only) != 1 || !same(only[0], first[1]) { // which the second kill needs
+		t.Errorf("got %v, want %v", only, first[1])
 	}
 	t.Setenv(onlyEnv, "")
 	t.Setenv(seedEnv, "2")

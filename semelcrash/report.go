@@ -59,8 +59,10 @@ type Result struct {
 	Name string
 	// Point is where the service was killed, or Point{}.
 	Point Point
-	// Reached tells whether the service came to Point. If not, it was killed after its
-	// answer.
+	// Then is where its retry was killed, or Point{}.
+	Then Point
+	// Reached tells whether the service came to Point and Then. If not, it was killed
+	// after its answer.
 	Reached bool
 	// Key of the request.
 	Key string
@@ -81,15 +83,16 @@ type Result struct {
 	Verdict Verdict
 	Why     string
 
-	err error // of the client's last try
+	err   error     // of the client's last try
+	after aftermath // of the last kill
 }
 
 // Report is what came out.
 type Report struct {
 	// Seed repeats the random moments.
 	Seed uint64
-	// Runs are, in this order: one without a kill, one for each point, and
-	// those at random.
+	// Runs are, in this order: one without a kill, one for each point, those whose
+	// retry was killed at each of its points as well, and those at random.
 	Runs []Result
 	hold bool
 }
@@ -114,8 +117,12 @@ func (r *Report) String() string {
 		if run.Last.Status == 0 {
 			told = "nothing"
 		}
-		_, _ = fmt.Fprintf(&b, "%-12s %-28s told %s, %s, record %s\n",
-			run.Verdict, run.Name, told, plural(run.Effects, "effect"), or(run.Record, "not listed"))
+		missed := ""
+		if run.Point != (Point{}) && !run.Reached {
+			missed = ", not reached"
+		}
+		_, _ = fmt.Fprintf(&b, "%-12s %-40s told %s, %s, record %s%s\n",
+			run.Verdict, run.Name, told, plural(run.Effects, "effect"), or(run.Record, "not listed"), missed)
 	}
 	return b.String()
 }
@@ -182,6 +189,7 @@ func (r *Result) sentence(seed uint64) string {
 		how = dryRun
 	case r.Point != (Point{}) && !r.Reached:
 		how += " (which it did not come to: killed after its answer)"
+	case r.Then != (Point{}):
 	case r.Point.Moment == Before:
 		how += " (the step did not happen)"
 	case r.Point.Moment == After:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -67,7 +68,11 @@ func Check(ctx context.Context, cfg Config) (*Report, error) {
 	if len(points) == 0 {
 		return h.report, errors.New("semelcrash: the request took no step: does the service use Process.Store or Process.Transactions?")
 	}
-	return h.report, h.all(ctx, h.plan(points, took))
+	jobs, random := h.plan(points), h.moments(took)
+	if err := h.all(ctx, jobs); err != nil {
+		return h.report, err
+	}
+	return h.report, h.all(ctx, append(h.retries(), random...))
 }
 
 const dryRun = "without a kill"
@@ -76,14 +81,16 @@ const dryRun = "without a kill"
 type harness struct {
 	cfg    Config
 	name   string // begins every key
+	keys   int    // that were used, after the first
 	http   *http.Client
 	report *Report
 }
 
 // strike is one kill: at a point, or so long after the request was sent.
 type strike struct {
-	point Point
-	after time.Duration
+	point  Point
+	after  time.Duration
+	lapsed bool // the request is sent when no attempt holds its slot any more
 }
 
 // job is one run to come.
@@ -112,14 +119,20 @@ func (h *harness) dry(ctx context.Context) ([]Point, time.Duration, error) {
 	return points, took, err
 }
 
-// plan lists the runs.
-func (h *harness) plan(points []Point, took time.Duration) []job {
+// plan lists the runs with one kill, one for each point.
+func (h *harness) plan(points []Point) []job {
 	var jobs []job
 	for i, p := range points {
 		if !slices.Contains(points[:i], p) {
 			jobs = append(jobs, job{p.String(), []strike{{point: p}}})
 		}
 	}
+	return chosen(jobs, func(only string) string { first, _, _ := strings.Cut(only, then); return first })
+}
+
+// moments lists the runs with kills at random moments.
+func (h *harness) moments(took time.Duration) []job {
+	var jobs []job
 	const maxKills = 3
 	for n := range h.cfg.Random {
 		choose := mathrand.New(mathrand.NewPCG(h.cfg.Seed, uint64(n)))
@@ -129,8 +142,13 @@ func (h *harness) plan(points []Point, took time.Duration) []job {
 		}
 		jobs = append(jobs, j)
 	}
+	return chosen(jobs, func(only string) string { return only })
+}
+
+// chosen returns the jobs that the environment wants.
+func chosen(jobs []job, wanted func(only string) string) []job {
 	if only := os.Getenv(onlyEnv); only != "" {
-		jobs = slices.DeleteFunc(jobs, func(j job) bool { return j.name != only })
+		jobs = slices.DeleteFunc(jobs, func(j job) bool { return j.name != wanted(only) })
 	}
 	return jobs
 }
@@ -142,10 +160,12 @@ func (h *harness) all(ctx context.Context, jobs []job) error {
 	places := make(chan struct{}, h.cfg.Parallel)
 	var wg sync.WaitGroup
 	for i, j := range jobs {
+		h.keys++
+		key := fmt.Sprintf("%s-%d", h.name, h.keys)
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			results[i], errs[i] = h.one(ctx, j, fmt.Sprintf("%s-%d", h.name, i+1))
+			results[i], errs[i] = h.one(ctx, j, key)
 		})
 	}
 	wg.Wait()
@@ -160,9 +180,12 @@ func (h *harness) all(ctx context.Context, jobs []job) error {
 
 // one is one run: kills, a last restart, and a client that is told how it ended.
 func (h *harness) one(ctx context.Context, j job, key string) (Result, error) {
-	r := Result{Name: j.name, Key: key, Point: j.strikes[0].point}
+	r := Result{Name: j.name, Key: key, Point: j.strikes[0].point, Reached: true}
 	c := client{h.cfg, key, h.http}
-	for _, blow := range j.strikes {
+	for i, blow := range j.strikes {
+		if i > 0 {
+			r.Then = blow.point
+		}
 		s, err := start(ctx, h.cfg, blow.point)
 		if err != nil {
 			return h.broken(ctx, r, err)
@@ -170,6 +193,9 @@ func (h *harness) one(ctx context.Context, j job, key string) (Result, error) {
 		if blow.point == (Point{}) {
 			timer := time.AfterFunc(blow.after, func() { _ = s.cmd.Process.Kill() })
 			defer timer.Stop()
+		}
+		if blow.lapsed {
+			h.awaitLapse(ctx, s, key)
 		}
 		told := c.ask(ctx, s)
 		if told.told == Done && r.First == nil {
@@ -179,14 +205,17 @@ func (h *harness) one(ctx context.Context, j job, key string) (Result, error) {
 		if !s.killed() {
 			return h.broken(ctx, r, s.end())
 		}
-		r.Reached = r.Reached || slices.Contains(s.passed(), blow.point)
+		r.Reached = r.Reached && slices.Contains(s.passed(), blow.point)
 	}
 	s, err := start(ctx, h.cfg, Point{})
 	if err != nil {
 		return h.broken(ctx, r, err)
 	}
 	defer s.kill()
-	return r, h.conclude(ctx, &r, c, s, c.ask(ctx, s))
+	left := s.record(ctx, h.http, key)
+	err = h.conclude(ctx, &r, c, s, c.ask(ctx, s))
+	r.after = aftermath{left, firsts(s.passed())}
+	return r, err
 }
 
 // broken ends a run whose service did not do its part.

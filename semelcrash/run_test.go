@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,12 @@ import (
 
 // config asks variant for a payment.
 func config(t *testing.T, variant string) semelcrash.Config {
+	t.Helper()
+	cfg, _ := configWithDatabase(t, variant)
+	return cfg
+}
+
+func configWithDatabase(t *testing.T, variant string) (semelcrash.Config, *database) {
 	t.Helper()
 	db, addr := openDatabase(t)
 	return semelcrash.Config{
@@ -30,10 +37,11 @@ func config(t *testing.T, variant string) semelcrash.Config {
 		},
 		Effects:  func(_ context.Context, key string) (int, error) { return db.effects(key), nil },
 		Seed:     7,
-		Random:   1, // as each costs time; one test has more
+		Random:   1,    // as each costs time; one test has more
+		Once:     true, // likewise
 		Poll:     20 * time.Millisecond,
 		Parallel: 4,
-	}
+	}, db
 }
 
 func check(t *testing.T, cfg semelcrash.Config) *semelcrash.Report {
@@ -154,6 +162,55 @@ func TestOutsideOfTransactions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A retry is killed as well, at each step of each kind of retry. (I8)
+func TestRetriesAreKilled(t *testing.T) {
+	t.Parallel()
+	cfg, db := configWithDatabase(t, "claim")
+	cfg.Once, cfg.Random = false, -1
+	report := semelcrash.Run(t, cfg)
+	var first, got []string
+	for _, r := range report.Runs {
+		if !r.Reached || r.Effects != 1 {
+			t.Errorf("%s: reached %v, %d effects", r.Name, r.Reached, r.Effects)
+		}
+		if r.Then == (semelcrash.Point{}) {
+			first = append(first, r.Name)
+		} else {
+			got = append(got, r.Name)
+		}
+		if n := db.attempts(r.Key); r.Name == "after Reserve 1, then after Reserve 1" && n != 3 {
+			t.Errorf("%s: got %d attempts, want the second to have taken over, and a third", r.Name, n)
+		}
+	}
+	var want []string
+	for _, then := range first[1:] { // the key is not there
+		want = append(want, "before Reserve 1, then "+then)
+	}
+	for _, then := range first[1:] { // it is taken over
+		want = append(want, "after Reserve 1, then "+then)
+	}
+	want = append(want, "after tx.Commit 1, then before Reserve 1", "after tx.Commit 1, then after Reserve 1") // a replay
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A mistake that only a second crash brings to light is found.
+func TestMistakesOfRetriesAreFound(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "recover, once")
+	cfg.Once, cfg.Random = false, -1
+	var doubled []string
+	for _, r := range check(t, cfg).Runs {
+		if r.Verdict == semelcrash.Doubled {
+			doubled = append(doubled, r.Name)
+		}
+	}
+	if len(doubled) == 0 || slices.ContainsFunc(doubled, func(name string) bool { return !strings.Contains(name, ", then ") }) {
+		t.Errorf("got doubled %q, want runs with two kills", doubled)
 	}
 }
 

@@ -56,10 +56,7 @@ func start(ctx context.Context, cfg Config, kill Point) (*service, error) {
 	}
 	first := make(chan event, 1)
 	go s.listen(eventOut, first)
-	if err := json.NewEncoder(planIn).Encode(told); err != nil {
-		s.kill()
-		return nil, err
-	}
+	_ = json.NewEncoder(planIn).Encode(told) // who has ended and does not hear it, does not come up
 	return s, s.comesUp(ctx, cfg.Patience, first)
 }
 

@@ -50,6 +50,8 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 		return s.inTx(semel.SingleTx)
 	case "recover":
 		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.ask}, semelhttp.Config{}, s.pay)
+	case "recover, once":
+		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.askOnce}, semelhttp.Config{}, s.pay)
 	case "own transaction":
 		return s.wrap(semel.Config{}, semelhttp.Config{DeferEffects: true}, s.payInOwn)
 	case "deferred":
@@ -236,6 +238,14 @@ func busy(w http.ResponseWriter, _ *http.Request) {
 }
 
 // ask finds in the ledger what a lapsed attempt did.
+// askOnce takes a second crash for one in which nothing can have happened.
+func (s service) askOnce(ctx context.Context, held semel.Record) (semel.Recovery, error) {
+	if held.Attempts > 2 {
+		return semel.Recovery{Verdict: semel.NotExecuted}, nil
+	}
+	return s.ask(ctx, held)
+}
+
 func (s service) ask(_ context.Context, held semel.Record) (semel.Recovery, error) {
 	n, err := s.db.effects(held.Key.ID)
 	switch {

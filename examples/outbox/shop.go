@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS outbox (
 	key  TEXT PRIMARY KEY,
 	mail TEXT NOT NULL,
 	text TEXT NOT NULL,
-	sent INTEGER NOT NULL DEFAULT 0
+	sent INTEGER NOT NULL DEFAULT 0, -- or refused
+	refusal TEXT NOT NULL DEFAULT '' -- what the provider said who will never take it
 )`
 
 // shop keeps orders, and beside them the answers to idempotency keys.

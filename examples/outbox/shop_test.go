@@ -20,7 +20,7 @@ type rig struct {
 	file    string
 	sent    atomic.Int64 // requests to the provider
 	printed atomic.Int64 // mails
-	failing atomic.Bool
+	failing atomic.Int64 // the status that it answers with; 0 while it is well
 	url     string
 }
 
@@ -30,8 +30,8 @@ func newRig(t *testing.T) *rig {
 	office := &postOffice{print: func(string, ...any) { r.printed.Add(1) }}
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		r.sent.Add(1)
-		if r.failing.Load() {
-			http.Error(w, "closed", http.StatusServiceUnavailable)
+		if status := r.failing.Load(); status != 0 {
+			http.Error(w, "closed", int(status))
 			return
 		}
 		office.ServeHTTP(w, q)
@@ -100,16 +100,43 @@ func TestOrderIsConfirmedOnce(t *testing.T) {
 func TestProviderIsDown(t *testing.T) {
 	r := newRig(t)
 	r.order(t, "lamp-1")
-	r.failing.Store(true)
+	r.failing.Store(http.StatusServiceUnavailable)
 	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err == nil {
 		t.Error("got no error from a provider that is down")
 	}
-	r.failing.Store(false)
+	r.failing.Store(0)
 	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if n := r.printed.Load(); n != 1 {
 		t.Errorf("got %d mails, want 1", n)
+	}
+}
+
+// A message that the provider refuses for good is not sent for ever, and one that it
+// refuses for now is tried again.
+func TestProviderRefuses(t *testing.T) {
+	for status, final := range map[int]bool{
+		http.StatusUnprocessableEntity: true, http.StatusBadRequest: true,
+		http.StatusTooManyRequests: false, http.StatusConflict: false, http.StatusUnauthorized: false,
+	} {
+		r := newRig(t)
+		r.order(t, "lamp-1")
+		r.failing.Store(int64(status))
+		w := &worker{r.shop, r.url, slog.Default()}
+		if err := w.round(t.Context()); (err == nil) != final {
+			t.Errorf("%d: got %v", status, err)
+		}
+		r.failing.Store(0)
+		if err := w.round(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if mailed := r.printed.Load() == 1; mailed == final {
+			t.Errorf("%d: got a mail: %v", status, mailed)
+		}
+		if n := r.count(t, "SELECT count(*) FROM outbox WHERE refusal <> '' AND sent = 1"); (n == 1) != final {
+			t.Errorf("%d: got %d refusals", status, n)
+		}
 	}
 }
 
@@ -133,8 +160,8 @@ func TestWorkerDies(t *testing.T) {
 	if err != nil || out.Kind != semel.Reserved {
 		t.Fatalf("got %v, %v", out.Kind, err)
 	}
-	if err := w.send(t.Context(), m); err != nil {
-		t.Fatal(err)
+	if refusal, err := w.send(t.Context(), m); err != nil || refusal != "" {
+		t.Fatal(refusal, err)
 	}
 	out.Claim.Abandon(t.Context()) // what a lease that ends does
 	if err := w.round(t.Context()); err != nil {

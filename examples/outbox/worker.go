@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,32 +72,43 @@ func (w *worker) deliver(ctx context.Context, m message) error {
 		Fingerprint: semel.FingerprintOf([]byte(m.mail), []byte(m.text)),
 		Lapsed:      semel.Rerun,
 	}
-	_, err := semel.Do(ctx, w.shop.engine, call, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, w.send(ctx, m)
-	})
+	refusal, err := semel.Do(ctx, w.shop.engine, call, func(ctx context.Context) (string, error) { return w.send(ctx, m) })
 	if err != nil {
 		return err
 	}
-	_, err = w.shop.pool.ExecContext(ctx, "UPDATE outbox SET sent = 1 WHERE key = ?", m.key)
+	if refusal.Value != "" {
+		w.logger.WarnContext(ctx, "a message will never be sent", "key", m.key, "provider", refusal.Value)
+	}
+	_, err = w.shop.pool.ExecContext(ctx, "UPDATE outbox SET sent = 1, refusal = ? WHERE key = ?", refusal.Value, m.key)
 	return err
 }
 
-// send hands the message to the provider. Sending it again does no harm, so that any error
-// frees the message for another try.
-func (w *worker) send(ctx context.Context, m message) error {
+// send hands the message to the provider. Sending it again does no harm, so that an error
+// frees the message for another try. A refusal that no repetition mends is a result.
+func (w *worker) send(ctx context.Context, m message) (refusal string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.provider+"/mails?"+url.Values{"to": {m.mail}}.Encode(), strings.NewReader(m.text))
 	if err != nil {
-		return err
+		return "", err
 	}
 	req.Header.Set("Idempotency-Key", m.key)
 	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
-		return semel.Retryable(err)
+		return "", semel.Retryable(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.Copy(io.Discard, resp.Body) // only the status counts
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		return semel.Retryable(fmt.Errorf("the provider answers %s", resp.Status))
+	switch code := resp.StatusCode; {
+	case code < http.StatusMultipleChoices:
+		return "", nil
+	case code >= http.StatusInternalServerError || slices.Contains(passing, code):
+		return "", semel.Retryable(fmt.Errorf("the provider answers %s", resp.Status))
 	}
-	return nil
+	return resp.Status, nil
+}
+
+// passing are the answers below 500 that say nothing about the message: the key of the
+// provider is wrong, or in use, or it is too early.
+var passing = []int{
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusConflict,
+	http.StatusTooEarly, http.StatusTooManyRequests,
 }

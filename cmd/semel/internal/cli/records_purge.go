@@ -67,7 +67,7 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 		o.out.printf("purged: 0 records\n")
 		return nil
 	}
-	if err := o.confirm(ctx, fmt.Sprintf("%s will be deleted. Go on?", records(over)), p.yes); err != nil {
+	if err := o.confirm(ctx, fmt.Sprintf("%s will be deleted. Go on?", records(over)), p.yes, "--yes"); err != nil {
 		return err
 	}
 	n, err := o.purgeAll(ctx, purger, cmp.Or(p.batch, o.purgeBatch, defaultBatch), over)

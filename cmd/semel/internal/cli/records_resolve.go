@@ -144,7 +144,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 		return nil
 	}
 	question := fmt.Sprintf("It will be %s: %s. Go on?", r.done, effect)
-	if err := o.confirm(ctx, question, r.yes); err != nil {
+	if err := o.confirm(ctx, question, r.yes, fmt.Sprintf("--fence %d --yes", rec.Fence)); err != nil {
 		return err
 	}
 	err = resolver.Resolve(ctx, semel.Resolution{

@@ -41,13 +41,13 @@ func (a *app) getenv(name string) string {
 }
 
 // confirm asks before something is changed for good. Without a terminal nobody
-// can answer, so it refuses.
-func (a *app) confirm(ctx context.Context, question string, yes bool) error {
+// can answer, so it refuses and names the flags that answer instead.
+func (a *app) confirm(ctx context.Context, question string, yes bool, instead string) error {
 	if yes {
 		return nil
 	}
 	if !isTerminal(a.in) {
-		return refused("look with --dry-run, then add --yes", "nobody can be asked: standard input is no terminal")
+		return refused("look with --dry-run, then add "+instead, "nobody can be asked: standard input is no terminal")
 	}
 	_, _ = io.WriteString(a.err, "semel: "+question+" [y/N] ")
 	answer := make(chan string, 1)

@@ -152,7 +152,7 @@ func (c Config) checkRecovery() []error {
 		bad(c.origin["sweep"], "sweep", "%w, unlike %v", ErrOneURL, other.source)
 	}
 	if asks && c.RecoverTimeout >= c.Lease && c.Lease >= leastLease {
-		bad(c.origin["recover_timeout"], "recover_timeout", "%v is not less than the lease of %v from %v", c.RecoverTimeout, c.Lease, c.origin["lease"])
+		bad(c.origin["recover_timeout"], "recover_timeout", "%v is not less than the lease of %v from %v: set recover_timeout to less, or the lease to more", c.RecoverTimeout, c.Lease, c.origin["lease"])
 	}
 	return errs
 }

@@ -16,6 +16,23 @@ type Sealer interface {
 	Open(aad, sealed []byte) ([]byte, error)
 }
 
+// OpenResponse returns the kept response of a completed record in clear, as a replay
+// would give it. The record is one that the store has, with its response
+// ([Filter].Bodies). An error wraps [ErrDamaged]: the bytes were sealed under another
+// key, moved from another record, or changed.
+func (e *Engine) OpenResponse(rec Record) (Response, error) {
+	opened, err := e.open(rec.Key, rec.Response)
+	if err != nil {
+		return Response{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return opened, nil
+}
+
+// SealResponse returns r as it must be kept under key, which is that of a record in
+// the store: for whoever writes a response past the engine, as an operator does by a
+// [Resolution].
+func (e *Engine) SealResponse(key Key, r Response) (Response, error) { return e.seal(key, r) }
+
 func (e *Engine) seal(key Key, r Response) (Response, error) {
 	if e.cfg.Sealer == nil {
 		return r, nil

@@ -98,7 +98,7 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 	}
 	verdict := decide(held, r, call.Lapsed)
 	if verdict != runs && verdict != asks {
-		return e.answer(verdict, held)
+		return e.answer(ctx, verdict, held)
 	}
 	c := e.claim(held, start, r.Retention, call.MaxRun)
 	if c == nil {
@@ -151,14 +151,14 @@ func or(d, def time.Duration) time.Duration {
 
 // answer is the outcome for a slot that is not the caller's. Only a replay
 // shows the kept response.
-func (e *Engine) answer(v verdict, held Record) (Outcome, error) {
+func (e *Engine) answer(ctx context.Context, v verdict, held Record) (Outcome, error) {
 	out := Outcome{Record: held}
 	out.Record.Response = Response{}
 	switch v {
 	case replays:
-		opened, err := e.open(held.Key, held.Response)
+		opened, err := e.open(ctx, held)
 		if err != nil {
-			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+			return Outcome{}, err
 		}
 		out.Kind, out.Record.Response = Replay, opened
 	case waits:

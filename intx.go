@@ -232,7 +232,7 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 		return TxOutcome{}, false, nil
 	}
 	if verdict != runs {
-		out, err := e.answer(verdict, held)
+		out, err := e.answer(ctx, verdict, held)
 		return TxOutcome{Outcome: out}, true, err
 	}
 	c := &Claim{

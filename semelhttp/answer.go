@@ -108,20 +108,30 @@ func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key seme
 }
 
 // refuseFailure answers when nothing is known about the slot: fail closed.
-func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err error) {
+func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
 	switch {
 	case errors.Is(err, semel.ErrInvalidKey):
 		m.log(r.Context(), "the scope is not usable", err)
 		m.refuse(w, r, ProblemScopeMissing, nil)
 	case errors.Is(err, semel.ErrDamaged):
-		m.log(r.Context(), "a kept response is damaged", err)
-		m.refuse(w, r, ProblemRecordDamaged, nil)
+		m.refuseDamaged(w, r, key, err)
+	case errors.Is(err, semel.ErrKeyUnavailable):
+		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
+		d := ProblemStoreUnavailable.Details()
+		d.Detail = "The keys of kept responses are not available. Retry with the same key."
+		m.render(w, r, d)
 	default:
 		if !errors.Is(err, context.Cause(r.Context())) { // the caller has not just left
 			m.log(r.Context(), "a request is refused because the store failed", err)
 		}
 		m.refuse(w, r, ProblemStoreUnavailable, nil)
 	}
+}
+
+// refuseDamaged answers when a kept response is not what was kept. Nothing runs again.
+func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
+	m.cfg.Logger.ErrorContext(r.Context(), "a kept response is damaged", "ref", m.engine.Ref(key), "err", err)
+	m.refuse(w, r, ProblemRecordDamaged, m.reference(key))
 }
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {
@@ -145,8 +155,7 @@ func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Re
 func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.Record, replayed bool) {
 	kept, err := openBlob(rec.Response)
 	if err != nil {
-		m.log(r.Context(), "a kept response is damaged", err)
-		m.refuse(w, r, ProblemRecordDamaged, nil)
+		m.refuseDamaged(w, r, rec.Key, err)
 		return
 	}
 	if kept.notKept() {
@@ -183,6 +192,10 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 	out, err := c.claim.Confirm(ctx)
 	if err == nil && out.Kind == semel.Replay {
 		m.replay(c.w, c.r, out.Record)
+		return
+	}
+	if errors.Is(err, semel.ErrDamaged) {
+		m.refuseDamaged(c.w, c.r, c.claim.Key(), err)
 		return
 	}
 	if err != nil {

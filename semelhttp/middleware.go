@@ -170,7 +170,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 	}
 	out, err := m.engine.Begin(r.Context(), call)
 	if err != nil {
-		m.refuseFailure(w, r, err)
+		m.refuseFailure(w, r, key, err)
 		return
 	}
 	switch out.Kind {

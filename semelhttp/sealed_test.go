@@ -1,0 +1,168 @@
+package semelhttp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
+	"github.com/semel-go/semel/store/memstore"
+)
+
+// rot13 is a sealer that can be made to fail. It shows who reads what a store has.
+type rot13 struct {
+	mu         sync.Mutex
+	seal, open error
+}
+
+func (s *rot13) set(seal, open error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal, s.open = seal, open
+}
+
+func turned(b []byte, err error) ([]byte, error) {
+	b = bytes.Clone(b)
+	for i := range b {
+		b[i] ^= 0x55
+	}
+	return b, err
+}
+
+func (s *rot13) Seal(_, plain []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return turned(plain, s.seal)
+}
+
+func (s *rot13) Open(_, sealed []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return turned(sealed, s.open)
+}
+
+// sealedRigs are a rig without and one with transactions for each mode, whose kept answers
+// are sealed, and the errors of opening that an observer saw.
+func sealedRigs(t *testing.T, test func(t *testing.T, r *rig, s *rot13, seen func() []error)) {
+	t.Helper()
+	for name, mode := range map[string]semel.TxMode{"plain": 255, "claim": semel.ClaimTx, "single": semel.SingleTx} {
+		t.Run(name, func(t *testing.T) {
+			s := &rot13{}
+			var mu sync.Mutex
+			var errs []error
+			ec := semel.Config{Sealer: s, Observe: func(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
+				return ctx, func(ev semel.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					if op.Step == semel.StepOpen && ev.Err != nil {
+						errs = append(errs, ev.Err)
+					}
+				}
+			}}
+			r := func() *rig {
+				if mode == 255 {
+					return newRigOn(t, memstore.New(memstore.Config{}), ec, pay, nil)
+				}
+				db := newTxStore()
+				return newRigOn(t, db, ec, payInTx, func(c *semelhttp.Config) { c.Tx = transactions{db, mode} })
+			}()
+			test(t, r, s, func() []error { mu.Lock(); defer mu.Unlock(); return errs })
+		})
+	}
+}
+
+// onlyKey is the key of the only record, as it is stored.
+func onlyKey(t *testing.T, r *rig) semel.Key {
+	t.Helper()
+	store, ok := r.store.(*memstore.Store)
+	if !ok {
+		store = r.store.(*txStore).base
+	}
+	for rec, err := range store.List(t.Context(), semel.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec.Key
+	}
+	t.Fatal("there is no record")
+	return semel.Key{}
+}
+
+var errForeign = errors.New("sealed under a key that is not here")
+
+// I3: a kept answer that does not open is a 500 that names the record, a line in the log
+// and an event. It never runs again, and is replayed when it opens again.
+func TestUnopenedAnswer(t *testing.T) {
+	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, seen func() []error) {
+		first := r.post(secretKey, "x")
+		s.set(nil, errForeign)
+		ref := r.engine.Ref(onlyKey(t, r))
+		for i := range 2 {
+			a := r.post(secretKey, "x")
+			d := r.wantProblem(a, 500, semelhttp.ProblemRecordDamaged)
+			if d.Extra["ref"] != ref || d.Retryable || !d.ReuseKey || strings.Contains(a.body, "paid") || strings.Contains(a.body, errForeign.Error()) {
+				t.Errorf("got %+v, want the ref, and neither the answer nor the cause", a)
+			}
+			if got := seen(); len(got) != i+1 || !errors.Is(got[i], errForeign) || !errors.Is(got[i], semel.ErrDamaged) {
+				t.Errorf("got the events %v", got)
+			}
+		}
+		if log := r.log.String(); !strings.Contains(log, "ref="+ref) || !strings.Contains(log, errForeign.Error()) {
+			t.Errorf("got log %s, want the ref and the cause", log)
+		}
+		s.set(nil, nil)
+		if a := r.post(secretKey, "x"); a.status != first.status || a.body != first.body || a.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("got %+v, want the replay of %+v", a, first)
+		}
+		r.wantRuns(1)
+	})
+}
+
+// While the key service is down a retry is told to come again, in words that are true, and
+// nothing runs again.
+func TestKeyServiceIsDown(t *testing.T) {
+	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, seen func() []error) {
+		r.post(secretKey, "x")
+		s.set(nil, semel.ErrKeyUnavailable)
+		a := r.post(secretKey, "x")
+		d := r.wantProblem(a, 503, semelhttp.ProblemStoreUnavailable)
+		if a.header.Get("Retry-After") != "1" || strings.Contains(d.Detail, "Nothing was done") || !d.Retryable || !d.ReuseKey {
+			t.Errorf("got %+v", a)
+		}
+		if got := seen(); len(got) != 1 || !errors.Is(got[0], semel.ErrKeyUnavailable) || errors.Is(got[0], semel.ErrDamaged) {
+			t.Errorf("got the events %v", got)
+		}
+		s.set(nil, nil)
+		if a := r.post(secretKey, "x"); a.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("got %+v, want a replay", a)
+		}
+		r.wantRuns(1)
+	})
+}
+
+// I14: an answer that cannot be sealed is never stored in clear. Without a transaction it is true
+// and goes out marked; with one nothing has happened, and the next try runs.
+func TestUnsealedAnswer(t *testing.T) {
+	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, _ func() []error) {
+		s.set(errForeign, nil)
+		a := r.post(secretKey, "x")
+		if _, plain := r.store.(*memstore.Store); plain {
+			if a.status != 201 || a.header.Get("Semel-Stored") != "false" {
+				t.Errorf("got %+v, want the answer, marked", a)
+			}
+			r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemInFlight)
+			r.wantRuns(1)
+			return
+		}
+		r.wantProblem(a, 503, semelhttp.ProblemStoreUnavailable)
+		s.set(nil, nil)
+		if a := r.post(secretKey, "x"); a.status != 201 || a.header.Get("Idempotent-Replayed") != "" {
+			t.Errorf("got %+v, want that it runs", a)
+		}
+		r.wantRuns(2)
+	})
+}

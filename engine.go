@@ -64,7 +64,8 @@ func New(store Store, cfg Config) (*Engine, error) {
 }
 
 // Ref returns a short keyed hash that names a slot in logs, answers and
-// metrics, where the key itself must never appear: 12 hexadecimal digits.
+// metrics, where the key itself must never appear: 12 hexadecimal digits. It is that
+// of a stored key, as records and claims have it; see [Engine.StoredKey].
 func (e *Engine) Ref(key Key) string {
 	slot := key.Slot()
 	return shortMAC(e.cfg.Secret, "ref", slot[:])
@@ -87,6 +88,14 @@ func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s"
 // reserve; cancelling it later has no effect on the attempt. Its values may be
 // read after Begin has returned, by a step that is late.
 func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
+	if err := e.admit(&call); err != nil {
+		return Outcome{}, err
+	}
+	return e.begin(ctx, call)
+}
+
+// begin is Begin for a call with a stored key.
+func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	r, err := e.reservation(ctx, &call)
 	if err != nil {
 		return Outcome{}, err
@@ -114,9 +123,6 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 // reservation is what call asks of the store. It fills in what call leaves to the
 // engine.
 func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, error) {
-	if err := call.Key.Validate(); err != nil {
-		return Reservation{}, err
-	}
 	if err := context.Cause(ctx); err != nil {
 		return Reservation{}, err
 	}

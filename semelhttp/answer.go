@@ -79,7 +79,7 @@ func (c *recorder) refused(d problem.Details) {
 	c.claim.Settle(how)
 }
 
-// reference names a slot to support without telling the key.
+// reference names the slot of a stored key to support without telling it.
 func (m *Middleware) reference(key semel.Key) map[string]any {
 	return map[string]any{"ref": m.engine.Ref(key)}
 }
@@ -101,20 +101,21 @@ func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key seme
 	case out.Kind == semel.Conflict:
 		m.refuse(w, r, ProblemKeyConflict, nil)
 	case out.Lapsed:
-		m.refuse(w, r, ProblemOutcomeUnknown, m.reference(key))
+		m.refuse(w, r, ProblemOutcomeUnknown, m.reference(m.engine.StoredKey(key)))
 	default:
 		m.refuse(w, r, ProblemInFlight, nil)
 	}
 }
 
-// refuseFailure answers when nothing is known about the slot: fail closed.
+// refuseFailure answers when nothing is known about the slot: fail closed. The key is
+// the client's.
 func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
 	switch {
 	case errors.Is(err, semel.ErrInvalidKey):
 		m.log(r.Context(), "the scope is not usable", err)
 		m.refuse(w, r, ProblemScopeMissing, nil)
 	case errors.Is(err, semel.ErrDamaged):
-		m.refuseDamaged(w, r, key, err)
+		m.refuseDamaged(w, r, m.engine.StoredKey(key), err)
 	case errors.Is(err, semel.ErrKeyUnavailable):
 		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
 		d := ProblemStoreUnavailable.Details()
@@ -129,9 +130,9 @@ func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key s
 }
 
 // refuseDamaged answers when a kept response is not what was kept. Nothing runs again.
-func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
-	m.cfg.Logger.ErrorContext(r.Context(), "a kept response is damaged", "ref", m.engine.Ref(key), "err", err)
-	m.refuse(w, r, ProblemRecordDamaged, m.reference(key))
+func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, stored semel.Key, err error) {
+	m.cfg.Logger.ErrorContext(r.Context(), "a kept response is damaged", "ref", m.engine.Ref(stored), "err", err)
+	m.refuse(w, r, ProblemRecordDamaged, m.reference(stored))
 }
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {

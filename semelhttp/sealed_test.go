@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -165,4 +166,44 @@ func TestUnsealedAnswer(t *testing.T) {
 		}
 		r.wantRuns(2)
 	})
+}
+
+// I1, I13: with hashed keys a request is found by what the client sends, in every mode, and two
+// middlewares around one handler are one attempt.
+func TestHashedKeys(t *testing.T) {
+	ec := semel.Config{HashKeys: true, Secret: make(semel.Secret, 32)}
+	for name, mode := range map[string]semel.TxMode{"plain": 255, "claim": semel.ClaimTx, "single": semel.SingleTx} {
+		t.Run(name, func(t *testing.T) {
+			var r *rig
+			handler := pay
+			twice := func(w http.ResponseWriter, q *http.Request) { r.mw.Wrap(http.HandlerFunc(handler)).ServeHTTP(w, q) }
+			if mode == 255 {
+				r = newRigOn(t, memstore.New(memstore.Config{}), ec, twice, nil)
+			} else {
+				db := newTxStore()
+				handler = payInTx
+				r = newRigOn(t, db, ec, twice, func(c *semelhttp.Config) { c.Tx = transactions{db, mode} })
+			}
+			first, second := r.post(secretKey, "x"), r.post(secretKey, "x")
+			if first.status != 201 || second.body != first.body || second.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("got %+v, then %+v", first, second)
+			}
+			r.wantProblem(r.post(secretKey, "y"), 422, semelhttp.ProblemKeyConflict)
+			r.wantRuns(1)
+		})
+	}
+}
+
+// A refusal names the record as it is stored, so that an operator finds it.
+func TestHashedKeysInRefusals(t *testing.T) {
+	r := newRigOn(t, memstore.New(memstore.Config{}), semel.Config{HashKeys: true, Secret: make(semel.Secret, 32)},
+		func(w http.ResponseWriter, q *http.Request) {
+			semel.FromContext(q.Context()).Settle(semel.Unknown)
+			pay(w, q)
+		}, nil)
+	r.post(secretKey, "x")
+	d := r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+	if ref := d.Extra["ref"]; ref != r.engine.Ref(onlyKey(t, r)) {
+		t.Errorf("got the ref %v, want that of the stored key", ref)
+	}
 }

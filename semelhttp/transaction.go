@@ -207,7 +207,7 @@ type tryKey struct{}
 // slot of key. The store must not be asked then: it could wait for that transaction.
 func (m *Middleware) isTrying(r *http.Request, key semel.Key) bool {
 	c, _ := r.Context().Value(tryKey{}).(*recorder)
-	if c == nil || c.mw.engine != m.engine || c.claim.Key() != key {
+	if c == nil || c.mw.engine != m.engine || c.claim.Key() != m.engine.StoredKey(key) {
 		return false
 	}
 	c.mu.Lock()

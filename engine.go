@@ -80,7 +80,8 @@ func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s"
 // Begin reserves the slot of call or says why it cannot. An error means that
 // nothing is known about the slot: the store failed or did not answer in time
 // ([*StoreError]), the kept response cannot be read ([ErrDamaged]), what a
-// recovery hook found is not stored yet ([ErrNotStored]), the call is invalid,
+// recovery hook found is not stored yet ([ErrNotStored]), the key of the kept
+// responses is not at hand ([ErrKeyUnavailable]), the call is invalid,
 // or the engine is closed ([ErrClosed]). The caller must then refuse the
 // request and may not run it.
 //
@@ -108,6 +109,10 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	verdict := decide(held, r, call.Lapsed)
 	if verdict != runs && verdict != asks {
 		return e.answer(ctx, verdict, held)
+	}
+	if err := e.prepare(start); err != nil {
+		e.undo(ctx, r, held.Lapses > 0)
+		return Outcome{}, err
 	}
 	c := e.claim(held, start, r.Retention, call.MaxRun)
 	if c == nil {

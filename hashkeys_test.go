@@ -26,6 +26,7 @@ type reader struct {
 }
 
 func newReader(t *testing.T) *reader {
+	t.Helper()
 	return &reader{Store: memstore.New(memstore.Config{}), t: t, keys: map[semel.Key]bool{}}
 }
 

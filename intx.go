@@ -238,6 +238,9 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 		out, err := e.answer(ctx, verdict, held)
 		return TxOutcome{Outcome: out}, true, err
 	}
+	if err := e.prepare(time.Now()); err != nil {
+		return TxOutcome{}, false, err
+	}
 	c := &Claim{
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
 		fence: held.Fence, attempts: held.Attempts, retention: r.Retention,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Sealer encrypts (and may compress) a kept response before it reaches the
@@ -27,6 +28,14 @@ type Sealer interface {
 // ErrKeyUnavailable: a [Sealer] cannot have the key now, as the service that has it does
 // not answer. Nothing is damaged; the same call may succeed later.
 var ErrKeyUnavailable = errors.New("semel: the key of the kept responses is not available")
+
+// Preparer is a [Sealer] that may be unable to seal for a while.
+type Preparer interface {
+	// Prepare says why a response could not be sealed now. The engine asks when an attempt
+	// has its slot and has not run: with an error it gives the slot back and fails, as
+	// the answer of what it would run could not be kept.
+	Prepare() error
+}
 
 // PlainReader is a [Sealer] that also reads what was kept before it was there.
 type PlainReader interface {
@@ -71,6 +80,22 @@ func (e *Engine) open(ctx context.Context, held Record) (opened Response, err er
 		err = fmt.Errorf("%w (ref %s)", err, e.Ref(held.Key))
 	}
 	return opened, err
+}
+
+// prepare fails closed before anything has happened. It also does when it took so long that
+// nothing is left of the lease that counts from start.
+func (e *Engine) prepare(start time.Time) error {
+	preparer, ok := e.cfg.Sealer.(Preparer)
+	if !ok {
+		return nil
+	}
+	if err := preparer.Prepare(); err != nil {
+		return fmt.Errorf("semel: an answer could not be sealed: %w", err)
+	}
+	if elapsed(start, time.Now())+e.tick() >= e.cfg.Lease {
+		return fmt.Errorf("semel: the sealer took too long: %w", ErrKeyUnavailable)
+	}
+	return nil
 }
 
 func (e *Engine) isPlain(r Response) bool {

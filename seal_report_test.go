@@ -137,3 +137,74 @@ type panicking struct{}
 
 func (panicking) Seal(_, _ []byte) ([]byte, error) { panic("a bug in the sealer") }
 func (panicking) Open(_, _ []byte) ([]byte, error) { panic("a bug in the sealer") }
+
+// unready is a sealer that knows beforehand that it cannot seal.
+type unready struct {
+	*gcm
+	why  error
+	slow time.Duration
+}
+
+func (u *unready) Prepare() error { time.Sleep(u.slow); return u.why }
+
+// I1, I7: nothing runs whose answer could not be sealed. The slot is given back, and one whose
+// outcome is unknown stays so; what is kept is replayed all the while.
+func TestUnreadySealer(t *testing.T) {
+	inModes(t, func(in modal) {
+		t := in.T
+		sealer := &unready{gcm: newGCM(t)}
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{Sealer: sealer, Lapsed: semel.Recover, Recover: func(context.Context, semel.Record) (semel.Recovery, error) {
+			return semel.Recovery{Verdict: semel.NotExecuted}, nil
+		}})
+		ran := 0
+		fn := func(context.Context) (int, error) { ran++; return 7, nil }
+		tx := func(id string) (semel.Result[int], error) {
+			return semel.DoTx(t.Context(), e, call(id, "x"), s.mode(in.TxMode), fn)
+		}
+		do := func(id string) (semel.Result[int], error) { return semel.Do(t.Context(), e, call(id, "x"), fn) }
+		if _, err := do("kept"); err != nil {
+			t.Fatal(err)
+		}
+		reserve(t, e, call("lapsed", "x")).Abandon(t.Context())
+
+		sealer.why = semel.ErrKeyUnavailable
+		for _, id := range []string{"tx", "do", "lapsed"} {
+			call := do
+			if id == "tx" {
+				call = tx
+			}
+			_, err := call(id)
+			wantError(t, err, semel.ErrKeyUnavailable)
+		}
+		if got, err := tx("kept"); err != nil || !got.Replayed {
+			t.Errorf("got %+v, %v, want the kept value", got, err)
+		}
+		if ran != 1 {
+			t.Errorf("fn ran %d times, want once", ran)
+		}
+		time.Sleep(time.Second) // it is given back in the background
+		if got := raw(t, b.records, call("lapsed", "x").Key); got.State != semel.StateReserved {
+			t.Errorf("got %v of the slot whose outcome is unknown", got.State)
+		}
+		sealer.why = nil
+		for _, id := range []string{"tx", "do", "lapsed"} {
+			if got, err := do(id); err != nil || got.Replayed {
+				t.Errorf("%s: got %+v, %v, want that it runs", id, got, err)
+			}
+		}
+	})
+}
+
+// I1: a sealer that is ready when the lease is nearly over is not: nobody runs without a lease.
+func TestSlowSealer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sealer := &unready{gcm: newGCM(t), slow: semel.DefaultLease * 5 / 6}
+		e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{Sealer: sealer})
+		_, err := e.Begin(t.Context(), call("order-1", "x"))
+		wantError(t, err, semel.ErrKeyUnavailable)
+		time.Sleep(time.Second)
+		sealer.slow = 0
+		reserve(t, e, call("order-1", "x"))
+	})
+}

@@ -83,10 +83,11 @@ func parse(sealed []byte) (envelope, error) {
 
 // head is the beginning of an envelope. wrapped is nil without a key service.
 func head(id string, wrapped []byte) []byte {
+	length := byte(len(id)) //nolint:gosec // MaxIDLen bounds it
 	if wrapped == nil {
-		return append([]byte{kindDirect, byte(len(id))}, id...)
+		return append([]byte{kindDirect, length}, id...)
 	}
-	b := append([]byte{kindWrapped, byte(len(id))}, id...)
+	b := append([]byte{kindWrapped, length}, id...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(wrapped))) //nolint:gosec // maxWrapped bounds it
 	return append(b, wrapped...)
 }

@@ -14,6 +14,7 @@ var (
 	_ semel.Sealer      = (*Wrapped)(nil)
 	_ semel.Rewrapper   = (*Wrapped)(nil)
 	_ semel.PlainReader = (*Wrapped)(nil)
+	_ semel.Preparer    = (*Wrapped)(nil)
 )
 
 // Wrapped is a keyring whose master keys are in a key service. It makes data keys, seals
@@ -86,11 +87,18 @@ func (w *Wrapped) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "keyrin
 // Seal implements [semel.Sealer]. An error that wraps [semel.ErrKeyUnavailable] says that
 // the service did not give a data key.
 func (w *Wrapped) Seal(aad, plain []byte) ([]byte, error) {
-	k, err := w.sealing()
+	k, err := w.sealing(1)
 	if err != nil {
 		return nil, err
 	}
 	return sealUnder(k.master, k.head, aad, plain)
+}
+
+// Prepare implements [semel.Preparer]: it fails when there is no data key and the service
+// gives none, so that nothing is run whose answer could not be sealed.
+func (w *Wrapped) Prepare() error {
+	_, err := w.sealing(0)
+	return err
 }
 
 // Open implements [semel.Sealer]. An error wraps [ErrUnknownKey], [ErrDamaged] or
@@ -127,15 +135,15 @@ func (w *Wrapped) Rewrap(aad, sealed []byte) (fresh []byte, changed bool, err er
 	return rewrap(w, aad, sealed)
 }
 
-// sealing returns the data key to seal one field with. It asks for a new one when there is
+// sealing returns the data key to seal so many fields with. It asks for a new one when there is
 // none, or soon will be none. Of several callers one asks; the others go on with the
 // key that is there, and wait only without.
-func (w *Wrapped) sealing() (*dataKey, error) {
+func (w *Wrapped) sealing(fields int) (*dataKey, error) {
 	var late <-chan time.Time
 	for {
 		id := w.Primary()
 		w.mu.Lock()
-		k, due := w.take(id, time.Now())
+		k, due := w.take(id, fields, time.Now())
 		if k != nil && !due {
 			w.mu.Unlock()
 			return k, nil
@@ -166,14 +174,14 @@ func (w *Wrapped) sealing() (*dataKey, error) {
 	}
 }
 
-// take counts one use of the key that seals, if there is one, and reports whether this
+// take counts the uses of the key that seals, if there is one, and reports whether this
 // caller should ask for the next. The caller holds mu.
-func (w *Wrapped) take(id string, now time.Time) (k *dataKey, due bool) {
+func (w *Wrapped) take(id string, fields int, now time.Time) (k *dataKey, due bool) {
 	k = w.now
 	if k == nil || k.uses >= w.cfg.MaxUses || now.Sub(k.made) >= w.cfg.MaxAge {
 		return nil, true
 	}
-	k.uses++
+	k.uses += fields
 	old := k.id != id || k.uses > w.cfg.MaxUses-w.cfg.MaxUses/4 || now.Sub(k.made) >= w.cfg.MaxAge-w.cfg.MaxAge/4
 	return k, old && w.next == nil && !now.Before(w.again)
 }

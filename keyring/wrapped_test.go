@@ -233,13 +233,17 @@ func TestWrappedOutage(t *testing.T) {
 				start = time.Now()
 				_, err := w.Seal([]byte("record"), []byte("paid"))
 				wantError(t, err, semel.ErrKeyUnavailable)
+				service.set(func() { service.wraps = 2 })
+				wantError(t, w.Prepare(), semel.ErrKeyUnavailable)
+				service.wantCalls(t, 3, 0)
 				_, err = w.Open([]byte("record"), sealed)
 				wantError(t, err, semel.ErrKeyUnavailable)
-				if errors.Is(err, keyring.ErrDamaged) || time.Since(start) > 2*keyring.DefaultTimeout {
+				if errors.Is(err, keyring.ErrDamaged) || time.Since(start) > 3*keyring.DefaultTimeout {
 					t.Errorf("got %v after %v", err, time.Since(start))
 				}
 				service.set(func() { down(service, false) })
 				wantOpen(t, w, "record", sealed, "paid")
+				wantError(t, w.Prepare(), nil)
 				seal(t, w, "record", "paid")
 			})
 		})
@@ -292,7 +296,6 @@ func TestWrappedAsksOnce(t *testing.T) {
 
 // oddVault answers what no key service should.
 type oddVault struct {
-	*vault
 	id      string
 	wrapped []byte
 	key     []byte

@@ -7,6 +7,7 @@ import (
 	"crypto/sha3"
 	"encoding/hex"
 	"io"
+	"os"
 	"testing"
 )
 
@@ -70,7 +71,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// The accumulated vectors of the same page. The long one has a million rounds.
+// The accumulated vectors of the same page. The long one takes some seconds: SEMEL_PROOF=long.
 func TestAccumulatedVectors(t *testing.T) {
 	for _, v := range []struct {
 		rounds int
@@ -79,7 +80,7 @@ func TestAccumulatedVectors(t *testing.T) {
 		{10_000, "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"},
 		{1_000_000, "2163ae1445985a30b60585ee67daa55674df06901b890593e824b8a7c885ab15"},
 	} {
-		if testing.Short() && v.rounds > 10_000 {
+		if v.rounds > 10_000 && os.Getenv("SEMEL_PROOF") != "long" {
 			continue
 		}
 		random, sum := sha3.NewSHAKE128(), sha3.NewSHAKE128()

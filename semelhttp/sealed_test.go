@@ -46,9 +46,16 @@ func (s *rot13) Open(_, sealed []byte) ([]byte, error) {
 	return turned(sealed, s.open)
 }
 
-// sealedRigs are a rig without and one with transactions for each mode, whose kept answers
-// are sealed, and the errors of opening that an observer saw.
-func sealedRigs(t *testing.T, test func(t *testing.T, r *rig, s *rot13, seen func() []error)) {
+// sealedRig is a rig whose kept answers are sealed.
+type sealedRig struct {
+	*testing.T
+	*rig
+	sealer *rot13
+	seen   func() []error // the errors of opening that an observer saw
+}
+
+// onSealedRigs runs a test without transactions, and in each mode.
+func onSealedRigs(t *testing.T, test func(in sealedRig)) {
 	t.Helper()
 	for name, mode := range map[string]semel.TxMode{"plain": 255, "claim": semel.ClaimTx, "single": semel.SingleTx} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +78,7 @@ func sealedRigs(t *testing.T, test func(t *testing.T, r *rig, s *rot13, seen fun
 				db := newTxStore()
 				return newRigOn(t, db, ec, payInTx, func(c *semelhttp.Config) { c.Tx = transactions{db, mode} })
 			}()
-			test(t, r, s, func() []error { mu.Lock(); defer mu.Unlock(); return errs })
+			test(sealedRig{t, r, s, func() []error { mu.Lock(); defer mu.Unlock(); return errs }})
 		})
 	}
 }
@@ -98,7 +105,8 @@ var errForeign = errors.New("sealed under a key that is not here")
 // I3: a kept answer that does not open is a 500 that names the record, a line in the log
 // and an event. It never runs again, and is replayed when it opens again.
 func TestUnopenedAnswer(t *testing.T) {
-	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, seen func() []error) {
+	onSealedRigs(t, func(in sealedRig) {
+		t, r, s := in.T, in.rig, in.sealer
 		first := r.post(secretKey, "x")
 		s.set(nil, errForeign)
 		ref := r.engine.Ref(onlyKey(t, r))
@@ -108,7 +116,7 @@ func TestUnopenedAnswer(t *testing.T) {
 			if d.Extra["ref"] != ref || d.Retryable || !d.ReuseKey || strings.Contains(a.body, "paid") || strings.Contains(a.body, errForeign.Error()) {
 				t.Errorf("got %+v, want the ref, and neither the answer nor the cause", a)
 			}
-			if got := seen(); len(got) != i+1 || !errors.Is(got[i], errForeign) || !errors.Is(got[i], semel.ErrDamaged) {
+			if got := in.seen(); len(got) != i+1 || !errors.Is(got[i], errForeign) || !errors.Is(got[i], semel.ErrDamaged) {
 				t.Errorf("got the events %v", got)
 			}
 		}
@@ -126,7 +134,8 @@ func TestUnopenedAnswer(t *testing.T) {
 // While the key service is down a retry is told to come again, in words that are true, and
 // nothing runs again.
 func TestKeyServiceIsDown(t *testing.T) {
-	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, seen func() []error) {
+	onSealedRigs(t, func(in sealedRig) {
+		t, r, s := in.T, in.rig, in.sealer
 		r.post(secretKey, "x")
 		s.set(nil, semel.ErrKeyUnavailable)
 		a := r.post(secretKey, "x")
@@ -134,7 +143,7 @@ func TestKeyServiceIsDown(t *testing.T) {
 		if a.header.Get("Retry-After") != "1" || strings.Contains(d.Detail, "Nothing was done") || !d.Retryable || !d.ReuseKey {
 			t.Errorf("got %+v", a)
 		}
-		if got := seen(); len(got) != 1 || !errors.Is(got[0], semel.ErrKeyUnavailable) || errors.Is(got[0], semel.ErrDamaged) {
+		if got := in.seen(); len(got) != 1 || !errors.Is(got[0], semel.ErrKeyUnavailable) || errors.Is(got[0], semel.ErrDamaged) {
 			t.Errorf("got the events %v", got)
 		}
 		s.set(nil, nil)
@@ -148,7 +157,8 @@ func TestKeyServiceIsDown(t *testing.T) {
 // I14: an answer that cannot be sealed is never stored in clear. Without a transaction it is true
 // and goes out marked; with one nothing has happened, and the next try runs.
 func TestUnsealedAnswer(t *testing.T) {
-	sealedRigs(t, func(t *testing.T, r *rig, s *rot13, _ func() []error) {
+	onSealedRigs(t, func(in sealedRig) {
+		t, r, s := in.T, in.rig, in.sealer
 		s.set(errForeign, nil)
 		a := r.post(secretKey, "x")
 		if _, plain := r.store.(*memstore.Store); plain {

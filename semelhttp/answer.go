@@ -82,7 +82,7 @@ func (c *recorder) refused(d problem.Details) {
 	c.claim.Settle(how)
 }
 
-// reference names a slot to support without telling the key.
+// reference names the slot of a stored key to support without telling it.
 func (m *Middleware) reference(key semel.Key) map[string]any {
 	return map[string]any{"ref": m.engine.Ref(key)}
 }
@@ -109,7 +109,7 @@ func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, err erro
 func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key semel.Key, out semel.Outcome) {
 	p := problemOfHeld(out)
 	if p == ProblemOutcomeUnknown {
-		m.refuse(w, r, p, m.reference(key))
+		m.refuse(w, r, p, m.reference(m.engine.StoredKey(key)))
 		return
 	}
 	m.refuse(w, r, p, nil)
@@ -140,18 +140,32 @@ func problemOf(err error) Problem {
 	return ProblemStoreUnavailable
 }
 
-// refuseFailure answers when nothing is known about the slot: fail closed.
-func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err error) {
+// refuseFailure answers when nothing is known about the slot: fail closed. The key is
+// the client's.
+func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
 	p := problemOf(err)
 	switch {
 	case p == ProblemScopeMissing:
 		m.log(r.Context(), "the scope is not usable", err)
 	case p == ProblemRecordDamaged:
-		m.log(r.Context(), "a kept response is damaged", err)
+		m.refuseDamaged(w, r, m.engine.StoredKey(key), err)
+		return
+	case errors.Is(err, semel.ErrKeyUnavailable):
+		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
+		d := p.Details()
+		d.Detail = "The keys of kept responses are not available. Retry with the same key."
+		m.render(w, r, d)
+		return
 	case !errors.Is(err, context.Cause(r.Context())): // the caller has not just left
 		m.log(r.Context(), "a request is refused because the store failed", err)
 	}
 	m.refuse(w, r, p, nil)
+}
+
+// refuseDamaged answers when a kept response is not what was kept. Nothing runs again.
+func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, stored semel.Key, err error) {
+	m.cfg.Logger.ErrorContext(r.Context(), "a kept response is damaged", "ref", m.engine.Ref(stored), "err", err)
+	m.refuse(w, r, ProblemRecordDamaged, m.reference(stored))
 }
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {
@@ -175,8 +189,7 @@ func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Re
 func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.Record, replayed bool) {
 	kept, err := openBlob(rec.Response)
 	if err != nil {
-		m.log(r.Context(), "a kept response is damaged", err)
-		m.refuse(w, r, ProblemRecordDamaged, nil)
+		m.refuseDamaged(w, r, rec.Key, err)
 		return
 	}
 	if kept.notKept() {
@@ -213,6 +226,10 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 	out, err := c.claim.Confirm(ctx)
 	if err == nil && out.Kind == semel.Replay {
 		m.replay(c.w, c.r, out.Record)
+		return
+	}
+	if errors.Is(err, semel.ErrDamaged) {
+		m.refuseDamaged(c.w, c.r, c.claim.Key(), err)
 		return
 	}
 	if err != nil {

@@ -199,7 +199,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 			giveTo(next, w, r, s.in[preamble:])
 			return
 		}
-		m.refuseFailure(w, r, err)
+		m.refuseFailure(w, r, key, err)
 		return
 	}
 	switch out.Kind {

@@ -87,7 +87,7 @@ func (m *Middleware) shadowBegin(r *http.Request, id string, in []byte, preamble
 		return nil, Shadowed{Problem: ProblemScopeMissing, Err: err}
 	}
 	key := semel.Key{Scope: shadowScope(scope), ID: id}
-	would := Shadowed{Ref: m.engine.Ref(key)}
+	would := Shadowed{Ref: m.engine.Ref(m.engine.StoredKey(key))}
 	out, err := m.engine.Begin(r.Context(), m.call(r, key, m.print.sum(in, preamble, r)))
 	if err != nil {
 		would.Problem, would.Err = problemOf(err), err

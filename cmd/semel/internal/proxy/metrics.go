@@ -18,9 +18,9 @@ import (
 // safe for concurrent use; make it with [NewMetrics].
 type Metrics struct {
 	requests [outcomes]atomic.Int64
-	steps    [semel.StepSweep + 1]histogram
-	failed   [semel.StepSweep + 1]atomic.Int64
-	ends     [semel.StepSweep + 1]func(semel.Event)
+	steps    [semel.StepOpen + 1]histogram
+	failed   [semel.StepOpen + 1]atomic.Int64
+	ends     [semel.StepOpen + 1]func(semel.Event)
 	swept    func(semel.Event) // the end of a reserve that a sweep made
 	sweeps   atomic.Bool       // there was a sweep
 
@@ -53,7 +53,7 @@ var outcomeNames = [outcomes]string{
 func NewMetrics() *Metrics {
 	m := &Metrics{}
 	for step := range m.ends { // made once, so that a step allocates nothing
-		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepSweep
+		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepOpen
 	}
 	m.swept = func(e semel.Event) { m.step(semel.StepReserve, e) }
 	return m
@@ -98,7 +98,7 @@ func (m *Metrics) end(step semel.Step, e semel.Event) {
 			m.lost.Add(1)
 		}
 	case semel.StepRelease, semel.StepAbandon, semel.StepRecover, semel.StepSweep,
-		semel.StepBeginEffects, semel.StepLock, semel.StepCommit:
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
 	}
 }
 

@@ -264,10 +264,12 @@ func TestFlagValuesAreProposed(t *testing.T) {
 func TestPurgeStops(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	o := &operator{app: &app{err: new(bytes.Buffer)}}
-	n, err := o.purgeAll(ctx, memstore.New(memstore.Config{}), 1, 1)
-	if f := (*fault)(nil); n != 0 || !errors.As(err, &f) || f.code != exitRefused {
-		t.Errorf("got %d, %v", n, err)
+	var out bytes.Buffer
+	o := deskOn(t, &out)
+	o.err, o.store = new(bytes.Buffer), o.engine.Store()
+	err := o.purge(ctx, purging{batch: 1, yes: true})
+	if f := (*fault)(nil); !errors.As(err, &f) || f.code != exitRefused || out.String() != "purged: 0 records\n" {
+		t.Errorf("got %q, %v", out.String(), err)
 	}
 }
 

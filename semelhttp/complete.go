@@ -134,6 +134,11 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 		c.endUnsent(ctx, c.mw.refuseCommitUnknown)
 	case out.Kind == semel.Reserved:
 		c.mw.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+		if how, wished := c.claim.Settlement(); wished && how == semel.Free && c.claim.Release(ctx) == nil {
+			c.reset()
+			c.mw.refuse(c.w, c.r, ProblemNotCommitted, nil)
+			return
+		}
 		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuse(w, r, ProblemNotCommitted, nil) })
 	case out.Kind == semel.Replay && c.isKept(out.Record):
 		c.send(c.s.trailer)

@@ -8,6 +8,8 @@ func httpTxMutants() []Mutant {
 	return append([]Mutant{
 		mutant("transactions: those of another store are taken", "middleware.go",
 			"		if err := engine.CheckTransactions(cfg.Tx); err != nil {\n			return nil, err\n		}\n", "", "^TestInTxOfAnotherStore$"),
+		mutant("own transactions: a wish to free is not heard when nothing was committed", "complete.go",
+			"wished && how == semel.Free && c.claim.Release(ctx) == nil", "wished && how == semel.Free && false", "^TestLockInThatFailsAndIsReleased$"),
 		mutant("transactions: none gives a route without", "transaction.go",
 			"	if err := m.engine.CheckTransactions(txs); err != nil {\n		return nil, err\n	}\n", "", "^TestInTxOfAnotherStore$"),
 		mutant("transactions: a failure of the service is committed", "transaction.go",

@@ -50,6 +50,7 @@ type Claim struct {
 	fence       int64
 	attempts    int
 	retention   time.Duration
+	route       string
 	attempt     attempt
 	room        attemptContext // for the first Attach
 	standing    atomic.Uint32  // open, abandoned, ...

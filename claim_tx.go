@@ -43,7 +43,7 @@ func (c *Claim) Unlocked() bool { return c.unlocked.Load() }
 
 // stepIn runs a step of the caller's transaction.
 func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
-	ctx, end := e.observe(ctx, name, c.key)
+	ctx, end := e.observe(ctx, name, c.key, c.route)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	err = f(context.WithoutCancel(ctx))
@@ -71,7 +71,7 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		return err
 	}
 	e.running.enterTx(c)
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,10 @@ type Call struct {
 	// ([Claim.CompleteIn]). When it lapses before that, the next one runs under
 	// every policy: nothing is unknown. Default: effects may begin at once.
 	DeferEffects bool
+	// Route names the kind of request, such as "POST /payments", for the operator and
+	// for metrics: one of few names, and nothing from a request. What is longer than
+	// [MaxRouteLen] bytes is cut. Default: none.
+	Route string
 }
 
 // Engine runs attempts against one store. It is safe for concurrent use.
@@ -114,7 +118,7 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 		e.undo(ctx, r, held.Lapses > 0)
 		return Outcome{}, err
 	}
-	c := e.claim(held, start, r.Retention, call.MaxRun)
+	c := e.claim(held, r, start, call.MaxRun)
 	if c == nil {
 		e.undo(ctx, r, held.Lapses > 0)
 		return Outcome{}, ErrClosed
@@ -150,6 +154,7 @@ func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, erro
 		TakeOverBlameless: true,
 		Deferred:          call.DeferEffects,
 		Owner:             e.cfg.Owner,
+		Route:             call.Route[:min(len(call.Route), MaxRouteLen)],
 	}, nil
 }
 

@@ -151,6 +151,22 @@ func TestHashedKeysAreKeys(t *testing.T) {
 	reserve(t, newEngine(t, store, other), call("order-1", "x"))
 }
 
+// I13: a stored id says nothing about who else has used the same one, and neither part can
+// be cut in another place.
+func TestHashedPartsAreApart(t *testing.T) {
+	e := newEngine(t, memstore.New(memstore.Config{}), hashed())
+	seen := map[string]bool{}
+	for _, key := range []semel.Key{{Scope: "tenant", ID: "order"}, {Scope: "tenanto", ID: "rder"}, {Scope: "other", ID: "order"}, {Scope: "order", ID: "order"}} {
+		stored := e.StoredKey(key)
+		for _, part := range []string{stored.Scope, stored.ID} {
+			if len(part) != 64 || seen[part] {
+				t.Errorf("%q of %q: got %q, want 64 digits that no other key has", key.ID, key.Scope, part)
+			}
+			seen[part] = true
+		}
+	}
+}
+
 // The names for others stay what they are: stable across attempts and processes, different for
 // each step, and the same whether a retry or a sweep asks.
 func TestHashedKeysKeepTheirNames(t *testing.T) {

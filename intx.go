@@ -85,7 +85,7 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 		out, ok, err := t.tries(ctx, t.single)
 		switch {
 		case errors.Is(err, ErrLost):
-			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention})
+			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention, route: r.Route})
 		case errors.Is(err, ErrTxEnded):
 			e.confess(ctx, r.Key, r.Token)
 			return out, err
@@ -243,7 +243,7 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 	}
 	c := &Claim{
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
-		fence: held.Fence, attempts: held.Attempts, retention: r.Retention,
+		fence: held.Fence, attempts: held.Attempts, retention: r.Retention, route: r.Route,
 	}
 	t.claim = c
 	c.standing.Store(managed)

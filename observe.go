@@ -64,6 +64,8 @@ func (s Step) String() string {
 // Op describes a step that begins.
 type Op struct {
 	Step Step
+	// Route is [Call].Route of the attempt; empty for steps over many slots.
+	Route string
 
 	engine *Engine
 	key    Key // zero for steps over many slots

@@ -54,7 +54,7 @@ func (e *Engine) RunPurge(ctx context.Context, p Purging) error {
 
 // purgeStep deletes one batch and returns how long to pause.
 func (e *Engine) purgeStep(ctx context.Context, purger Purger, p Purging) time.Duration {
-	ctx, end := e.observe(ctx, StepPurge, Key{})
+	ctx, end := e.observe(ctx, StepPurge, Key{}, "")
 	start := time.Now()
 	n, err := purger.Purge(context.WithoutCancel(ctx), p.Batch)
 	took := time.Since(start)

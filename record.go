@@ -71,6 +71,8 @@ type Record struct {
 	Lapsed bool
 	// Owner names the process of the attempt, for the operator.
 	Owner string
+	// Route names the kind of request, for the operator. See [Call].
+	Route string
 	// CreatedAt and ExpiresAt are the store's clock at the reservation, and when
 	// the retention ends. For people; no decision in the core reads them.
 	CreatedAt, ExpiresAt time.Time
@@ -87,6 +89,9 @@ type Record struct {
 func (r *Record) Blameless() bool {
 	return r.State == StateReserved && r.Deferred && r.Lapses == 0
 }
+
+// Place returns where the record stands in the order of a list.
+func (r *Record) Place() Place { return Place{r.CreatedAt, r.Key.Slot()} }
 
 // Reservation asks for a slot. Durations cross this interface, never instants:
 // only the store's clock decides what is over.
@@ -112,6 +117,9 @@ type Reservation struct {
 	Deferred bool
 	// Owner names this process, for the operator. May be empty.
 	Owner string
+	// Route names the kind of request, for the operator: up to [MaxRouteLen]
+	// bytes. May be empty.
+	Route string
 }
 
 // Completion ends an attempt with the response to keep.
@@ -151,6 +159,9 @@ type Resolution struct {
 // MaxReasonLen is the longest [Resolution].Reason in bytes.
 const MaxReasonLen = 1024
 
+// MaxRouteLen is the longest [Reservation].Route in bytes.
+const MaxRouteLen = 255
+
 // Filter chooses records for a [Lister]. The zero Filter chooses all.
 type Filter struct {
 	// Scope and ID, when not empty, must be equal to the key's.
@@ -162,12 +173,30 @@ type Filter struct {
 	// Lapsed wants only reservations whose lease and Margin are over.
 	Lapsed bool
 	Margin time.Duration
+	// Route, when not empty, must be equal to the record's.
+	Route string
+	// MinAge and MaxAge, when more than zero, bound how long ago, by the store's
+	// clock, the slot was reserved.
+	MinAge, MaxAge time.Duration
+	// After, when not zero, wants only what comes behind that place: the next page
+	// after the record that stands there, whether it still does or not.
+	After Place
 	// Bodies loads Response.Header and Response.Body too; without it only
 	// Response.Status is set.
 	Bodies bool
 	// Limit stops after that many records; 0 means no limit.
 	Limit int
 }
+
+// Place is a place in the order of a list: the youngest slot first, and of two that
+// are as old the one with the larger Slot. CreatedAt counts in whole microseconds.
+type Place struct {
+	CreatedAt time.Time
+	Slot      Slot
+}
+
+// IsZero reports whether p is no place, so that a list begins at the youngest.
+func (p Place) IsZero() bool { return p.CreatedAt.IsZero() }
 
 // Grade says what a store survives, in the letters of docs/guarantees.md.
 type Grade struct {

@@ -202,7 +202,7 @@ func (e *Engine) renew(due []*Claim) {
 }
 
 func (e *Engine) renewSome(claims []*Claim) {
-	ctx, end := e.observe(e.quit, StepRenew, Key{})
+	ctx, end := e.observe(e.quit, StepRenew, Key{}, "")
 	holders := make([]Holder, len(claims))
 	for i, c := range claims {
 		holders[i] = Holder{c.key, c.token}

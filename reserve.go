@@ -31,7 +31,7 @@ func (e *Engine) reserveNow(ctx context.Context, r Reservation) (Record, error) 
 
 // reserveSeen is reserveNow under an observer.
 func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := e.observe(ctx, StepReserve, r.Key)
+	ctx, end := e.observe(ctx, StepReserve, r.Key, r.Route)
 	err = errNoReturn
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
@@ -49,7 +49,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 		return Record{}, ErrClosed
 	}
 	defer e.letGo()
-	ctx, end := e.observe(ctx, StepReserve, r.Key)
+	ctx, end := e.observe(ctx, StepReserve, r.Key, r.Route)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 
 	start := time.Now()

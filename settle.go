@@ -10,10 +10,10 @@ import (
 // claim makes the claim of a fresh reservation and begins to renew it. start is
 // the time before the reserve was sent. It returns nil when the engine was
 // closed meanwhile.
-func (e *Engine) claim(held Record, start time.Time, retention, maxRun time.Duration) *Claim {
+func (e *Engine) claim(held Record, r Reservation, start time.Time, maxRun time.Duration) *Claim {
 	c := &Claim{
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
-		fence: held.Fence, attempts: held.Attempts, retention: retention,
+		fence: held.Fence, attempts: held.Attempts, retention: r.Retention, route: r.Route,
 	}
 	c.deferred.Store(held.Deferred)
 	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
@@ -37,11 +37,11 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
-		ctx, end = e.observe(ctx, StepComplete, c.key)
+		ctx, end = e.observe(ctx, StepComplete, c.key, c.route)
 		defer func() { end(Event{Count: 1, Err: err}) }()
 	}
 	err = errNoReturn
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
 			"ref", e.Ref(c.key), "fence", c.fence, "err", err)
@@ -113,7 +113,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 }
 
 func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
-	ctx, end := e.observe(ctx, StepRelease, c.key)
+	ctx, end := e.observe(ctx, StepRelease, c.key, c.route)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	err = errNoReturn
@@ -135,7 +135,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 		return
 	}
 	err := errNoReturn
-	ctx, end := e.observe(ctx, StepAbandon, c.key)
+	ctx, end := e.observe(ctx, StepAbandon, c.key, c.route)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	_, err = await(e, e.cfg.ReserveTimeout, func() ([]Token, error) {
@@ -154,7 +154,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	r := Reservation{
 		Key: c.key, Fingerprint: c.fingerprint, Token: NewToken(),
-		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner,
+		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner, Route: c.route,
 		Deferred: true,
 	}
 	held, err := e.reserve(ctx, r)
@@ -176,12 +176,12 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	return e.answer(ctx, verdict, held)
 }
 
-func (e *Engine) observe(ctx context.Context, step Step, key Key) (context.Context, func(Event)) {
+func (e *Engine) observe(ctx context.Context, step Step, key Key, route string) (context.Context, func(Event)) {
 	if e.cfg.Observe == nil {
 		return ctx, func(Event) {}
 	}
 	start := time.Now()
-	ctx, end := e.cfg.Observe(ctx, Op{Step: step, engine: e, key: key})
+	ctx, end := e.cfg.Observe(ctx, Op{Step: step, Route: route, engine: e, key: key})
 	return ctx, func(ev Event) {
 		if end != nil {
 			ev.Took = time.Since(start)

@@ -96,6 +96,27 @@ type Resolver interface {
 	Resolve(ctx context.Context, r Resolution) error
 }
 
+// Resealer replaces a kept response by the same one in another form.
+type Resealer interface {
+	// Reseal replaces header and body of the response that holder.Token has
+	// completed its slot with, in one step. Nothing else of the record changes. It
+	// returns [ErrLost], and changes nothing, when that token has not completed the
+	// slot or the slot has been taken since, and [ErrTooLarge] as Complete does.
+	Reseal(ctx context.Context, holder Holder, header, body []byte) error
+}
+
+// Auditor keeps a trail of what operators did. Nothing in Semel ever changes or
+// removes an entry.
+type Auditor interface {
+	// Audit adds an entry, durably, and returns it with ID and At. IDs grow from
+	// entry to entry; there may be gaps. [ErrTooLarge] means that a text is longer
+	// than [MaxAuditLen].
+	Audit(ctx context.Context, e AuditEntry) (AuditEntry, error)
+	// Trail yields the entries that f chooses, the latest first. It ends after the
+	// first error.
+	Trail(ctx context.Context, f AuditFilter) iter.Seq2[AuditEntry, error]
+}
+
 // Pinger tells whether the store can serve now.
 type Pinger interface {
 	Ping(ctx context.Context) error

@@ -54,7 +54,7 @@ func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
 	if cause := x.engine.running.ended(c); cause != nil {
 		return cause
 	}
-	ctx, end := x.engine.observe(ctx, StepLock, c.key)
+	ctx, end := x.engine.observe(ctx, StepLock, c.key, c.route)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	_, err = step(ctx, x, StepLock, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (struct{}, error) {
@@ -67,7 +67,7 @@ func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
 }
 
 func (x *tryTx) reserve(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := x.engine.observe(ctx, StepReserve, r.Key)
+	ctx, end := x.engine.observe(ctx, StepReserve, r.Key, r.Route)
 	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
 	err = errNoReturn
 	held, err = step(ctx, x, StepReserve, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (Record, error) {
@@ -86,7 +86,7 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 		return ErrClosed
 	}
 	defer e.letGo()
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 }
 
 func (x *tryTx) observed(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
-	ctx, end := x.engine.observe(ctx, name, c.key)
+	ctx, end := x.engine.observe(ctx, name, c.key, c.route)
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	_, err = step(ctx, x, name, x.engine.cfg.CompleteTimeout, func(ctx context.Context) (struct{}, error) {

@@ -18,7 +18,7 @@ func TestSealedComesBack(t *testing.T) {
 	ring := ringOf(t, keyring.NewKey("2026-11"))
 	for _, plain := range []string{"", "a", strings.Repeat("correct-horse ", 1000)} {
 		one, two := seal(t, ring, "record", plain), seal(t, ring, "record", plain)
-		if bytes.Equal(one, two) || len(one) != len(plain)+2+len("2026-11")+24+16 || plain != "" && bytes.Contains(one, []byte(plain)) {
+		if bytes.Equal(one, two) || len(one) != len(plain)+2+len("2026-11")+24+16 || bytes.Contains(one, []byte("correct-horse")) {
 			t.Errorf("got %d and %d bytes for %d", len(one), len(two), len(plain))
 		}
 		wantOpen(t, ring, "record", one, plain)

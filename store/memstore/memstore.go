@@ -26,6 +26,8 @@ var (
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Resealer       = (*Store)(nil)
+	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Immediate      = (*Store)(nil)
@@ -51,6 +53,7 @@ type Store struct {
 	max     int64     // 0: no bound
 	count   atomic.Int64
 	cursor  atomic.Uint32 // the shard where the next purge begins
+	trail   trail
 }
 
 // New returns an empty store. It starts nothing and need not be closed.

@@ -1,12 +1,14 @@
 package memstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/semel-go/semel"
 )
@@ -100,21 +102,47 @@ func (s *Store) collect(sh *shard, found []semel.Record, f *semel.Filter) []seme
 func (rec *record) chosen(f *semel.Filter, now int64) bool {
 	return (f.Scope == "" || f.Scope == rec.key.Scope) &&
 		(f.ID == "" || f.ID == rec.key.ID) &&
+		(f.Route == "" || f.Route == rec.route.Value()) &&
+		(f.MinAge <= 0 || now-rec.created >= int64(f.MinAge)) &&
+		(f.MaxAge <= 0 || now-rec.created <= int64(f.MaxAge)) &&
 		(len(f.States) == 0 || slices.Contains(f.States, rec.state)) &&
 		(!f.Lapsed || rec.lapsed(now, f.Margin)) &&
-		(f.Slot == "" || strings.HasPrefix(rec.key.Slot().String(), f.Slot))
+		(f.Slot == "" || strings.HasPrefix(rec.key.Slot().String(), f.Slot)) &&
+		(f.After.IsZero() || behind(rec.listed(), f.After) < 0)
+}
+
+// listed is where the record stands in a list.
+func (rec *record) listed() semel.Place {
+	return semel.Place{CreatedAt: time.UnixMicro(rec.created / int64(time.Microsecond)), Slot: rec.key.Slot()}
+}
+
+// behind is less than zero when a is listed behind b.
+func behind(a, b semel.Place) int {
+	return cmp.Or(cmp.Compare(a.CreatedAt.UnixMicro(), b.CreatedAt.UnixMicro()), bytes.Compare(a.Slot[:], b.Slot[:]))
 }
 
 // youngest sorts records and cuts them to the limit, if there is one.
 func youngest(records []semel.Record, limit int) []semel.Record {
-	slices.SortFunc(records, func(a, b semel.Record) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Fence, a.Fence))
-	})
+	slices.SortFunc(records, func(a, b semel.Record) int { return behind(b.Place(), a.Place()) })
 	if limit > 0 && len(records) > limit {
 		clear(records[limit:])
 		records = records[:limit]
 	}
 	return records
+}
+
+// Reseal implements [semel.Resealer]. Its only error is [semel.ErrLost].
+func (s *Store) Reseal(_ context.Context, holder semel.Holder, header, body []byte) error {
+	sum := s.sum(&holder.Key)
+	sh := s.shard(sum)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	rec := sh.find(sum, &holder.Key)
+	if rec == nil || rec.state != semel.StateCompleted || rec.token != holder.Token {
+		return semel.ErrLost
+	}
+	rec.response.Header, rec.response.Body = header, body
+	return nil
 }
 
 // Resolve implements [semel.Resolver]. Its only errors are [semel.ErrInFlight],

@@ -3,6 +3,7 @@ package memstore
 import (
 	"math"
 	"time"
+	"unique"
 
 	"github.com/semel-go/semel"
 )
@@ -19,8 +20,9 @@ type record struct {
 	created     int64
 	leaseEnd    int64
 	expires     int64
-	attempts    int
-	lapses      int
+	route       unique.Handle[string] // one word, where a string has two; routes are few
+	attempts    int32
+	lapses      int32
 	reason      *string // nil: none; a string would take a word more
 	place       int32   // in the shard's queue; meaningful while queued
 	state       semel.State
@@ -61,9 +63,9 @@ func (rec *record) takenBy(r *semel.Reservation, now int64) bool {
 }
 
 // grant gives the slot to r under a fence larger than any before (I6).
-func (rec *record) grant(r *semel.Reservation, now int64, attempts, lapses int) {
+func (rec *record) grant(r *semel.Reservation, now int64, attempts, lapses int32) {
 	rec.state = semel.StateReserved
-	rec.fingerprint, rec.token, rec.owner = r.Fingerprint, r.Token, r.Owner
+	rec.fingerprint, rec.token, rec.owner, rec.route = r.Fingerprint, r.Token, r.Owner, unique.Make(r.Route)
 	rec.fence = max(rec.fence+1, now/int64(time.Microsecond))
 	rec.created, rec.leaseEnd, rec.expires = now, after(now, r.Lease), after(now, r.Retention)
 	rec.attempts, rec.lapses, rec.deferred = attempts, lapses, r.Deferred
@@ -89,11 +91,12 @@ func (rec *record) show(held *semel.Record, now int64, margin time.Duration) {
 		Fingerprint: rec.fingerprint,
 		Token:       rec.token,
 		Fence:       rec.fence,
-		Attempts:    rec.attempts,
-		Lapses:      rec.lapses,
+		Attempts:    int(rec.attempts),
+		Lapses:      int(rec.lapses),
 		Deferred:    rec.deferred,
 		Lapsed:      rec.lapsed(now, margin),
 		Owner:       rec.owner,
+		Route:       rec.route.Value(),
 		CreatedAt:   time.Unix(0, rec.created),
 		ExpiresAt:   time.Unix(0, rec.expires),
 		Response:    rec.response,

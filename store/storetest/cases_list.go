@@ -59,6 +59,45 @@ var listCases = []testCase{
 		listFilter,
 	},
 	{
+		"list/pages",
+		"A list goes on behind a place: pages of any size hold every record once, also of those that are as old, and in the order of the whole list.",
+		listPages,
+	},
+	{
+		"list/age",
+		"A filter chooses by age, which counts from the last reservation, by the store's clock.",
+		func(k *kit) {
+			need[semel.Lister](k)
+			k.grant(ask("old"))
+			again := ask("again")
+			k.grant(again)
+			k.release(again)
+			k.wait(3 * k.short)
+			k.grant(ask("young"))
+			k.grant(another(again))
+			for _, c := range []struct {
+				filter semel.Filter
+				want   []string
+			}{
+				{semel.Filter{MinAge: 3 * k.short}, []string{"old"}},
+				{semel.Filter{MinAge: long}, nil},
+				{semel.Filter{MaxAge: long}, []string{"again", "old", "young"}},
+				{semel.Filter{MinAge: 3 * k.short, MaxAge: long}, []string{"old"}},
+			} {
+				got := ids(k.list(c.filter))
+				slices.Sort(got)
+				if !slices.Equal(got, c.want) {
+					k.Errorf("age %v to %v: got records %v, want %v", c.filter.MinAge, c.filter.MaxAge, got, c.want)
+				}
+			}
+			for _, rec := range k.list(semel.Filter{MaxAge: 3 * k.short}) { // those that are young, on a machine that is not slow
+				if rec.Key.ID == "old" {
+					k.Errorf("at most %v old: got a record that is older", 3*k.short)
+				}
+			}
+		},
+	},
+	{
 		"list/stop",
 		"Whoever ranges over a list may stop, and may take steps meanwhile.",
 		func(k *kit) {
@@ -91,9 +130,47 @@ func ids(records []semel.Record) []string {
 	return list
 }
 
+// listPages reads every list in pages, each behind the last record of the one before.
+func listPages(k *kit) {
+	need[semel.Lister](k)
+	for i := range 23 {
+		r := ask(fmt.Sprint("slot ", i))
+		if k.grant(r); i%3 == 0 {
+			k.complete(r, answer("it"))
+		}
+		if i%5 == 0 {
+			k.wait(k.slack)
+		}
+	}
+	for _, filter := range []semel.Filter{{}, {States: []semel.State{semel.StateCompleted}, Bodies: true}} {
+		all := ids(k.list(filter))
+		for _, size := range []int{1, 4, 22, 23, 24} {
+			var got []string
+			page := filter
+			page.Limit = size
+			for {
+				records := k.list(page)
+				got = append(got, ids(records)...)
+				if len(records) == 0 || len(got) > len(all) {
+					break
+				}
+				page.After = records[len(records)-1].Place()
+			}
+			if !slices.Equal(got, all) {
+				k.Errorf("pages of %d: got records %v, want %v", size, got, all)
+			}
+		}
+	}
+	all := k.list(semel.Filter{})
+	if got := k.list(semel.Filter{After: all[len(all)-1].Place()}); len(got) != 0 {
+		k.Errorf("behind the last record: got %v, want nothing", ids(got))
+	}
+}
+
 func listFilter(k *kit) {
 	need[semel.Lister](k)
 	running, lapsed, done, freed := ask("running"), ask("lapsed"), ask("done"), ask("freed")
+	lapsed.Route = "PUT /payments/%"
 	lapsed.Lease = k.short
 	prefix, upper := ask("runnin"), ask("RUNNING")
 	elsewhere := ask("running")
@@ -124,6 +201,9 @@ func listFilter(k *kit) {
 		{"free", semel.Filter{States: []semel.State{semel.StateFree}}, []string{"freed"}},
 		{"settled", semel.Filter{States: []semel.State{semel.StateFree, semel.StateCompleted}}, []string{"done", "freed"}},
 		{"reserved here", semel.Filter{States: []semel.State{semel.StateReserved}, Scope: scope}, []string{"RUNNING", "lapsed", "runnin", "running"}},
+		{"route", semel.Filter{Route: "PUT /payments/%"}, []string{"lapsed"}},
+		{"no route", semel.Filter{Route: "PUT /payments/"}, nil},
+		{"route of another state", semel.Filter{Route: "PUT /payments/%", States: []semel.State{semel.StateFree}}, nil},
 		{"lapsed", semel.Filter{Lapsed: true}, []string{"lapsed"}},
 		{"lapsed by a margin", semel.Filter{Lapsed: true, Margin: long}, nil},
 		{"lapsed and completed", semel.Filter{Lapsed: true, States: []semel.State{semel.StateCompleted}}, nil},

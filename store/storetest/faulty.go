@@ -16,6 +16,8 @@ var (
 	_ semel.Purger         = (*Faulty)(nil)
 	_ semel.Lister         = (*Faulty)(nil)
 	_ semel.Resolver       = (*Faulty)(nil)
+	_ semel.Resealer       = (*Faulty)(nil)
+	_ semel.Auditor        = (*Faulty)(nil)
 	_ semel.Pinger         = (*Faulty)(nil)
 	_ semel.Grader         = (*Faulty)(nil)
 )
@@ -28,7 +30,7 @@ var (
 //
 // Faulty has every optional capability. Where the inner store lacks one, the
 // method fails with [errors.ErrUnsupported], except that Ping succeeds and
-// Grade is empty. List, Resolve, Ping and Grade call no hook.
+// Grade is empty. List, Resolve, Reseal, Audit, Trail, Ping and Grade call no hook.
 type Faulty struct {
 	// Store does the work. Required.
 	semel.Store
@@ -143,6 +145,33 @@ func (f *Faulty) Resolve(ctx context.Context, r semel.Resolution) error {
 		return errors.ErrUnsupported
 	}
 	return inner.Resolve(ctx, r)
+}
+
+// Reseal implements [semel.Resealer].
+func (f *Faulty) Reseal(ctx context.Context, holder semel.Holder, header, body []byte) error {
+	inner, ok := semel.As[semel.Resealer](f.Store)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return inner.Reseal(ctx, holder, header, body)
+}
+
+// Audit implements [semel.Auditor].
+func (f *Faulty) Audit(ctx context.Context, e semel.AuditEntry) (semel.AuditEntry, error) {
+	inner, ok := semel.As[semel.Auditor](f.Store)
+	if !ok {
+		return semel.AuditEntry{}, errors.ErrUnsupported
+	}
+	return inner.Audit(ctx, e)
+}
+
+// Trail implements [semel.Auditor].
+func (f *Faulty) Trail(ctx context.Context, filter semel.AuditFilter) iter.Seq2[semel.AuditEntry, error] {
+	inner, ok := semel.As[semel.Auditor](f.Store)
+	if !ok {
+		return func(yield func(semel.AuditEntry, error) bool) { yield(semel.AuditEntry{}, errors.ErrUnsupported) }
+	}
+	return inner.Trail(ctx, filter)
 }
 
 // Ping implements [semel.Pinger].

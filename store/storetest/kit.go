@@ -76,13 +76,14 @@ const (
 func ask(id string) semel.Reservation {
 	return semel.Reservation{
 		Key: semel.Key{Scope: scope, ID: id}, Fingerprint: semel.FingerprintOf([]byte("request")),
-		Token: semel.NewToken(), Lease: long, Retention: 24 * long, Owner: "host/1",
+		Token: semel.NewToken(), Lease: long, Retention: 24 * long, Owner: "host/1", Route: "POST /payments/{id}",
 	}
 }
 
 // another is the same request in another attempt.
 func another(r semel.Reservation) semel.Reservation {
 	r.Token, r.Owner, r.TakeOver, r.TakeOverBlameless = semel.NewToken(), "host/2", false, false
+	r.Route = "PUT /payments"
 	return r
 }
 
@@ -131,7 +132,7 @@ func (k *kit) granted(r semel.Reservation, held semel.Record) semel.Record {
 	k.fences[r.Key] = held.Fence
 	want := semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token, Fence: held.Fence,
-		Attempts: held.Attempts, Lapses: held.Lapses, Deferred: r.Deferred, Owner: r.Owner,
+		Attempts: held.Attempts, Lapses: held.Lapses, Deferred: r.Deferred, Owner: r.Owner, Route: r.Route,
 	}
 	k.same("a fresh reservation", held, want)
 	return held
@@ -201,6 +202,7 @@ func (k *kit) same(what string, got, want semel.Record) {
 		{"lapses", got.Lapses, want.Lapses},
 		{"promise", got.Deferred, want.Deferred},
 		{"owner", got.Owner, want.Owner},
+		{"route", fmt.Sprintf("%q", got.Route), fmt.Sprintf("%q", want.Route)},
 		{"reason", fmt.Sprintf("%q", got.Reason), fmt.Sprintf("%q", want.Reason)},
 	} {
 		if field.got != field.want {

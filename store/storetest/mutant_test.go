@@ -24,6 +24,9 @@ type mutant struct {
 	purge    func(context.Context, int) (int, error)
 	list     func(context.Context, semel.Filter) []semel.Record
 	resolve  func(context.Context, semel.Resolution) error
+	reseal   func(context.Context, semel.Holder, []byte, []byte) error
+	audit    func(context.Context, semel.AuditEntry) (semel.AuditEntry, error)
+	trail    func(context.Context, semel.AuditFilter) []semel.AuditEntry
 	grade    semel.Grade
 }
 
@@ -103,6 +106,33 @@ func (m *mutant) Resolve(ctx context.Context, r semel.Resolution) error {
 		return m.resolve(ctx, r)
 	}
 	return m.Store.Resolve(ctx, r)
+}
+
+func (m *mutant) Reseal(ctx context.Context, holder semel.Holder, header, body []byte) error {
+	if m.reseal != nil {
+		return m.reseal(ctx, holder, header, body)
+	}
+	return m.Store.Reseal(ctx, holder, header, body)
+}
+
+func (m *mutant) Audit(ctx context.Context, e semel.AuditEntry) (semel.AuditEntry, error) {
+	if m.audit != nil {
+		return m.audit(ctx, e)
+	}
+	return m.Store.Audit(ctx, e)
+}
+
+func (m *mutant) Trail(ctx context.Context, f semel.AuditFilter) iter.Seq2[semel.AuditEntry, error] {
+	if m.trail == nil {
+		return m.Store.Trail(ctx, f)
+	}
+	return func(yield func(semel.AuditEntry, error) bool) {
+		for _, e := range m.trail(ctx, f) {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (m *mutant) Grade() semel.Grade {

@@ -42,6 +42,9 @@ func (k *kit) checkRecords() {
 		if i > 0 && rec.CreatedAt.After(records[i-1].CreatedAt) {
 			k.Errorf("after the case: a record of %v is listed behind one of %v", rec.CreatedAt, records[i-1].CreatedAt)
 		}
+		if len(rec.Route) > semel.MaxRouteLen {
+			k.Errorf("after the case: a route of %d bytes", len(rec.Route))
+		}
 		for _, must := range []struct {
 			be   bool
 			what string

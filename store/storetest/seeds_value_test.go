@@ -149,6 +149,20 @@ var listSeeds = []seed{
 	{"one state is filtered only", lists(func(f *semel.Filter) { f.States = f.States[:min(1, len(f.States))] }, asIs), []string{"list/filter"}},
 	{"the lapse is not filtered", lists(func(f *semel.Filter) { f.Lapsed = false }, asIs), []string{"list/filter"}},
 	{"the margin is ignored in a filter", lists(func(f *semel.Filter) { f.Margin = 0 }, asIs), []string{"list/filter"}},
+	{"the route is not filtered", lists(func(f *semel.Filter) { f.Route = "" }, asIs), []string{"list/filter"}},
+	{"the place is ignored", lists(func(f *semel.Filter) { f.After = semel.Place{} }, asIs), []string{"list/pages"}},
+	{"a page begins with what is younger than its place", lists(func(f *semel.Filter) {
+		if !f.After.IsZero() {
+			f.After.Slot = semel.Slot{}
+		}
+	}, asIs), []string{"list/pages"}},
+	{"a page begins with its place", lists(func(f *semel.Filter) {
+		if !f.After.IsZero() {
+			f.After.CreatedAt = f.After.CreatedAt.Add(time.Microsecond)
+		}
+	}, asIs), []string{"list/pages"}},
+	{"the least age is ignored", lists(func(f *semel.Filter) { f.MinAge = 0 }, asIs), []string{"list/age"}},
+	{"the largest age is ignored", lists(func(f *semel.Filter) { f.MaxAge = 0 }, asIs), []string{"list/age"}},
 	{"a list ends after a page", lists(func(*semel.Filter) {}, func(_ semel.Filter, records []semel.Record) []semel.Record {
 		return records[:min(len(records), 10)]
 	}), []string{"list/stop"}},

@@ -51,7 +51,7 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return err
 	}
-	opened, err := stores.Open(cmd.Context(), cfg.Store, stores.Options{Use: use, Logger: a.logger(cfg)})
+	opened, err := stores.Open(cmd.Context(), cfg.Store, stores.Options{Use: use, Logger: a.logger(cfg, cfg.LogLevel)})
 	if err != nil {
 		return openFault(cfg, err)
 	}

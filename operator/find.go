@@ -1,0 +1,106 @@
+package operator
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/semel-go/semel"
+)
+
+// Selector says which record is meant, in one of three ways.
+type Selector struct {
+	// Slot is the beginning of the slot, in hexadecimal digits.
+	Slot string
+	// Ref is the reference in answers and logs. Finding by it reads all records.
+	Ref string
+	// Scope and Key are what the client sent; both are needed.
+	Scope, Key string
+}
+
+// MaxAmbiguous is how many records an [AmbiguousError] has.
+const MaxAmbiguous = 10
+
+// refLen is how many hexadecimal digits a reference has.
+const refLen = 12
+
+// Find returns the record that s names. It fails with [ErrSelector], [ErrNoRecord]
+// or an [*AmbiguousError].
+func (d *Desk) Find(ctx context.Context, s Selector) (semel.Record, error) {
+	filter, err := d.filter(s)
+	if err != nil {
+		return semel.Record{}, err
+	}
+	ref := strings.ToLower(strings.TrimSpace(s.Ref))
+	var found []semel.Record
+	for rec, err := range d.Each(ctx, filter) {
+		if err != nil {
+			return semel.Record{}, err
+		}
+		if ref != "" && d.engine.Ref(rec.Key) != ref {
+			continue
+		}
+		if found = append(found, rec); len(found) == MaxAmbiguous {
+			break
+		}
+	}
+	switch len(found) {
+	case 0:
+		return semel.Record{}, ErrNoRecord
+	case 1:
+		return found[0], nil
+	}
+	return semel.Record{}, &AmbiguousError{found}
+}
+
+func (d *Desk) filter(s Selector) (semel.Filter, error) {
+	slot := strings.ToLower(strings.TrimSpace(s.Slot))
+	ways := 0
+	for _, given := range []bool{slot != "", s.Ref != "", s.Scope != "" || s.Key != ""} {
+		if given {
+			ways++
+		}
+	}
+	const hexDigits = "0123456789abcdef"
+	ref := strings.ToLower(strings.TrimSpace(s.Ref))
+	switch {
+	case ways != 1:
+		return semel.Filter{}, ErrSelector
+	case len(slot) > hex.EncodedLen(len(semel.Slot{})) || strings.Trim(slot, hexDigits) != "":
+		return semel.Filter{}, fmt.Errorf("%w: a slot has up to %d hexadecimal digits", ErrSelector, hex.EncodedLen(len(semel.Slot{})))
+	case s.Ref != "":
+		if len(ref) != refLen || strings.Trim(ref, hexDigits) != "" {
+			return semel.Filter{}, fmt.Errorf("%w: a reference has %d hexadecimal digits", ErrSelector, refLen)
+		}
+		return semel.Filter{}, nil
+	case slot != "":
+		return semel.Filter{Slot: slot, Limit: MaxAmbiguous}, nil
+	}
+	key := d.stored(s.Scope, s.Key)
+	if err := key.Validate(); err != nil {
+		return semel.Filter{}, fmt.Errorf("%w: %w", ErrSelector, err)
+	}
+	return semel.Filter{Scope: key.Scope, ID: key.ID, Limit: 1}, nil
+}
+
+// stored is the key that the store has for what a client sent: the one place that
+// knows.
+func (*office) stored(scope, id string) semel.Key { return semel.Key{Scope: scope, ID: id} }
+
+// ParseSlot reads the 64 hexadecimal digits that [semel.Slot.String] writes.
+func ParseSlot(text string) (semel.Slot, error) {
+	var slot semel.Slot
+	if len(text) != hex.EncodedLen(len(slot)) {
+		return slot, fmt.Errorf("%w: a slot has %d hexadecimal digits", ErrSelector, hex.EncodedLen(len(slot)))
+	}
+	if _, err := hex.Decode(slot[:], []byte(text)); err != nil {
+		return semel.Slot{}, fmt.Errorf("%w: a slot has hexadecimal digits only", ErrSelector)
+	}
+	return slot, nil
+}
+
+// At returns the record in a slot, or [ErrNoRecord].
+func (d *Desk) At(ctx context.Context, slot semel.Slot) (semel.Record, error) {
+	return d.Find(ctx, Selector{Slot: slot.String()})
+}

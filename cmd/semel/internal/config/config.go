@@ -59,6 +59,10 @@ type Config struct {
 	LogFormat       string
 	LogLevel        slog.Level
 	SecretFile      string
+	HashKeys        bool
+	// KeyringFile has the keys of kept responses; "" keeps them in clear.
+	KeyringFile      string
+	KeyringReadPlain bool
 	// Routes come from the file only.
 	Routes []Route
 

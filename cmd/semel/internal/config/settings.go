@@ -269,6 +269,20 @@ func running() []Setting {
 			Usage: "secret behind references and derived keys, at least 16 bytes; the same in every process",
 			set:   one(parseText, func(c *Config) *string { return &c.SecretFile }),
 		},
+		{
+			Name: "hash_keys", Bool: true, Default: "false",
+			Usage: "store keys and scopes as keyed hashes only; needs secret_file, and holds for new records",
+			set:   one(parseBool, func(c *Config) *bool { return &c.HashKeys }),
+		},
+		{
+			Name: "keyring_file", Arg: "PATH", Usage: "encrypt kept responses under the keys in this file, see semel keys",
+			set: one(parseText, func(c *Config) *string { return &c.KeyringFile }),
+		},
+		{
+			Name: "keyring_read_plain", Bool: true, Default: "false",
+			Usage: "also read responses that were kept before there was a keyring_file",
+			set:   one(parseBool, func(c *Config) *bool { return &c.KeyringReadPlain }),
+		},
 	}
 }
 

@@ -183,6 +183,47 @@ func TestEngineRewraps(t *testing.T) {
 	}
 }
 
+// I2, I3: a rotation through the store. What is rewrapped is replayed as before, also when the
+// old key is gone, and by nobody who has only that.
+func TestRotationThroughTheStore(t *testing.T) {
+	first, second := keyring.NewKey("a"), keyring.NewKey("b")
+	store := memstore.New(memstore.Config{})
+	before := engineOn(t, store, ringOf(t, first))
+	for _, id := range []string{"order-1", "order-2"} {
+		keep(t, before, id, paid)
+	}
+	e := engineOn(t, store, ringOf(t, second, first))
+	for round, want := range []int{2, 0} {
+		resealed := 0
+		for rec, err := range store.List(t.Context(), semel.Filter{Bodies: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh, changed, err := e.Rewrap(t.Context(), rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !changed {
+				continue
+			}
+			resealed++
+			if err := store.Reseal(t.Context(), semel.Holder{Key: rec.Key, Token: rec.Token}, fresh.Header, fresh.Body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if resealed != want {
+			t.Errorf("round %d: resealed %d, want %d", round, resealed, want)
+		}
+	}
+	alone := engineOn(t, store, ringOf(t, second))
+	for _, id := range []string{"order-1", "order-2"} {
+		wantReplay(t, alone, id, paid)
+	}
+	_, err := before.Begin(t.Context(), callOf("order-1"))
+	wantError(t, err, keyring.ErrUnknownKey)
+	wantError(t, err, semel.ErrDamaged)
+}
+
 // New refuses what could lose or show answers.
 func TestConfigIsChecked(t *testing.T) {
 	good := keyring.NewKey("a")

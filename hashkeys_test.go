@@ -256,3 +256,28 @@ func TestHashKeysNeedsASecret(t *testing.T) {
 		wantError(t, err, semel.ErrInvalidKey)
 	}
 }
+
+// What hashing adds to each call.
+func BenchmarkHashKeys(b *testing.B) {
+	for name, cfg := range map[string]semel.Config{"off": {}, "on": hashed()} {
+		b.Run(name, func(b *testing.B) {
+			e, err := semel.New(memstore.New(memstore.Config{}), cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			out, err := e.Begin(b.Context(), call("order-1", "x"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := out.Claim.Complete(b.Context(), answer("paid")); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Begin(b.Context(), call("order-1", "x")); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

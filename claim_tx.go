@@ -73,7 +73,7 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		return err
 	}
 	e.running.enterTx(c)
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}

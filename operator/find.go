@@ -86,7 +86,9 @@ func (d *Desk) filter(s Selector) (semel.Filter, error) {
 
 // stored is the key that the store has for what a client sent: the one place that
 // knows.
-func (*office) stored(scope, id string) semel.Key { return semel.Key{Scope: scope, ID: id} }
+func (o *office) stored(scope, id string) semel.Key {
+	return o.engine.StoredKey(semel.Key{Scope: scope, ID: id})
+}
 
 // ParseSlot reads the 64 hexadecimal digits that [semel.Slot.String] writes.
 func ParseSlot(text string) (semel.Slot, error) {

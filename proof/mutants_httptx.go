@@ -69,9 +69,9 @@ func httpTxMutants() []Mutant {
 		mutant("transactions: an attempt that is over opens the door", "transaction.go",
 			"	return c.mode == buffering\n", "	return true\n", "^TestInTxContextThatOutlives$"),
 		mutant("transactions: another key inside runs under the outer attempt", "transaction.go",
-			" || c.claim.Key() != key {", " {", "^TestInTxAnotherKeyInside$"),
+			" || c.claim.Key() != m.engine.StoredKey(key) {", " {", "^TestInTxAnotherKeyInside$"),
 		mutant("transactions: inside an attempt without, it is in flight", "transaction.go",
-			"	case isInside(x.r, out.Record):\n		x.reset()\n		x.refuse(errNested)\n", "", "^TestInTxInsideWithout$"),
+			"	case isInside(x.r, out.Record):\n		x.reset()\n		x.refuse(call.Key, errNested)\n", "", "^TestInTxInsideWithout$"),
 		{
 			"transactions: a wish of an earlier try counts", "intx.go",
 			"	c.wish.Store(0) //", "	_ = 0 //", "semelhttp", "^TestInTxForgetsWishes$",

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/semel-go/semel/cmd/semel/internal/config"
-	"github.com/semel-go/semel/store/memstore"
 )
 
 // run runs the command in this process.

@@ -150,6 +150,6 @@ func completeInMutants() []Mutant {
 		mutant("own transactions: Reset leaves the answer frozen", "complete.go",
 			"c.length, c.frozen = 0, 0, -1, false\n", "c.length = 0, 0, -1\n", "^TestReset$"),
 		mutant("a route does not defer its effects", "middleware.go",
-			"		DeferEffects: m.cfg.DeferEffects,\n", "", "^TestDeferEffects$"),
+			"		DeferEffects: m.cfg.DeferEffects, Route:", "		Route:", "^TestDeferEffects$"),
 	}
 }

@@ -108,22 +108,28 @@ func (rec *record) chosen(f *semel.Filter, now int64) bool {
 		(len(f.States) == 0 || slices.Contains(f.States, rec.state)) &&
 		(!f.Lapsed || rec.lapsed(now, f.Margin)) &&
 		(f.Slot == "" || strings.HasPrefix(rec.key.Slot().String(), f.Slot)) &&
-		(f.After.IsZero() || behind(rec.listed(), f.After) < 0)
+		(f.After.IsZero() || rec.behind(f.After))
 }
 
-// listed is where the record stands in a list.
-func (rec *record) listed() semel.Place {
-	return semel.Place{CreatedAt: time.UnixMicro(rec.created / int64(time.Microsecond)), Slot: rec.key.Slot()}
-}
-
-// behind is less than zero when a is listed behind b.
-func behind(a, b semel.Place) int {
-	return cmp.Or(cmp.Compare(a.CreatedAt.UnixMicro(), b.CreatedAt.UnixMicro()), bytes.Compare(a.Slot[:], b.Slot[:]))
+// behind reports whether the record is listed behind a place. A slot costs a hash, so
+// it is looked at only where the time does not decide.
+func (rec *record) behind(p semel.Place) bool {
+	if made, at := rec.created/int64(time.Microsecond), p.CreatedAt.UnixMicro(); made != at {
+		return made < at
+	}
+	slot := rec.key.Slot()
+	return bytes.Compare(slot[:], p.Slot[:]) < 0
 }
 
 // youngest sorts records and cuts them to the limit, if there is one.
 func youngest(records []semel.Record, limit int) []semel.Record {
-	slices.SortFunc(records, func(a, b semel.Record) int { return behind(b.Place(), a.Place()) })
+	slices.SortFunc(records, func(a, b semel.Record) int {
+		if c := cmp.Compare(b.CreatedAt.UnixMicro(), a.CreatedAt.UnixMicro()); c != 0 {
+			return c
+		}
+		first, second := a.Key.Slot(), b.Key.Slot()
+		return bytes.Compare(second[:], first[:])
+	})
 	if limit > 0 && len(records) > limit {
 		clear(records[limit:])
 		records = records[:limit]

@@ -73,7 +73,7 @@ func (c *Console) sendPulse(w http.ResponseWriter, out *http.ResponseController,
 		event.WriteString("\n")
 	}
 	event.WriteString("\n")
-	_ = out.SetWriteDeadline(c.now().Add(2 * c.cfg.Timeout)) // not every writer can
+	_ = out.SetWriteDeadline(time.Now().Add(2 * c.cfg.Timeout)) // not every writer can
 	if _, err := w.Write([]byte(event.String())); err != nil {
 		return err
 	}

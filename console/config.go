@@ -167,7 +167,7 @@ func (c Config) checkBase() error {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/"
 	base := strings.TrimSuffix(c.Base, "/")
 	if base != "" && (base[0] != '/' || path.Clean(base) != base || strings.Trim(base, plain) != "") {
-		return fmt.Errorf("Base %q is not a plain path that begins with a slash", c.Base)
+		return fmt.Errorf("the base %q is not a plain path that begins with a slash", c.Base)
 	}
 	return nil
 }
@@ -193,11 +193,11 @@ func (c Config) checkProxy() error {
 		return nil
 	}
 	if c.Proxy.Name == "" || len(c.Proxy.From) == 0 {
-		return errors.New("Proxy needs Name and From: who may be believed")
+		return errors.New("a proxy needs Name and From: who may be believed")
 	}
 	for _, p := range c.Proxy.From {
 		if !p.IsValid() {
-			return errors.New("Proxy.From has an invalid prefix")
+			return errors.New("the addresses of the proxy have an invalid prefix")
 		}
 	}
 	return nil

@@ -23,10 +23,10 @@ func (h *histogram) empty() {
 func stepOf(d time.Duration) int {
 	n := uint64(max(d, 0)) / uint64(time.Microsecond)
 	if n < 4 {
-		return int(n) //nolint:gosec // less than 4
+		return int(n)
 	}
 	high := bits.Len64(n) - 1
-	return min(4*(high-1)+int(n>>(high-2)&3), histogramSize-1) //nolint:gosec // two bits
+	return min(4*(high-1)+int(n>>(high-2)&3), histogramSize-1)
 }
 
 // stepEnd is the longest time of a step.

@@ -94,7 +94,7 @@ func (c *Console) search(ctx context.Context, v *visit) (page, error) {
 	if err == operator.ErrNoRecord && len(q) == 12 { //nolint:errorlint // Find returns it as it is; 12 digits may be a reference
 		rec, err = v.desk.Find(ctx, operator.Selector{Ref: q})
 	}
-	return c.found(v, rec, err)
+	return c.found(rec, err)
 }
 
 // searchKey finds records by the key, in a form that is posted: a key is a secret, and
@@ -109,7 +109,7 @@ func (c *Console) searchKey(ctx context.Context, v *visit) (page, error) {
 		return page{}, &badRequestError{"Type the key. A list of a scope is under Records."}
 	case scope != "":
 		rec, err := v.desk.Find(ctx, operator.Selector{Scope: scope, Key: key})
-		return c.found(v, rec, err)
+		return c.found(rec, err)
 	case len(key) > semel.MaxKeyLen:
 		return page{}, operator.ErrSelector
 	}
@@ -118,7 +118,7 @@ func (c *Console) searchKey(ctx context.Context, v *visit) (page, error) {
 		return page{}, err
 	}
 	if len(found.Records) == 1 {
-		return c.found(v, found.Records[0], nil)
+		return c.found(found.Records[0], nil)
 	}
 	return page{
 		status: http.StatusOK, name: "search", title: "Find a record",
@@ -127,7 +127,7 @@ func (c *Console) searchKey(ctx context.Context, v *visit) (page, error) {
 }
 
 // found shows a record where it has its address.
-func (c *Console) found(v *visit, rec semel.Record, err error) (page, error) {
+func (c *Console) found(rec semel.Record, err error) (page, error) {
 	if err != nil {
 		return page{}, err
 	}

@@ -56,7 +56,7 @@ func NewMeter() *Meter { return newMeter(time.Now) }
 func newMeter(now func() time.Time) *Meter {
 	m := &Meter{now: now, start: now()}
 	for step := range m.ends { // made once, so that a step allocates nothing
-		switch semel.Step(step) { //nolint:gosec // at most StepSweep
+		switch semel.Step(step) {
 		case semel.StepReserve:
 			m.ends[step] = m.reserved
 		case semel.StepComplete, semel.StepCommit:

@@ -21,6 +21,7 @@ import (
 
 // filled has one record in each state, hostile ones among them, and a trail.
 func filled(t testing.TB, change ...func(*console.Config)) (*site, semel.Record) {
+	t.Helper()
 	s := open(t, change...)
 	lapsed := s.reserve("lapsed")
 	s.reserve("hostile", func(r *semel.Reservation) {

@@ -39,8 +39,7 @@ func (c *Console) decision(v *visit) (operator.Decision, error) {
 }
 
 func formError(err error) error {
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
 	return &badRequestError{"The form cannot be read."}

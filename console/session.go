@@ -138,7 +138,7 @@ func (s *sessions) isEnded(id sessionID) bool {
 
 // cookie is the session for the browser; an empty value takes it away.
 func (s *sessions) cookie(r *http.Request, value string) *http.Cookie {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // Secure follows the connection, see below
 		Name: cookieName, Value: value, Path: s.path, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		MaxAge: int(s.length / time.Second),
 		// Whoever claims TLS makes the cookie stricter, so the claim may be believed.

@@ -38,7 +38,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	c.cfg.Logger.InfoContext(r.Context(), "console: signed in", "actor", token.Name, "role", token.Role.String(), "from", r.RemoteAddr)
 	http.SetCookie(w, c.sessions.cookie(r, c.sessions.begin(token, c.now())))
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // local has checked it
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request) {

@@ -77,6 +77,11 @@ var (
 var sampleGlimpse = glimpse{lapsed: 3, reserved: 14}
 
 func stories() []story {
+	return append(append(listStories(), recordStories()...), otherStories()...)
+}
+
+// listStories are the pages with many records.
+func listStories() []story {
 	return []story{
 		{"overview", "a usual day: retries are replayed, three records wait", writer, func(c *Console, _ *visit) page { return overviewStory(c, sampleGlimpse) }},
 		{"overview-quiet", "nothing happens, nothing waits", reader, quietStory},
@@ -102,6 +107,12 @@ func stories() []story {
 		{"search", "all ways to find a record", reader, func(*Console, *visit) page {
 			return page{status: http.StatusOK, name: "search", title: "Find a record", body: searchView{}}
 		}},
+	}
+}
+
+// recordStories are the pages with one.
+func recordStories() []story {
+	return []story{
 		{"record-lapsed", "a record that needs a decision", writer, recordStory(sampleLapsed, nil, nil)},
 		{"record-wrong", "a form with a mistake in it", writer, recordStory(sampleLapsed, nil, func(r *recordView, p *page) {
 			r.Resolve.In, r.Resolve.Complete, r.Resolve.Status, r.Resolve.Wrong = "complete", "charge 17", "99", "The status is a number from 200 to 599."
@@ -119,6 +130,11 @@ func stories() []story {
 			p.status = http.StatusConflict
 			p.notice, _ = tell(semel.ErrLost, "", "")
 		})},
+	}
+}
+
+func otherStories() []story {
+	return []story{
 		{"audit", "what operators did", reader, func(_ *Console, v *visit) page {
 			return page{status: http.StatusOK, name: "audit", title: "Audit trail", body: auditView{Rows: auditRows(sampleTrail(v.now), v.now), Next: "/audit?before=1"}}
 		}},
@@ -131,8 +147,10 @@ func stories() []story {
 		}},
 		{"failure-down", "a store that went down", reader, func(*Console, *visit) page {
 			p := failurePage(http.StatusServiceUnavailable, "The store does not answer", "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded.")
-			p.body = failureView{Title: p.title, Text: "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded.",
-				Detail: clip("semel: list: dial tcp 10.0.0.7:5432: connect: connection refused", longText)}
+			p.body = failureView{
+				Title: p.title, Text: "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded.",
+				Detail: clip("semel: list: dial tcp 10.0.0.7:5432: connect: connection refused", longText),
+			}
 			return p
 		}},
 		{"failure-choice", "more than one record is meant", reader, func(c *Console, v *visit) page {

@@ -161,7 +161,9 @@ func (c *Console) serve(role Role, within time.Duration, show func(context.Conte
 		select {
 		case c.reads <- struct{}{}:
 			defer func() { <-c.reads }()
-			p, err = show(ctx, &visit{r, who, desk, c.now()})
+			if err = errBusy; ctx.Err() == nil {
+				p, err = show(ctx, &visit{r, who, desk, c.now()})
+			}
 		case <-ctx.Done():
 			err = errBusy
 		}

@@ -8,6 +8,7 @@ func Mutants() []Mutant {
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
 		sqliteMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(),
+		operatorMutants(), consoleMutants(),
 	} {
 		all = append(all, group...)
 	}

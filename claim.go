@@ -81,7 +81,7 @@ func (c *Claim) Format(s fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(s, "claim:%s/%d", c.engine.Ref(c.key), c.fence)
 }
 
-// Key returns the key of the slot.
+// Key returns the key of the slot as it is stored, see [Engine.StoredKey].
 func (c *Claim) Key() Key { return c.key }
 
 // Token returns the attempt's token.
@@ -92,7 +92,8 @@ func (c *Claim) Token() Token { return c.token }
 // overran its lease (Kleppmann, How to do distributed locking, 2016).
 func (c *Claim) Fence() int64 { return c.fence }
 
-// Fingerprint returns the fingerprint of the request that the slot belongs to.
+// Fingerprint returns the fingerprint of the request that the slot belongs to, as it is
+// stored, see [Config.HashKeys].
 func (c *Claim) Fingerprint() Fingerprint { return c.fingerprint }
 
 // Attempt returns the count of reservations of the slot, this one included.

@@ -71,7 +71,7 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		return err
 	}
 	e.running.enterTx(c)
-	sealed, err := e.seal(c.key, r)
+	sealed, err := e.seal(ctx, c.key, r)
 	if err != nil {
 		return err
 	}
@@ -119,12 +119,12 @@ func (e *Engine) look(ctx context.Context, looker Looker, c *Claim) (Outcome, er
 	case held.State == StateReserved && held.Token == c.token:
 		return Outcome{Kind: Reserved, Record: held}, nil
 	case held.State == StateCompleted && held.Fingerprint == c.fingerprint:
-		return e.answer(replays, held)
+		return e.answer(ctx, replays, held)
 	case held.State == StateCompleted:
-		return e.answer(refuses, held)
+		return e.answer(ctx, refuses, held)
 	}
 	held.Lapsed = true // what this attempt did is not known, whoever is there now
-	return e.answer(unknown, held)
+	return e.answer(ctx, unknown, held)
 }
 
 func (e *Engine) lookUp(ctx context.Context, looker Looker, key Key) (Record, error) {

@@ -58,6 +58,13 @@ type Config struct {
 	// every process and for as long as keys are retried. Default: none, and
 	// both are plain hashes that somebody who knows the key can compute.
 	Secret Secret
+	// HashKeys keeps keys, scopes and fingerprints as keyed hashes only, so that who reads the
+	// store learns neither who called nor under which key; see [Engine.StoredKey].
+	// Records, claims and recovery hooks have the hashes too. Secret is needed, at least
+	// 16 bytes of it. Whoever switches this on or off, or changes Secret, makes every earlier
+	// key one that was never used: do so with an empty store, or a retention after the
+	// last request. Default: they are kept in clear.
+	HashKeys bool
 	// Sealer encrypts kept responses. Default: none.
 	Sealer Sealer
 	// Observe is called at every step. Default: none.
@@ -94,6 +101,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Margin = 0
 	}
 	if err := checkPolicy(c.Lapsed, c.Recover); err != nil {
+		return c, err
+	}
+	if err := c.checkHashKeys(); err != nil {
 		return c, err
 	}
 	if c.Lapsed == 0 {

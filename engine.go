@@ -68,7 +68,8 @@ func New(store Store, cfg Config) (*Engine, error) {
 }
 
 // Ref returns a short keyed hash that names a slot in logs, answers and
-// metrics, where the key itself must never appear: 12 hexadecimal digits.
+// metrics, where the key itself must never appear: 12 hexadecimal digits. It is that
+// of a stored key, as records and claims have it; see [Engine.StoredKey].
 func (e *Engine) Ref(key Key) string {
 	slot := key.Slot()
 	return shortMAC(e.cfg.Secret, "ref", slot[:])
@@ -83,7 +84,8 @@ func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s"
 // Begin reserves the slot of call or says why it cannot. An error means that
 // nothing is known about the slot: the store failed or did not answer in time
 // ([*StoreError]), the kept response cannot be read ([ErrDamaged]), what a
-// recovery hook found is not stored yet ([ErrNotStored]), the call is invalid,
+// recovery hook found is not stored yet ([ErrNotStored]), the key of the kept
+// responses is not at hand ([ErrKeyUnavailable]), the call is invalid,
 // or the engine is closed ([ErrClosed]). The caller must then refuse the
 // request and may not run it.
 //
@@ -91,6 +93,14 @@ func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s"
 // reserve; cancelling it later has no effect on the attempt. Its values may be
 // read after Begin has returned, by a step that is late.
 func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
+	if err := e.admit(&call); err != nil {
+		return Outcome{}, err
+	}
+	return e.begin(ctx, call)
+}
+
+// begin is Begin for a call with a stored key.
+func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	r, err := e.reservation(ctx, &call)
 	if err != nil {
 		return Outcome{}, err
@@ -102,7 +112,11 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 	}
 	verdict := decide(held, r, call.Lapsed)
 	if verdict != runs && verdict != asks {
-		return e.answer(verdict, held)
+		return e.answer(ctx, verdict, held)
+	}
+	if err := e.prepare(start); err != nil {
+		e.undo(ctx, r, held.Lapses > 0)
+		return Outcome{}, err
 	}
 	c := e.claim(held, r, start, call.MaxRun)
 	if c == nil {
@@ -118,9 +132,6 @@ func (e *Engine) Begin(ctx context.Context, call Call) (Outcome, error) {
 // reservation is what call asks of the store. It fills in what call leaves to the
 // engine.
 func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, error) {
-	if err := call.Key.Validate(); err != nil {
-		return Reservation{}, err
-	}
 	if err := context.Cause(ctx); err != nil {
 		return Reservation{}, err
 	}
@@ -156,14 +167,14 @@ func or(d, def time.Duration) time.Duration {
 
 // answer is the outcome for a slot that is not the caller's. Only a replay
 // shows the kept response.
-func (e *Engine) answer(v verdict, held Record) (Outcome, error) {
+func (e *Engine) answer(ctx context.Context, v verdict, held Record) (Outcome, error) {
 	out := Outcome{Record: held}
 	out.Record.Response = Response{}
 	switch v {
 	case replays:
-		opened, err := e.open(held.Key, held.Response)
+		opened, err := e.open(ctx, held)
 		if err != nil {
-			return Outcome{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+			return Outcome{}, err
 		}
 		out.Kind, out.Record.Response = Replay, opened
 	case waits:

@@ -70,6 +70,9 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 		return TxOutcome{}, err
 	}
 	call.DeferEffects = true
+	if err := e.admit(&call); err != nil {
+		return TxOutcome{}, err
+	}
 	r, err := e.reservation(ctx, &call)
 	if err != nil {
 		return TxOutcome{}, err
@@ -129,7 +132,7 @@ type transacted struct {
 // claimed reserves on its own and runs the business code under that claim.
 func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 	e := t.engine
-	out, err := e.Begin(ctx, t.call)
+	out, err := e.begin(ctx, t.call)
 	if err != nil || out.Kind != Reserved {
 		return TxOutcome{Outcome: out}, err
 	}
@@ -232,8 +235,11 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 		return TxOutcome{}, false, nil
 	}
 	if verdict != runs {
-		out, err := e.answer(verdict, held)
+		out, err := e.answer(ctx, verdict, held)
 		return TxOutcome{Outcome: out}, true, err
+	}
+	if err := e.prepare(time.Now()); err != nil {
+		return TxOutcome{}, false, err
 	}
 	c := &Claim{
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,

@@ -22,6 +22,10 @@ const (
 	StepLock
 	StepCommit
 	StepSweep
+	// StepSeal and StepOpen are the [Sealer] at work on a response; they do not
+	// happen without one.
+	StepSeal
+	StepOpen
 )
 
 // String returns the name in lower case, fit for a metric label.
@@ -49,6 +53,10 @@ func (s Step) String() string {
 		return "commit"
 	case StepSweep:
 		return "sweep"
+	case StepSeal:
+		return "seal"
+	case StepOpen:
+		return "open"
 	}
 	return "invalid"
 }

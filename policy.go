@@ -67,7 +67,7 @@ type Recovery struct {
 }
 
 // RecoverFunc asks the ledger or the provider what a lapsed attempt did. It
-// gets the record of the fresh reservation under which it runs, so only one
+// gets the record, with its stored key, of the fresh reservation under which it runs, so only one
 // recovery per slot acts at a time. An error counts as StillUnknown. ctx ends
 // when the reservation is lost, and carries the claim ([FromContext]), whose
 // DerivedKey is that of the lapsed attempt.

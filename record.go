@@ -45,6 +45,7 @@ type Response struct {
 
 // Record is what a slot holds, as the store saw it in one atomic step.
 type Record struct {
+	// Key is the stored one, see [Engine.StoredKey].
 	Key         Key
 	State       State
 	Fingerprint Fingerprint

@@ -41,7 +41,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		defer func() { end(Event{Count: 1, Err: err}) }()
 	}
 	err = errNoReturn
-	sealed, err := e.seal(c.key, r)
+	sealed, err := e.seal(ctx, c.key, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
 			"ref", e.Ref(c.key), "fence", c.fence, "err", err)
@@ -173,7 +173,7 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 		verdict = unknown // what this attempt did is not, whatever another one does
 	case replays, refuses, broken:
 	}
-	return e.answer(verdict, held)
+	return e.answer(ctx, verdict, held)
 }
 
 func (e *Engine) observe(ctx context.Context, step Step, key Key, route string) (context.Context, func(Event)) {

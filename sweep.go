@@ -21,7 +21,8 @@ type Sweeping struct {
 	Batch int
 }
 
-// sweepKey is the slot that the process holds which sweeps.
+// sweepKey is the slot that the process holds which sweeps. It is stored as it is:
+// nobody has called under it.
 var sweepKey = Key{Scope: "semel", ID: "sweeper"}
 
 // RunSweep asks a recovery hook about the attempts that lapsed, without waiting for
@@ -86,7 +87,7 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 	ctx, end := e.observe(ctx, StepSweep, Key{}, "")
 	looked := 0
 	defer func() { end(Event{Count: looked, Err: err}) }()
-	out, err := e.Begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun, DeferEffects: true})
+	out, err := e.begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun, DeferEffects: true})
 	switch {
 	case err != nil:
 		return err
@@ -163,7 +164,7 @@ func (w *sweeper) asks(round context.Context) RecoverFunc {
 // sweepOne settles one lapsed attempt as a retry under [Recover] would, except that
 // nobody is there to run what was not executed.
 func (e *Engine) sweepOne(ctx context.Context, rec Record, hook RecoverFunc) error {
-	out, err := e.Begin(ctx, Call{
+	out, err := e.begin(ctx, Call{ // what a record has is stored already
 		Key: rec.Key, Fingerprint: rec.Fingerprint, Retention: rec.ExpiresAt.Sub(rec.CreatedAt),
 		Lapsed: Recover, Recover: hook, DeferEffects: true,
 	})

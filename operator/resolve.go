@@ -49,7 +49,7 @@ func (d *Desk) resolve(ctx context.Context, action semel.Action, decision Decisi
 		return err
 	}
 	if response != nil {
-		sealed, err := d.engine.SealResponse(rec.Key, *response)
+		sealed, err := d.engine.SealResponse(ctx, rec.Key, *response)
 		if err != nil {
 			return fmt.Errorf("operator: %w", err)
 		}

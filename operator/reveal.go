@@ -32,7 +32,7 @@ func (d *Desk) open(ctx context.Context, seen semel.Record) (semel.Record, error
 		case rec.State != semel.StateCompleted:
 			return rec, nil
 		}
-		opened, err := d.engine.OpenResponse(rec)
+		opened, err := d.engine.OpenResponse(ctx, rec)
 		if err != nil {
 			return rec, err
 		}

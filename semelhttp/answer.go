@@ -55,6 +55,9 @@ func (m *Middleware) render(w http.ResponseWriter, r *http.Request, d problem.De
 	if c := recorderOf(w); c != nil { // a handler's, or a middleware's in another
 		c.refused(d)
 	}
+	if m.cfg.OnRefuse != nil {
+		m.cfg.OnRefuse(r, d)
+	}
 	if d.Code == ProblemInFlight.Details().Code || d.Code == ProblemStoreUnavailable.Details().Code {
 		w.Header().Set("Retry-After", retryAfter)
 	}
@@ -79,9 +82,16 @@ func (c *recorder) refused(d problem.Details) {
 	c.claim.Settle(how)
 }
 
-// reference names a slot to support without telling the key.
+// reference names the slot of a stored key to support without telling it.
 func (m *Middleware) reference(key semel.Key) map[string]any {
 	return map[string]any{"ref": m.engine.Ref(key)}
+}
+
+// refuseKey answers a key that is none with a sentence that is written for the client.
+func (m *Middleware) refuseKey(w http.ResponseWriter, r *http.Request, err error) {
+	d := ProblemKeyInvalid.Details()
+	d.Detail = sentence(err)
+	m.render(w, r, d)
 }
 
 // refuseBody leaves it to net/http whether the connection can go on: it knows
@@ -97,31 +107,65 @@ func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, err erro
 
 // refuseHeld answers when the slot is another's.
 func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key semel.Key, out semel.Outcome) {
-	switch {
-	case out.Kind == semel.Conflict:
-		m.refuse(w, r, ProblemKeyConflict, nil)
-	case out.Lapsed:
-		m.refuse(w, r, ProblemOutcomeUnknown, m.reference(key))
-	default:
-		m.refuse(w, r, ProblemInFlight, nil)
+	p := problemOfHeld(out)
+	if p == ProblemOutcomeUnknown {
+		m.refuse(w, r, p, m.reference(m.engine.StoredKey(key)))
+		return
 	}
+	m.refuse(w, r, p, nil)
 }
 
-// refuseFailure answers when nothing is known about the slot: fail closed.
-func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, err error) {
+// problemOfHeld is what a slot refuses that is neither reserved nor replayed; "" for one
+// that is.
+func problemOfHeld(out semel.Outcome) Problem {
+	switch {
+	case out.Kind == semel.Conflict:
+		return ProblemKeyConflict
+	case out.Kind == semel.InFlight && out.Lapsed:
+		return ProblemOutcomeUnknown
+	case out.Kind == semel.InFlight:
+		return ProblemInFlight
+	}
+	return ""
+}
+
+// problemOf is what a failed Begin is answered with.
+func problemOf(err error) Problem {
 	switch {
 	case errors.Is(err, semel.ErrInvalidKey):
-		m.log(r.Context(), "the scope is not usable", err)
-		m.refuse(w, r, ProblemScopeMissing, nil)
+		return ProblemScopeMissing
 	case errors.Is(err, semel.ErrDamaged):
-		m.log(r.Context(), "a kept response is damaged", err)
-		m.refuse(w, r, ProblemRecordDamaged, nil)
-	default:
-		if !errors.Is(err, context.Cause(r.Context())) { // the caller has not just left
-			m.log(r.Context(), "a request is refused because the store failed", err)
-		}
-		m.refuse(w, r, ProblemStoreUnavailable, nil)
+		return ProblemRecordDamaged
 	}
+	return ProblemStoreUnavailable
+}
+
+// refuseFailure answers when nothing is known about the slot: fail closed. The key is
+// the client's.
+func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
+	p := problemOf(err)
+	switch {
+	case p == ProblemScopeMissing:
+		m.log(r.Context(), "the scope is not usable", err)
+	case p == ProblemRecordDamaged:
+		m.refuseDamaged(w, r, m.engine.StoredKey(key), err)
+		return
+	case errors.Is(err, semel.ErrKeyUnavailable):
+		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
+		d := p.Details()
+		d.Detail = "The keys of kept responses are not available. Retry with the same key."
+		m.render(w, r, d)
+		return
+	case !errors.Is(err, context.Cause(r.Context())): // the caller has not just left
+		m.log(r.Context(), "a request is refused because the store failed", err)
+	}
+	m.refuse(w, r, p, nil)
+}
+
+// refuseDamaged answers when a kept response is not what was kept. Nothing runs again.
+func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, stored semel.Key, err error) {
+	m.cfg.Logger.ErrorContext(r.Context(), "a kept response is damaged", "ref", m.engine.Ref(stored), "err", err)
+	m.refuse(w, r, ProblemRecordDamaged, m.reference(stored))
 }
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {
@@ -145,8 +189,7 @@ func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Re
 func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.Record, replayed bool) {
 	kept, err := openBlob(rec.Response)
 	if err != nil {
-		m.log(r.Context(), "a kept response is damaged", err)
-		m.refuse(w, r, ProblemRecordDamaged, nil)
+		m.refuseDamaged(w, r, rec.Key, err)
 		return
 	}
 	if kept.notKept() {
@@ -183,6 +226,10 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 	out, err := c.claim.Confirm(ctx)
 	if err == nil && out.Kind == semel.Replay {
 		m.replay(c.w, c.r, out.Record)
+		return
+	}
+	if errors.Is(err, semel.ErrDamaged) {
+		m.refuseDamaged(c.w, c.r, c.claim.Key(), err)
 		return
 	}
 	if err != nil {

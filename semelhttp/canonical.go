@@ -245,19 +245,31 @@ func newPointerTree(pointers []string) (*pointerTree, error) {
 	}
 	root := new(pointerTree)
 	for _, pointer := range pointers {
-		if !strings.HasPrefix(pointer, "/") {
-			return nil, fmt.Errorf("semelhttp: Config.Fingerprint.ExcludeMembers: %q is not a JSON Pointer to a member", pointer)
+		names, err := parsePointer("Fingerprint.ExcludeMembers", pointer)
+		if err != nil {
+			return nil, err
 		}
 		at := root
-		for token := range strings.SplitSeq(pointer[1:], "/") {
-			if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(token), "~") {
-				return nil, fmt.Errorf("semelhttp: Config.Fingerprint.ExcludeMembers: %q has a ~ that is not ~0 or ~1", pointer)
-			}
-			at = at.add(strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
+		for _, name := range names {
+			at = at.add(name)
 		}
 		at.end = true
 	}
 	return root, nil
+}
+
+// parsePointer returns the names in a JSON Pointer of a field of [Config].
+func parsePointer(field, pointer string) (names []string, err error) {
+	if !strings.HasPrefix(pointer, "/") {
+		return nil, fmt.Errorf("semelhttp: Config.%s: %q is not a JSON Pointer to a member", field, pointer)
+	}
+	for token := range strings.SplitSeq(pointer[1:], "/") {
+		if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(token), "~") {
+			return nil, fmt.Errorf("semelhttp: Config.%s: %q has a ~ that is not ~0 or ~1", field, pointer)
+		}
+		names = append(names, strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
+	}
+	return names, nil
 }
 
 func (t *pointerTree) add(name string) *pointerTree {

@@ -34,6 +34,14 @@ type Config struct {
 	// the one that documentation should name. Two names with different keys in
 	// one request are refused. Default Idempotency-Key.
 	Headers []string
+	// KeyQuery names a parameter of the query that may carry the key too, as it is. Two
+	// places with different keys are refused. Default: none.
+	KeyQuery string
+	// KeyMember is a JSON Pointer (RFC 6901) to a member of the body that may carry the
+	// key too, such as "/request_id" (AIP-155), if the body is JSON by its media type. The
+	// body is then read before a missing key is refused. A member that is no text, and
+	// a body that names it twice, are refused. Default: none.
+	KeyMember string
 	// Optional lets requests without a key through, unguarded. Default: they
 	// are refused with key-missing.
 	Optional bool
@@ -77,6 +85,21 @@ type Config struct {
 	// Tx runs the route's handlers in transactions of this kind, see
 	// [Middleware.InTx]. Default: none.
 	Tx semel.Transactions
+	// FailOpen is asked when the store has failed before a request could run: true lets
+	// it run unguarded, its answer marked with Semel-Stored: false, and twice if it
+	// is sent twice. Default: the request is refused with store-unavailable. It
+	// must not stand beside Tx, whose store is the handler's database.
+	FailOpen func(r *http.Request, err error) bool
+	// Shadow, when it is set, refuses and replays nothing: every request reaches the
+	// handler, and this is called before that with what would have happened. Records are
+	// kept in scopes of their own, which no guarded request meets. The first request of
+	// a key is answered when its answer is stored. It must be safe for concurrent use. It
+	// must not stand beside Tx. Default: none.
+	Shadow func(r *http.Request, would Shadowed)
+	// OnRefuse is called before each refusal of the middleware, to log or count. p is what
+	// the client will see, in Semel's own words. It must be safe for concurrent use.
+	// Default: none.
+	OnRefuse func(r *http.Request, p problem.Details)
 	// Render writes a refusal. Default: the preset's. It must write p.Status.
 	Render RenderFunc
 	// Logger gets what the client must not be told. Default [slog.Default].
@@ -113,13 +136,16 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("semelhttp: Config.MaxBody, MaxResponse, Retention and MaxRun must not be negative")
 	}
 	if c.Settle == nil {
-		c.Settle = c.Preset.settle()
+		c.Settle = c.Preset.Settle()
 	}
 	if c.Render == nil {
 		c.Render = c.Preset.render()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Tx != nil && (c.FailOpen != nil || c.Shadow != nil) {
+		return c, errors.New("semelhttp: Config.Tx stands beside FailOpen or Shadow: a transaction needs its store")
 	}
 	return c, c.checkLapsed()
 }

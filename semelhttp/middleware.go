@@ -16,6 +16,7 @@ type Middleware struct {
 	scope  ScopeFunc
 	cfg    Config
 	print  *fingerprinter
+	member []string // the path of Config.KeyMember
 }
 
 // New checks cfg and returns a Middleware. scope is required, because a key
@@ -41,7 +42,11 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{engine: engine, scope: scope, cfg: cfg, print: print}, nil
+	member, err := keyMember(cfg.KeyMember)
+	if err != nil {
+		return nil, err
+	}
+	return &Middleware{engine: engine, scope: scope, cfg: cfg, print: print, member: member}, nil
 }
 
 // With returns a Middleware for a route that differs in what change sets. The
@@ -64,6 +69,16 @@ func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
 		}
 	}
 	return New(m.engine, m.scope, cfg)
+}
+
+// WithScope returns a Middleware for a route whose callers are known in another way.
+func (m *Middleware) WithScope(scope ScopeFunc) (*Middleware, error) {
+	if scope == nil {
+		return nil, errors.New("semelhttp: no scope: say who the caller is, or Global() on purpose")
+	}
+	other := *m
+	other.scope = scope
+	return &other, nil
 }
 
 // Wrap guards next. The order of checks is fixed: method, key, scope, body,
@@ -93,18 +108,20 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		id, found, err := KeyHeader(r.Header, m.cfg.Headers)
+		if m.cfg.Shadow != nil {
+			m.shadow(w, r, next)
+			return
+		}
+		id, found, err := m.keyInHead(r)
 		switch {
 		case err != nil:
-			d := ProblemKeyInvalid.Details()
-			d.Detail = sentence(err) // written for the client
-			m.render(w, r, d)
-		case !found && m.cfg.Optional:
+			m.refuseKey(w, r, err)
+		case found || m.member != nil:
+			m.guard(w, r, id, found, next)
+		case m.cfg.Optional:
 			next.ServeHTTP(w, r)
-		case !found:
-			m.refuse(w, r, ProblemKeyMissing, nil)
 		default:
-			m.guard(w, r, id, next)
+			m.refuse(w, r, ProblemKeyMissing, nil)
 		}
 	})
 }
@@ -136,8 +153,9 @@ func lists(lines []string, wanted func(string) bool) bool {
 	return false
 }
 
-// guard reserves the slot and does what the outcome says.
-func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, next http.Handler) {
+// guard reserves the slot and does what the outcome says. The key is known, or may be in
+// the body.
+func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, found bool, next http.Handler) {
 	scope, err := m.scope(r)
 	if err != nil {
 		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
@@ -157,6 +175,11 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		m.refuseBody(w, r, err)
 		return
 	}
+	if m.member != nil {
+		if id, found = m.keyOrAnswer(w, r, next, s.in[preamble:], id, found); !found {
+			return
+		}
+	}
 	key := semel.Key{Scope: scope, ID: id}
 	if m.isTrying(r, key) {
 		giveTo(next, w, r, s.in[preamble:])
@@ -171,7 +194,12 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 	}
 	out, err := m.engine.Begin(r.Context(), call)
 	if err != nil {
-		m.refuseFailure(w, r, err)
+		if m.opens(r, err) {
+			w.Header().Set(HeaderStored, "false")
+			giveTo(next, w, r, s.in[preamble:])
+			return
+		}
+		m.refuseFailure(w, r, key, err)
 		return
 	}
 	switch out.Kind {
@@ -190,6 +218,27 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, ne
 		}
 		m.refuseHeld(w, r, key, out)
 	}
+}
+
+// keyOrAnswer returns the key of a request whose body may have it, or answers without one.
+func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next http.Handler, content []byte, id string, found bool) (string, bool) {
+	id, found, err := m.keyInBody(r, content, id, found)
+	switch {
+	case err != nil:
+		m.refuseKey(w, r, err)
+	case found:
+		return id, true
+	case m.cfg.Optional:
+		giveTo(next, w, r, content)
+	default:
+		m.refuse(w, r, ProblemKeyMissing, nil)
+	}
+	return "", false
+}
+
+// opens reports whether a request runs unguarded because the store has failed.
+func (m *Middleware) opens(r *http.Request, err error) bool {
+	return m.cfg.FailOpen != nil && errors.As(err, new(*semel.StoreError)) && m.cfg.FailOpen(r, err)
 }
 
 // giveTo runs next for a request whose body was read and that is guarded already.

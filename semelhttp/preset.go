@@ -48,7 +48,8 @@ func ParsePreset(s string) (Preset, error) {
 	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only or freeze-all", s)
 }
 
-func (p Preset) settle() SettleFunc {
+// Settle returns the table of the preset, nil for one that is none.
+func (p Preset) Settle() SettleFunc {
 	switch p {
 	case IETF, Stripe:
 		return Settle

@@ -74,7 +74,7 @@ func (x *transacting) run(call semel.Call) {
 		panic(http.ErrAbortHandler) // as net/http would cut the connection
 	case err != nil:
 		x.reset()
-		x.refuse(err)
+		x.refuse(call.Key, err)
 	case out.Ran:
 		x.last.release(x.trailer)
 	case out.Kind == semel.Replay:
@@ -82,7 +82,7 @@ func (x *transacting) run(call semel.Call) {
 		x.mw.replay(x.w, x.r, out.Record)
 	case isInside(x.r, out.Record):
 		x.reset()
-		x.refuse(errNested)
+		x.refuse(call.Key, errNested)
 	default:
 		x.reset()
 		x.mw.refuseHeld(x.w, x.r, call.Key, out.Outcome)
@@ -169,7 +169,7 @@ func (c *recorder) release(trailer http.Header) {
 }
 
 // refuse answers when nothing was committed, or nobody knows.
-func (x *transacting) refuse(err error) {
+func (x *transacting) refuse(key semel.Key, err error) {
 	m, ctx := x.mw, x.r.Context()
 	if errors.Is(err, semel.ErrCommitUnknown) {
 		m.log(ctx, "it is not known whether a request is committed", err)
@@ -190,7 +190,7 @@ func (x *transacting) refuse(err error) {
 			return
 		}
 	}
-	m.refuseFailure(x.w, x.r, err)
+	m.refuseFailure(x.w, x.r, key, err)
 }
 
 // refuseCommitUnknown answers when nobody knows whether a transaction was
@@ -207,7 +207,7 @@ type tryKey struct{}
 // slot of key. The store must not be asked then: it could wait for that transaction.
 func (m *Middleware) isTrying(r *http.Request, key semel.Key) bool {
 	c, _ := r.Context().Value(tryKey{}).(*recorder)
-	if c == nil || c.mw.engine != m.engine || c.claim.Key() != key {
+	if c == nil || c.mw.engine != m.engine || c.claim.Key() != m.engine.StoredKey(key) {
 		return false
 	}
 	c.mu.Lock()

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"call":     cmdCall,
 			"keep":     cmdKeep,
 			"signal":   cmdSignal,
+			"logged":   cmdLogged,
 		},
 	})
 }

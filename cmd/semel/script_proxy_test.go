@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -18,6 +20,16 @@ type proxyKey struct{}
 type runningProxy struct {
 	cmd  *exec.Cmd
 	rest chan string // what it printed, once it has ended
+
+	mu   sync.Mutex
+	text strings.Builder // what it has printed so far
+}
+
+func (p *runningProxy) printed(line string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text.WriteString(line)
+	return p.text.String()
 }
 
 // The log says when and where the proxy listens, as text or as JSON.
@@ -49,16 +61,15 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	addrs := make(chan []string, 1)
 	p.rest = make(chan string, 1)
 	go func() { // ends with the process
-		var text strings.Builder
 		lines := bufio.NewScanner(stderr)
 		for lines.Scan() {
-			text.WriteString(lines.Text() + "\n")
+			p.printed(lines.Text() + "\n")
 			if m := ready.FindStringSubmatch(lines.Text()); m != nil {
 				addrs <- m[1:]
 			}
 		}
 		close(addrs)
-		p.rest <- text.String()
+		p.rest <- p.printed("")
 	}()
 	at, ok := <-addrs
 	if !ok {
@@ -71,16 +82,31 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ADMIN", at[1])
 }
 
+// logged PATTERN: waits until the proxy has printed it, at most 10 seconds.
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) == 1, "logged PATTERN")
+	p := ts.Value(proxyKey{}).(*runningProxy)
+	pattern := regexp.MustCompile(args[0])
+	for late := time.Now().Add(10 * time.Second); !pattern.MatchString(p.printed("")); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(late) {
+			ts.Fatalf("the proxy has not printed %s:\n%s", args[0], p.printed(""))
+		}
+	}
+}
+
 // signal TERM|INT|KILL: ends the proxy, which must exit with 0 unless it is
-// killed. What it printed is stderr.
+// killed. What it printed is stderr. HUP ends nothing and waits for nothing.
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}
-	usage(ts, !neg && len(args) == 1 && signals[args[0]] != 0, "signal TERM|INT|KILL")
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
+	usage(ts, !neg && len(args) == 1 && signals[args[0]] != 0, "signal TERM|INT|KILL|HUP")
 	p := ts.Value(proxyKey{}).(*runningProxy)
 	if p.cmd == nil {
 		ts.Fatalf("no proxy runs")
 	}
 	ts.Check(p.cmd.Process.Signal(signals[args[0]]))
+	if args[0] == "HUP" {
+		return
+	}
 	_, err := ts.Stderr().Write([]byte(<-p.rest))
 	ts.Check(err)
 	err = p.cmd.Wait()

@@ -31,7 +31,7 @@ const (
 const noWait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
 
 // tableName is what a table may be called: nothing that needs quoting, and room
-// for the name of the table of versions below 64 characters.
+// for the names of the tables beside it below 64 characters.
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,54}$`)
 
 // statements are the texts of all steps, for one table.
@@ -52,6 +52,9 @@ type statements struct {
 	resolvable                   string
 	purgeFind, purge             string
 	window, list, listSlot       string
+	clock, reseal                string
+	audit, auditTime             string
+	trail, trailSlot             string
 	ping, server, engine         string
 	members, settings, status    string
 	packet                       string
@@ -88,6 +91,10 @@ func newStatements(table string) (*statements, error) {
 		{&s.purgeFind, "purge_find"},
 		{&s.purge, "purge"},
 		{&s.window, "window"},
+		{&s.clock, "clock"},
+		{&s.reseal, "reseal"},
+		{&s.audit, "audit"},
+		{&s.auditTime, "audit_time"},
 		{&s.ping, "ping"},
 		{&s.server, "server"},
 		{&s.engine, "engine"},
@@ -112,6 +119,9 @@ func newStatements(table string) (*statements, error) {
 	s.takeUnlocked = strings.ReplaceAll(take, "{row}", s.text("unlocked"))
 	s.list = strings.ReplaceAll(list, "{index}", "created_at")
 	s.listSlot = strings.ReplaceAll(list, "{index}", "PRIMARY")
+	trail := s.text("trail")
+	s.trail = strings.NewReplacer("{index}", "PRIMARY", "{chosen}", "").Replace(trail)
+	s.trailSlot = strings.NewReplacer("{index}", "slot", "{chosen}", "slot = ? AND").Replace(trail)
 	return s, nil
 }
 
@@ -128,6 +138,7 @@ func (s *statements) fill(text string) string {
 	return strings.NewReplacer(
 		"{table}", "`"+s.table+"`",
 		"{versions}", "`"+s.table+"_schema`",
+		"{audit}", "`"+s.table+"_audit`",
 		"{name}", s.table,
 		"{now}", now,
 		"{nowait}", noWait,

@@ -86,7 +86,8 @@ func TestEveryCommandAndFlagIsExplained(t *testing.T) {
 func TestDefaultsAreStated(t *testing.T) {
 	for _, s := range config.Settings() {
 		switch s.Name {
-		case "upstream", "recover_url", "upstream_host", "secret_file":
+		case "upstream", "recover_url", "upstream_host", "secret_file", "settle", "key_query", "key_member",
+			"tls_cert", "tls_key", "tls_client_ca", "upstream_ca", "upstream_cert", "upstream_key":
 			if s.Default != "" {
 				t.Errorf("%s has the default %q", s.Name, s.Default)
 			}
@@ -242,7 +243,7 @@ func TestFlagValuesAreProposed(t *testing.T) {
 	for flag, want := range map[string]string{
 		"proxy --preset":        "ietf stripe success-only freeze-all :4",
 		"proxy --lapsed":        "hold rerun recover :4",
-		"proxy --scope":         "header: cert remote global :6",
+		"proxy --scope":         "header: jwt: cert cert-subject remote global :6",
 		"proxy --log-format":    "text json :4",
 		"proxy --log-level":     "debug info warn error :4",
 		"records list --state":  "free reserved completed lapsed :4",

@@ -75,7 +75,7 @@ func (a *app) examine(ctx context.Context, cfg config.Config, probe, asJSON bool
 
 // withStore opens the store for the time of f.
 func (a *app) withStore(ctx context.Context, cfg config.Config, use stores.Use, f func(*stores.Opened) error) error {
-	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: use, Logger: a.logger(cfg)})
+	opened, err := stores.Open(ctx, cfg.Store, stores.Options{Use: use, Logger: a.logger(cfg, cfg.LogLevel)})
 	if err != nil {
 		return err
 	}

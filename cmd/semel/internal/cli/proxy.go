@@ -48,22 +48,21 @@ The file may have routes: a list of mappings with match, a pattern such as
 	addSettings(cmd, cmd.Flags())
 	addConfig(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := a.load(cmd)
+		cfg, err := a.checked(cmd)
 		if err != nil {
 			return err
 		}
-		if err := cfg.CheckProxy(); err != nil {
-			return configFault(err)
-		}
-		return a.serve(cmd.Context(), cfg)
+		return a.serve(cmd.Context(), cfg, func() (config.Config, error) { return a.checked(cmd) })
 	}
 	return cmd
 }
 
-// serve runs the proxy until ctx ends.
-func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
-	log := a.logger(cfg)
-	secret, err := readSecret(cfg)
+// serve runs the proxy until ctx ends. again gathers the settings anew.
+func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config.Config, error)) (err error) {
+	level := new(slog.LevelVar)
+	level.Set(cfg.LogLevel)
+	log := a.logger(cfg, level)
+	engineCfg, keys, err := engineConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -74,24 +73,27 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
 	metrics := proxy.NewMetrics()
-	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
-		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
-		Secret: secret, Observe: metrics.Observe, Logger: log,
-	})
+	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	engineCfg.Observe, engineCfg.Logger = metrics.Observe, log
+	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
 	if err != nil {
 		return wrong("", "%w", err)
 	}
-	server, err := proxy.New(engine, cfg.Scope.Func(), proxyConfig(cfg, opened, metrics, log))
+	wanted, err := proxyConfig(cfg, opened, metrics, log)
+	if err != nil {
+		return err
+	}
+	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "proxy: "))
-	}
-	if cfg.Scope.String() == "global" {
-		log.WarnContext(ctx, "every caller shares one scope: who knows a key can read its answer")
 	}
 	if grader, ok := semel.As[semel.Grader](opened.Store); ok && !opened.Announces {
 		grade := grader.Grade()
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
+	warn(ctx, cfg, log)
+	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
+	defer reloads.start(ctx)()
 	if err := server.Run(ctx); err != nil {
 		return runFault(cfg, err)
 	}
@@ -99,15 +101,35 @@ func (a *app) serve(ctx context.Context, cfg config.Config) (err error) {
 	return nil
 }
 
-func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metrics, log *slog.Logger) proxy.Config {
+// warn says what a careful person would ask about.
+func warn(ctx context.Context, cfg config.Config, log *slog.Logger) {
+	if cfg.Scope.String() == "global" {
+		log.WarnContext(ctx, "every caller shares one scope: who knows a key can read its answer")
+	}
+	failsOpen, shadows := cfg.FailOpen, cfg.Shadow
+	for _, r := range cfg.Routes {
+		failsOpen = failsOpen || r.FailOpen != nil && *r.FailOpen
+		shadows = shadows || r.Shadow != nil && *r.Shadow
+	}
+	if failsOpen {
+		log.WarnContext(ctx, "while the store fails requests run unguarded: what is sent twice happens twice")
+	}
+	if shadows {
+		log.WarnContext(ctx, "a shadow guards nothing: it says what would have happened")
+	}
+}
+
+func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metrics, log *slog.Logger) (proxy.Config, error) {
 	p := proxy.Config{
 		Upstream: cfg.Upstream, UpstreamHost: cfg.UpstreamHost, UpstreamTimeout: cfg.UpstreamTimeout, UpstreamIdle: cfg.UpstreamIdle,
 		TrustForwarded: cfg.TrustForwarded,
 		Listen:         cfg.Listen, Admin: cfg.Admin, ReadTimeout: cfg.ReadTimeout, Drain: orNone(cfg.Drain),
 		HTTP: semelhttp.Config{
-			Preset: cfg.Preset, Headers: cfg.KeyHeaders, Optional: cfg.Optional, Methods: cfg.Methods,
-			MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
+			Preset: cfg.Preset, Settle: settleBy(cfg.Preset, cfg.Settle), Headers: cfg.KeyHeaders, KeyQuery: cfg.KeyQuery, KeyMember: cfg.KeyMember,
+			Optional: cfg.Optional, Methods: cfg.Methods, MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
+			MaxRun: cfg.MaxRun, Retention: cfg.Retention,
 		},
+		FailOpen: cfg.FailOpen, Shadow: cfg.Shadow,
 		RecoverURL: cfg.RecoverURL, RecoverTimeout: cfg.RecoverTimeout, Sweep: cfg.Sweep,
 		Purging: semel.Purging{Batch: opened.PurgeBatch},
 		Metrics: metrics, Logger: log, Version: readBuild().String(),
@@ -119,10 +141,36 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 			log.Info("ready", attrs...)
 		},
 	}
-	for _, r := range cfg.Routes {
-		p.Routes = append(p.Routes, proxy.Route{Pattern: r.Pattern, Bypass: r.Bypass, RecoverURL: r.RecoverURL, Change: r.Change})
+	var err error
+	if p.TLS, err = tlsServer(cfg); err != nil {
+		return p, err
 	}
-	return p
+	if p.UpstreamTLS, err = tlsUpstream(cfg); err != nil {
+		return p, err
+	}
+	for _, r := range cfg.Routes {
+		p.Routes = append(p.Routes, proxy.Route{
+			Pattern: r.Pattern, Bypass: r.Bypass, RecoverURL: r.RecoverURL, Upstream: r.Upstream, Scope: r.Scope.Func(),
+			FailOpen: r.FailOpen, Shadow: r.Shadow,
+			Change: func(h *semelhttp.Config) {
+				r.Change(h)
+				rules := r.Settle
+				if rules == nil {
+					rules = cfg.Settle
+				}
+				h.Settle = settleBy(h.Preset, rules)
+			},
+		})
+	}
+	return p, nil
+}
+
+// settleBy returns the table of preset under rules, or nil for the preset's own.
+func settleBy(preset semelhttp.Preset, rules []semelhttp.SettleRule) semelhttp.SettleFunc {
+	if len(rules) == 0 {
+		return nil
+	}
+	return semelhttp.SettleBy(preset.Settle(), rules...)
 }
 
 // orNone turns a zero that somebody asked for into what a Config takes for one.
@@ -133,8 +181,8 @@ func orNone(d time.Duration) time.Duration {
 	return d
 }
 
-func (a *app) logger(cfg config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+func (a *app) logger(cfg config.Config, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(a.err, options))
 	}

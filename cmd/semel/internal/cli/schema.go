@@ -62,7 +62,7 @@ func (a *app) schemaStep(cmd *cobra.Command, step func(context.Context, string, 
 		if err != nil {
 			return err
 		}
-		if err := step(cmd.Context(), cfg.Store, stores.Options{Logger: a.logger(cfg)}); err != nil {
+		if err := step(cmd.Context(), cfg.Store, stores.Options{Logger: a.logger(cfg, cfg.LogLevel)}); err != nil {
 			return openFault(cfg, err)
 		}
 		kind, _, _ := strings.Cut(cfg.Store, ":")

@@ -75,9 +75,12 @@ func (f *settingFlag) String() string {
 }
 
 // load gathers the settings of cmd and tells about warnings.
-func (a *app) load(cmd *cobra.Command) (config.Config, error) {
+func (a *app) load(cmd *cobra.Command) (config.Config, error) { return a.loadFlags(cmd.Flags()) }
+
+// loadFlags reads file and variables anew each time.
+func (a *app) loadFlags(flags *pflag.FlagSet) (config.Config, error) {
 	in := config.Input{Env: a.env, Flags: make(map[string][]string)}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
+	flags.Visit(func(f *pflag.Flag) {
 		if s, ok := f.Value.(*settingFlag); ok {
 			in.Flags[s.setting.Name] = s.texts
 		}
@@ -85,7 +88,7 @@ func (a *app) load(cmd *cobra.Command) (config.Config, error) {
 			in.Path = f.Value.String()
 		}
 	})
-	if cmd.Flags().Changed(flagConfig) && in.Path == "" {
+	if flags.Changed(flagConfig) && in.Path == "" {
 		return config.Config{}, wrong("leave --config away to read no file", "--config: the value is empty")
 	}
 	cfg, warnings, err := config.Load(in)
@@ -119,7 +122,7 @@ func configFault(err error) error {
 	case errors.Is(err, config.ErrAsksItself):
 		return wrong("recover_url is asked of the service itself: take the address of upstream", "%w", err)
 	case errors.Is(err, config.ErrNoTLS):
-		return wrong("let what ends TLS put the verified client into a field, and take --scope header:NAME", "%w", err)
+		return wrong("add --tls-cert, --tls-key and --tls-client-ca, or let what ends TLS put the verified client into a field, and take --scope header:NAME", "%w", err)
 	}
 	return wrong("semel proxy --help lists the settings; a flag --max-body is also SEMEL_MAX_BODY and max_body in the file", "%w", err)
 }

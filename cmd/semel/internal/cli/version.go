@@ -83,6 +83,7 @@ func (a *app) version() *cobra.Command {
 // The formats of results.
 const (
 	formatText  = "text"
+	formatYAML  = "yaml"
 	formatTable = "table"
 	formatJSON  = "json"
 	formatLines = "jsonl"

@@ -20,17 +20,25 @@ import (
 // each field under its name.
 type Config struct {
 	Upstream        *url.URL
+	TLSCert         string // "" for no TLS
+	TLSKey          string
+	TLSClientCA     string
 	Listen          string
 	Admin           string // "" when the admin listener is off
 	Store           string
 	Migrate         bool
 	Scope           Scope
 	Preset          semelhttp.Preset
+	Settle          []semelhttp.SettleRule
 	Lapsed          semel.Policy
 	RecoverURL      string // "" for none; [KeyPlaceholder] stands for the derived key
 	RecoverTimeout  time.Duration
 	Sweep           time.Duration // 0 when it is off
 	KeyHeaders      []string
+	KeyQuery        string
+	KeyMember       string
+	FailOpen        bool
+	Shadow          bool
 	Optional        bool
 	Methods         []string
 	MaxBody         int64
@@ -41,6 +49,9 @@ type Config struct {
 	Retention       time.Duration
 	UpstreamTimeout time.Duration
 	UpstreamHost    string
+	UpstreamCA      string
+	UpstreamCert    string
+	UpstreamKey     string
 	UpstreamIdle    time.Duration
 	TrustForwarded  bool
 	ReadTimeout     time.Duration
@@ -48,10 +59,15 @@ type Config struct {
 	LogFormat       string
 	LogLevel        slog.Level
 	SecretFile      string
+	HashKeys        bool
+	// KeyringFile has the keys of kept responses; "" keeps them in clear.
+	KeyringFile      string
+	KeyringReadPlain bool
 	// Routes come from the file only.
 	Routes []Route
 
 	origin map[string]Source
+	texts  map[string][]string // of each setting, as they were written
 }
 
 // leastLease is the least lease of the engine, see [semel.Config].
@@ -67,11 +83,7 @@ func (c Config) CheckProxy() error {
 	if c.Upstream == nil {
 		errs = append(errs, ErrNoUpstream)
 	} else {
-		for _, own := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin", c.Admin}} {
-			if reaches(c.Upstream, own.addr) {
-				bad("upstream", "%v is the address of %s from %v: %w", c.Upstream, own.name, c.origin[own.name], ErrItself)
-			}
-		}
+		c.checkUpstream(c.Upstream, func(format string, args ...any) { bad("upstream", format, args...) })
 	}
 	if c.Lease < leastLease {
 		bad("lease", "%v is less than %v", c.Lease, leastLease)
@@ -85,14 +97,58 @@ func (c Config) CheckProxy() error {
 	if c.Admin == c.Listen && !anyPort(c.Listen) {
 		bad("admin", "%s is the address of listen too", c.Admin)
 	}
-	if c.Scope.kind == scopeCert {
+	if c.Scope.needsCert() && c.TLSClientCA == "" {
 		bad("scope", "%w", ErrNoTLS)
 	}
-	return errors.Join(slices.Concat(errs, c.checkRoutes(), c.checkRecovery())...)
+	return errors.Join(slices.Concat(errs, c.checkTLS(), c.checkRoutes(), c.checkRecovery())...)
+}
+
+// checkUpstream refuses an upstream that is the proxy itself.
+func (c Config) checkUpstream(to *url.URL, bad func(format string, args ...any)) {
+	for _, own := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+		if reaches(to, own.addr) {
+			bad("%v is the address of %s from %v: %w", to, own.name, c.origin[own.name], ErrItself)
+		}
+	}
+}
+
+// checkTLS finds files of which one is missing, and those that nothing would use.
+func (c Config) checkTLS() []error {
+	var errs []error
+	bad := func(name, text string) {
+		errs = append(errs, &ValueError{Setting: name, Source: c.origin[name], Err: errors.New(text)})
+	}
+	https := c.Upstream != nil && c.Upstream.Scheme == "https"
+	for _, r := range c.Routes {
+		https = https || r.Upstream != nil && r.Upstream.Scheme == "https"
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		bad(given(c.TLSCert, "tls_cert", "tls_key"), "tls_cert and tls_key need one another")
+	}
+	if (c.UpstreamCert == "") != (c.UpstreamKey == "") {
+		bad(given(c.UpstreamCert, "upstream_cert", "upstream_key"), "upstream_cert and upstream_key need one another")
+	}
+	if c.TLSClientCA != "" && c.TLSCert == "" {
+		bad("tls_client_ca", "it needs TLS: give tls_cert and tls_key")
+	}
+	for _, file := range []struct{ name, path string }{{"upstream_ca", c.UpstreamCA}, {"upstream_cert", c.UpstreamCert}} {
+		if file.path != "" && !https && c.Upstream != nil {
+			bad(file.name, "no upstream is https")
+		}
+	}
+	return errs
+}
+
+// given returns the name of the one that is set.
+func given(first, name, other string) string {
+	if first != "" {
+		return name
+	}
+	return other
 }
 
 // ErrNoTLS says that the proxy cannot see client certificates.
-var ErrNoTLS = errors.New("cert needs TLS, which the proxy does not serve")
+var ErrNoTLS = errors.New("the proxy sees no client certificates: cert and cert-subject need tls_client_ca")
 
 // ErrNoUpstream says that nothing tells the proxy where to forward.
 var ErrNoUpstream = errors.New("upstream: no server to forward to")

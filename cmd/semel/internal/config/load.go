@@ -27,7 +27,7 @@ type Input struct {
 // [Config.CheckProxy].
 func Load(in Input) (cfg Config, warnings []string, err error) {
 	env, warnings := readEnv(in.Env)
-	l := loader{cfg: Config{origin: make(map[string]Source)}}
+	l := loader{cfg: Config{origin: make(map[string]Source), texts: make(map[string][]string)}}
 	path := in.Path
 	if path == "" {
 		path = env[EnvConfig]
@@ -67,7 +67,7 @@ func (l *loader) apply(s Setting, source Source, texts []string) {
 		l.errs = append(l.errs, &ValueError{Setting: s.Name, Source: source, Err: err})
 		return
 	}
-	l.cfg.origin[s.Name] = source
+	l.cfg.origin[s.Name], l.cfg.texts[s.Name] = source, texts
 }
 
 func (l *loader) file(path string, file rawFile) {

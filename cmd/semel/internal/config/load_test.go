@@ -27,6 +27,17 @@ func TestPrecedence(t *testing.T) {
 	values := map[string][3]string{ // three valid texts each, none the default
 		"upstream":         {"http://a:1", "http://b:1", "https://c"},
 		"listen":           {"127.0.0.1:1", "127.0.0.1:2", ":3"},
+		"tls_cert":         {"a", "b", "c"},
+		"tls_key":          {"a", "b", "c"},
+		"tls_client_ca":    {"a", "b", "c"},
+		"settle":           {"404=release", "5xx=hold", "400-403=keep"},
+		"key_query":        {"a", "b", "c"},
+		"key_member":       {"/a", "/b/c", "/d~1e"},
+		"fail_open":        {"true", "false", "1"},
+		"shadow":           {"true", "false", "1"},
+		"upstream_ca":      {"a", "b", "c"},
+		"upstream_cert":    {"a", "b", "c"},
+		"upstream_key":     {"a", "b", "c"},
 		"admin":            {"127.0.0.1:4", "off", "[::1]:5"},
 		"store":            {"sqlite:a", "sqlite:b", "memory:"},
 		"migrate":          {"false", "true", "0"},
@@ -256,7 +267,14 @@ func TestCheckProxy(t *testing.T) {
 		{map[string][]string{"admin": {"127.0.0.1:8080"}}, "--admin: 127.0.0.1:8080 is the address of listen too"},
 		{map[string][]string{"admin": {"127.0.0.1:0"}, "listen": {"127.0.0.1:0"}}, ""},
 		{map[string][]string{"admin": {"off"}}, ""},
-		{map[string][]string{"scope": {"cert"}}, "--scope: cert needs TLS, which the proxy does not serve"},
+		{map[string][]string{"scope": {"cert"}}, "--scope: the proxy sees no client certificates: cert and cert-subject need tls_client_ca"},
+		{map[string][]string{"scope": {"header:A+cert-subject"}}, "--scope: the proxy sees no client certificates: cert and cert-subject need tls_client_ca"},
+		{map[string][]string{"scope": {"cert"}, "tls_client_ca": {"ca"}, "tls_cert": {"c"}, "tls_key": {"k"}}, ""},
+		{map[string][]string{"tls_cert": {"c"}}, "--tls-cert: tls_cert and tls_key need one another"},
+		{map[string][]string{"tls_key": {"c"}}, "--tls-key: tls_cert and tls_key need one another"},
+		{map[string][]string{"tls_client_ca": {"c"}}, "--tls-client-ca: it needs TLS: give tls_cert and tls_key"},
+		{map[string][]string{"upstream_ca": {"c"}}, "--upstream-ca: no upstream is https"},
+		{map[string][]string{"upstream_key": {"c"}}, "--upstream-key: upstream_cert and upstream_key need one another"},
 	} {
 		row.flags["upstream"] = []string{"http://127.0.0.1:1"}
 		cfg, _, err := Load(Input{Flags: row.flags})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -16,15 +17,24 @@ type Route struct {
 	Bypass bool
 	// RecoverURL is asked instead of that of all routes; "" when there is none.
 	RecoverURL string
+	// Upstream is where these requests go; nil for the common one.
+	Upstream *url.URL
+	// Scope says who the caller is; the zero one is the common one.
+	Scope Scope
+	// Settle are the rules instead of the common ones; nil when there are none.
+	Settle []semelhttp.SettleRule
+	// FailOpen and Shadow replace the common ones unless they are nil.
+	FailOpen, Shadow *bool
 	// Change sets what differs. It is not nil.
 	Change func(*semelhttp.Config)
 
 	source Source
+	raw    rawRoute
 }
 
 // newRoute makes a route from what the file says about it.
 func newRoute(file string, raw rawRoute) (Route, error) {
-	r := Route{source: Source{kind: fromFile, name: file, line: raw.line}}
+	r := Route{source: Source{kind: fromFile, name: file, line: raw.line}, raw: raw}
 	var over Config
 	var changes []func(Config, *semelhttp.Config)
 	for _, v := range raw.values {
@@ -45,6 +55,12 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 		default:
 			err = s.set(&over, v.texts)
 			changes = append(changes, s.route)
+			switch v.name { // whose zero means something
+			case "fail_open":
+				r.FailOpen = &over.FailOpen
+			case "shadow":
+				r.Shadow = &over.Shadow
+			}
 		}
 		if err != nil {
 			return r, &ValueError{Setting: v.name, Source: Source{kind: fromFile, name: file, line: v.line}, Err: err}
@@ -53,10 +69,10 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 	if r.Pattern == "" {
 		return r, &ValueError{Setting: "routes", Source: r.source, Err: errors.New(`a route needs match, such as match: "POST /v1/payments"`)}
 	}
-	if r.Bypass && len(changes) > 0 {
-		return r, &ValueError{Setting: "bypass", Source: r.source, Err: errors.New("a route that is bypassed has no other settings")}
+	if r.Bypass && len(changes) > 0 && (len(changes) > 1 || over.Upstream == nil) {
+		return r, &ValueError{Setting: "bypass", Source: r.source, Err: errors.New("a route that is bypassed has no other settings but upstream")}
 	}
-	r.RecoverURL = over.RecoverURL
+	r.RecoverURL, r.Upstream, r.Scope, r.Settle = over.RecoverURL, over.Upstream, over.Scope, over.Settle
 	r.Change = func(h *semelhttp.Config) {
 		for _, change := range changes {
 			change(over, h)
@@ -88,6 +104,12 @@ func (c Config) checkRoutes() []error {
 			bad("match", "%w", err)
 		} else if other := conflict(c.Routes[:i], r); other != nil {
 			bad("match", "%q and %q from %v match the same requests, and neither is the more specific", r.Pattern, other.Pattern, other.source)
+		}
+		if r.Upstream != nil {
+			c.checkUpstream(r.Upstream, func(format string, args ...any) { bad("upstream", format, args...) })
+		}
+		if r.Scope.needsCert() && c.TLSClientCA == "" {
+			bad("scope", "%w", ErrNoTLS)
 		}
 		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention}
 		r.Change(&h)

@@ -48,7 +48,7 @@ const (
 
 // Settings returns the table, in the order of the help.
 func Settings() []Setting {
-	return slices.Concat(wiring(), guarding(), lifetimes(), forwarding(), running())
+	return slices.Concat(wiring(), guarding(), finding(), lifetimes(), forwarding(), running())
 }
 
 // wiring settings say what is connected to what.
@@ -56,11 +56,24 @@ func wiring() []Setting {
 	return []Setting{
 		{
 			Name: "upstream", Arg: "URL", Usage: "forward to this server: http://, https:// or h2c:// (required)",
-			set: one(parseUpstream, func(c *Config) **url.URL { return &c.Upstream }),
+			set:   one(parseUpstream, func(c *Config) **url.URL { return &c.Upstream }),
+			route: func(Config, *semelhttp.Config) {}, // see Route.Upstream
 		},
 		{
 			Name: "listen", Arg: "ADDR", Default: "127.0.0.1:8080", Usage: "serve clients on this address",
 			set: one(parseAddr, func(c *Config) *string { return &c.Listen }),
+		},
+		{
+			Name: "tls_cert", Arg: "PATH", Usage: "serve clients with TLS under this certificate, PEM with its chain; with tls_key",
+			set: one(parseText, func(c *Config) *string { return &c.TLSCert }),
+		},
+		{
+			Name: "tls_key", Arg: "PATH", Usage: "the private key of tls_cert, PEM",
+			set: one(parseText, func(c *Config) *string { return &c.TLSKey }),
+		},
+		{
+			Name: "tls_client_ca", Arg: "PATH", Usage: "refuse clients without a certificate of these authorities, PEM",
+			set: one(parseText, func(c *Config) *string { return &c.TLSClientCA }),
 		},
 		{
 			Name: "admin", Arg: "ADDR", Default: "127.0.0.1:8081",
@@ -83,15 +96,21 @@ func guarding() []Setting {
 	return []Setting{
 		{
 			Name: "scope", Arg: "SCOPE", Default: "header:Authorization",
-			Usage:  "who the caller is: header:NAME, cert, remote, or global (one space for all)",
-			Values: []string{"header:", "cert", "remote", "global"},
+			Usage:  "who the caller is: header:NAME, jwt:CLAIM (verified before), cert, cert-subject, remote, several joined by +, or global (one space for all)",
+			Values: []string{"header:", "jwt:", "cert", "cert-subject", "remote", "global"},
 			set:    one(ParseScope, func(c *Config) *Scope { return &c.Scope }),
+			route:  func(Config, *semelhttp.Config) {}, // see Route.Scope
 		},
 		{
 			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all",
 			Values: []string{"ietf", "stripe", "success-only", "freeze-all"},
 			set:    one(parsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
 			route:  func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
+		},
+		{
+			Name: "settle", Arg: "RULE", List: true, Usage: "what becomes of answers with some statuses, over the preset: 404=release, 5xx=hold, 400-403=keep; repeatable",
+			set:   many(parseSettle, func(c *Config) *[]semelhttp.SettleRule { return &c.Settle }),
+			route: func(Config, *semelhttp.Config) {}, // see Route.Settle
 		},
 		{
 			Name: "lapsed", Arg: "POLICY", Default: "hold", Usage: "a retry of an attempt that never ended: hold (refuse), rerun (may run twice) or recover (ask recover_url)",
@@ -112,14 +131,41 @@ func guarding() []Setting {
 			Name: "sweep", Arg: "DURATION", Default: "off", Usage: "ask recover_url this often about all that is lapsed in the store, without waiting for retries",
 			set: one(parseSweep, func(c *Config) *time.Duration { return &c.Sweep }),
 		},
+	}
+}
+
+// finding settings say which requests are guarded, and where their keys are.
+func finding() []Setting {
+	return []Setting{
 		{
 			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",
-			set: many(ParseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
+			set:   many(ParseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
+			route: func(c Config, h *semelhttp.Config) { h.Headers = c.KeyHeaders },
+		},
+		{
+			Name: "key_query", Arg: "NAME", Usage: "parameter of the query that may carry the key too",
+			set:   one(parseText, func(c *Config) *string { return &c.KeyQuery }),
+			route: func(c Config, h *semelhttp.Config) { h.KeyQuery = c.KeyQuery },
+		},
+		{
+			Name: "key_member", Arg: "POINTER", Usage: "member of a JSON body that may carry the key too, a JSON Pointer such as /request_id",
+			set:   one(parsePointer, func(c *Config) *string { return &c.KeyMember }),
+			route: func(c Config, h *semelhttp.Config) { h.KeyMember = c.KeyMember },
 		},
 		{
 			Name: "optional", Bool: true, Default: "false", Usage: "let requests without a key through, unguarded",
 			set:   one(parseBool, func(c *Config) *bool { return &c.Optional }),
 			route: func(c Config, h *semelhttp.Config) { h.Optional = c.Optional },
+		},
+		{
+			Name: "fail_open", Bool: true, Default: "false", Usage: "while the store fails, let requests run unguarded, and twice if they are sent twice; each is logged",
+			set:   one(parseBool, func(c *Config) *bool { return &c.FailOpen }),
+			route: func(Config, *semelhttp.Config) {}, // see Route.FailOpen
+		},
+		{
+			Name: "shadow", Bool: true, Default: "false", Usage: "refuse and replay nothing: log and count what would have happened",
+			set:   one(parseBool, func(c *Config) *bool { return &c.Shadow }),
+			route: func(Config, *semelhttp.Config) {}, // see Route.Shadow
 		},
 		{
 			Name: "methods", Arg: "LIST", Default: strings.Join(semelhttp.DefaultMethods(), ","), List: true, Usage: "methods that are guarded; others pass through",
@@ -175,6 +221,18 @@ func forwarding() []Setting {
 			set: one(parseHost, func(c *Config) *string { return &c.UpstreamHost }),
 		},
 		{
+			Name: "upstream_ca", Arg: "PATH", Usage: "trust these authorities for an https upstream instead of the system's, PEM",
+			set: one(parseText, func(c *Config) *string { return &c.UpstreamCA }),
+		},
+		{
+			Name: "upstream_cert", Arg: "PATH", Usage: "show this certificate to an https upstream, PEM; with upstream_key",
+			set: one(parseText, func(c *Config) *string { return &c.UpstreamCert }),
+		},
+		{
+			Name: "upstream_key", Arg: "PATH", Usage: "the private key of upstream_cert, PEM",
+			set: one(parseText, func(c *Config) *string { return &c.UpstreamKey }),
+		},
+		{
 			Name: "upstream_idle", Arg: "DURATION", Default: "1s", Usage: "keep unused upstream connections for this long; less than the upstream does",
 			set: one(parsePositive, func(c *Config) *time.Duration { return &c.UpstreamIdle }),
 		},
@@ -210,6 +268,20 @@ func running() []Setting {
 			Name: "secret_file", Arg: "PATH",
 			Usage: "secret behind references and derived keys, at least 16 bytes; the same in every process",
 			set:   one(parseText, func(c *Config) *string { return &c.SecretFile }),
+		},
+		{
+			Name: "hash_keys", Bool: true, Default: "false",
+			Usage: "store keys and scopes as keyed hashes only; needs secret_file, and holds for new records",
+			set:   one(parseBool, func(c *Config) *bool { return &c.HashKeys }),
+		},
+		{
+			Name: "keyring_file", Arg: "PATH", Usage: "encrypt kept responses under the keys in this file, see semel keys",
+			set: one(parseText, func(c *Config) *string { return &c.KeyringFile }),
+		},
+		{
+			Name: "keyring_read_plain", Bool: true, Default: "false",
+			Usage: "also read responses that were kept before there was a keyring_file",
+			set:   one(parseBool, func(c *Config) *bool { return &c.KeyringReadPlain }),
 		},
 	}
 }

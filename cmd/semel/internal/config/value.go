@@ -253,3 +253,20 @@ func parseLogLevel(s string) (logLevel, error) {
 	}
 	return 0, fmt.Errorf("unknown level %q: want debug, info, warn or error", s)
 }
+
+// parseSettle is [semelhttp.ParseSettleRule] with a message for the command line.
+func parseSettle(s string) (semelhttp.SettleRule, error) {
+	rule, err := semelhttp.ParseSettleRule(s)
+	if err != nil {
+		return rule, errors.New(strings.TrimPrefix(err.Error(), "semelhttp: "))
+	}
+	return rule, nil
+}
+
+// parsePointer reads a JSON Pointer to a member; semelhttp reads it in full.
+func parsePointer(s string) (string, error) {
+	if !strings.HasPrefix(s, "/") || strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(s), "~") {
+		return "", fmt.Errorf("%q is not a JSON Pointer such as /request_id", s)
+	}
+	return s, nil
+}

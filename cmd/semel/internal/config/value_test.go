@@ -40,13 +40,13 @@ func TestParseDuration(t *testing.T) {
 }
 
 func TestParseScope(t *testing.T) {
-	for _, text := range []string{"header:Authorization", "header:X-Api-Key", "cert", "remote", "global"} {
+	for _, text := range []string{"header:Authorization", "header:X-Api-Key", "cert", "remote", "global", "jwt:sub", "cert-subject", "header:A+jwt:iss+jwt:sub"} {
 		got, err := ParseScope(text)
 		if err != nil || got.String() != text || got.Func() == nil {
 			t.Errorf("%q: got %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "header", "header:", "header:a b", "header:é", "Global", "cert:x", "ip"} {
+	for _, text := range []string{"", "header", "header:", "header:a b", "header:é", "Global", "cert:x", "ip", "jwt", "jwt:", "remote:", "header:A+", "+cert", "header:A+global", "cert+cert-"} {
 		if got, err := ParseScope(text); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
 		}
@@ -183,7 +183,7 @@ func FuzzParseDuration(f *testing.F) {
 
 // What ParseScope accepts it writes back the same, and it can be used.
 func FuzzParseScope(f *testing.F) {
-	for _, s := range []string{"header:Authorization", "cert", "remote", "global", "header:\x00"} {
+	for _, s := range []string{"header:Authorization", "cert", "remote", "global", "header:\x00", "header:A+jwt:sub", "jwt:a:b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

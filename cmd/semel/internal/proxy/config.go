@@ -53,6 +53,9 @@ type Config struct {
 	// Default: they are made anew. Set it behind a proxy that sets them.
 	TrustForwarded bool
 
+	// TLS, when it is set, is what clients meet: it must have a certificate. With
+	// ClientCAs and ClientAuth they show one too. Default: no TLS.
+	TLS *tls.Config
 	// Listen is the address for clients. Default 127.0.0.1:8080.
 	Listen string
 	// Admin is the address for operators: /livez, /readyz, /metrics and
@@ -77,6 +80,12 @@ type Config struct {
 	// RecoverTimeout bounds the time until the whole answer of RecoverURL is
 	// there; then nothing is known. It should be less than the lease. Default 5 s.
 	RecoverTimeout time.Duration
+	// FailOpen lets requests run unguarded, and twice if they are sent twice, while the
+	// store fails. Each is logged. Default: they are refused with 503.
+	FailOpen bool
+	// Shadow refuses and replays nothing, and logs and counts what would have
+	// happened, see [semelhttp.Config].
+	Shadow bool
 	// Routes say what differs for some requests. Default none.
 	Routes []Route
 
@@ -113,6 +122,12 @@ type Route struct {
 	RecoverURL string
 	// Bypass passes the requests through, unguarded.
 	Bypass bool
+	// Upstream, when not nil, is where these requests go instead of Config.Upstream.
+	Upstream *url.URL
+	// Scope, when not nil, says who the caller is.
+	Scope semelhttp.ScopeFunc
+	// FailOpen and Shadow, when not nil, replace those of Config.
+	FailOpen, Shadow *bool
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -166,6 +181,13 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := checkRecoverURL(c.RecoverURL); err != nil {
 		return c, err
+	}
+	for _, r := range c.Routes {
+		if r.Upstream != nil {
+			if err := checkUpstream(r.Upstream); err != nil {
+				return c, err
+			}
+		}
 	}
 	return c, checkUpstream(c.Upstream)
 }

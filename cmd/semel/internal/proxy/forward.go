@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -31,10 +30,10 @@ type upstream struct {
 	logger  *slog.Logger
 }
 
-func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc) *upstream {
+func newUpstream(engine *semel.Engine, cfg Config, dial dialFunc, via []string) *upstream {
 	u := &upstream{
 		cfg: cfg, target: *cfg.Upstream, dial: dial, engine: engine, metrics: cfg.Metrics, logger: cfg.Logger,
-		via: []string{rand.Text()},
+		via: via,
 	}
 	u.target.Path = strings.TrimSuffix(u.target.Path, "/")
 	u.target.RawPath = strings.TrimSuffix(u.target.RawPath, "/")

@@ -18,15 +18,17 @@ import (
 // safe for concurrent use; make it with [NewMetrics].
 type Metrics struct {
 	requests [outcomes]atomic.Int64
-	steps    [semel.StepSweep + 1]histogram
-	failed   [semel.StepSweep + 1]atomic.Int64
-	ends     [semel.StepSweep + 1]func(semel.Event)
+	steps    [semel.StepOpen + 1]histogram
+	failed   [semel.StepOpen + 1]atomic.Int64
+	ends     [semel.StepOpen + 1]func(semel.Event)
 	swept    func(semel.Event) // the end of a reserve that a sweep made
 	sweeps   atomic.Bool       // there was a sweep
 
 	lost, purged         atomic.Int64
 	unreachable, unknown atomic.Int64
 	recovered            [semel.Free + 1]atomic.Int64 // by what the recovery URL said
+	failedOpen           atomic.Int64
+	shadowed             [shadows]atomic.Int64
 	running, serving     atomic.Int64
 	trouble              trouble // for /readyz
 }
@@ -51,7 +53,7 @@ var outcomeNames = [outcomes]string{
 func NewMetrics() *Metrics {
 	m := &Metrics{}
 	for step := range m.ends { // made once, so that a step allocates nothing
-		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepSweep
+		m.ends[step] = func(e semel.Event) { m.end(semel.Step(step), e) } //nolint:gosec // at most StepOpen
 	}
 	m.swept = func(e semel.Event) { m.step(semel.StepReserve, e) }
 	return m
@@ -96,7 +98,7 @@ func (m *Metrics) end(step semel.Step, e semel.Event) {
 			m.lost.Add(1)
 		}
 	case semel.StepRelease, semel.StepAbandon, semel.StepRecover, semel.StepSweep,
-		semel.StepBeginEffects, semel.StepLock, semel.StepCommit:
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
 	}
 }
 
@@ -156,6 +158,10 @@ func (m *Metrics) write(w io.Writer, version string) error {
 	for how := range m.recovered {
 		fmt.Fprintf(&b, "semel_recoveries_total{settle=%q} %d\n", semel.Disposition(how), m.recovered[how].Load())
 	}
+	head(&b, "semel_shadowed_total", "counter", "Requests in shadow mode by what would have become of them.")
+	for how, name := range shadowNames {
+		fmt.Fprintf(&b, "semel_shadowed_total{would=%q} %d\n", name, m.shadowed[how].Load())
+	}
 	m.writeSteps(&b)
 	for _, one := range []struct {
 		name, kind, help string
@@ -165,6 +171,7 @@ func (m *Metrics) write(w io.Writer, version string) error {
 		{"semel_inflight_requests", "gauge", "Requests that are served now, guarded or not.", &m.serving},
 		{"semel_upstream_unreachable_total", "counter", "Requests of which nothing was sent upstream.", &m.unreachable},
 		{"semel_upstream_unknown_total", "counter", "Requests that were sent upstream and got no whole answer.", &m.unknown},
+		{"semel_failed_open_total", "counter", "Requests that ran unguarded because the store failed.", &m.failedOpen},
 		{"semel_leases_lost_total", "counter", "Attempts that lost their slot while they ran.", &m.lost},
 		{"semel_purged_records_total", "counter", "Records removed after their retention.", &m.purged},
 	} {

@@ -14,8 +14,9 @@ import (
 )
 
 // newHandler builds the guarded routes over one ReverseProxy.
-func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up *upstream) (http.Handler, error) {
-	shared := cfg.HTTP
+func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *live) (http.Handler, error) {
+	up := l.ways[0]
+	shared := up.hooked(cfg.HTTP, cfg.FailOpen, cfg.Shadow)
 	if up.shared = up.newRecovery(shared, cfg.RecoverURL); up.shared != nil {
 		shared.Recover = up.shared.ask
 	}
@@ -35,7 +36,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up 
 	}
 	r := &router{mux: http.NewServeMux(), other: mw.Wrap(base)}
 	for _, route := range cfg.Routes {
-		h, err := base.with(route, cfg)
+		h, err := base.with(route, cfg, l.way(route.Upstream))
 		if err != nil {
 			return nil, fmt.Errorf("proxy: route %q: %w", route.Pattern, err)
 		}
@@ -47,9 +48,11 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, up 
 }
 
 // with returns the handler of a route.
-func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
+func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, error) {
+	own := *f
+	own.upstream = up
 	if route.Bypass {
-		return f, nil
+		return &own, nil
 	}
 	if err := checkRecoverURL(route.RecoverURL); err != nil {
 		return nil, err
@@ -65,6 +68,7 @@ func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
 		if r := f.newRecovery(*h, cmp.Or(route.RecoverURL, cfg.RecoverURL)); r != nil {
 			h.Recover = r.ask
 		}
+		*h = up.hooked(*h, or(route.FailOpen, cfg.FailOpen), or(route.Shadow, cfg.Shadow))
 		changed = *h
 	})
 	if err != nil {
@@ -76,7 +80,11 @@ func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
 	if changed.Settle == nil && changed.Preset == base.Preset {
 		changed.Settle = base.Settle
 	}
-	own := *f
+	if route.Scope != nil {
+		if mw, err = mw.WithScope(route.Scope); err != nil {
+			return nil, err
+		}
+	}
 	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), settleOf(changed)
 	own.maxResponse = changed.MaxResponse
 	if own.maxResponse == 0 {
@@ -85,19 +93,19 @@ func (f *forwarder) with(route Route, cfg Config) (http.Handler, error) {
 	return mw.Wrap(&own), nil
 }
 
+func or(own *bool, shared bool) bool {
+	if own != nil {
+		return *own
+	}
+	return shared
+}
+
 // settleOf returns what the middleware settles by.
 func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
 	if cfg.Settle != nil {
 		return cfg.Settle
 	}
-	switch cfg.Preset {
-	case semelhttp.SuccessOnly:
-		return semelhttp.SettleSuccess
-	case semelhttp.FreezeAll:
-		return semelhttp.SettleAll
-	case semelhttp.IETF, semelhttp.Stripe:
-	}
-	return semelhttp.Settle
+	return cfg.Preset.Settle()
 }
 
 // checkKeys refuses fields that the way to the upstream makes anew.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,12 +28,16 @@ const (
 
 // Server is the sidecar. Make it with [New].
 type Server struct {
-	cfg      Config
+	cfg      Config // as it was at the start
 	engine   *semel.Engine
 	handler  http.Handler
-	upstream *upstream
+	dial     dialFunc
+	via      []string // the line of HeaderVia that names this sidecar
 	prober   *prober
 	draining atomic.Bool
+
+	mu   sync.Mutex
+	live *live
 }
 
 // New checks cfg and returns a Server. It opens nothing and starts nothing.
@@ -49,50 +54,36 @@ func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, engine: engine, upstream: newUpstream(engine, cfg, dial), prober: newProber(engine.Store())}
-	routes, err := newHandler(engine, scope, cfg, s.upstream)
-	if err != nil {
+	s := &Server{cfg: cfg, engine: engine, dial: dial, via: []string{rand.Text()}, prober: newProber(engine.Store())}
+	if s.live, err = s.newLive(scope, cfg); err != nil {
 		return nil, err
 	}
-	s.handler = s.root(routes)
-	return s, s.checkSweep()
+	s.handler = http.HandlerFunc(s.serve)
+	return s, nil
 }
 
-// checkSweep reports why a sweep that is asked for cannot run.
-func (s *Server) checkSweep() error {
-	switch _, lists := semel.As[semel.Lister](s.engine.Store()); {
-	case s.cfg.Sweep == 0:
-		return nil
-	case s.upstream.shared == nil:
-		return errors.New("proxy: a sweep needs a recovery URL")
-	case !lists:
-		return errors.New("proxy: a sweep needs a store that can list its records")
-	}
-	return nil
-}
-
-// root counts requests, and refuses tunnels, which are not for a service, and
+// serve counts requests, and refuses tunnels, which are not for a service, and
 // loops, which end only when nothing is left to open connections with.
-func (s *Server) root(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodConnect {
-			problem.Details{Status: http.StatusMethodNotAllowed, Title: "Tunnels are not opened"}.Write(w)
-			return
-		}
-		if s.upstream.loops(r) {
-			s.upstream.refuseLoop(w, r)
-			return
-		}
-		s.cfg.Metrics.serving.Add(1)
-		defer s.cfg.Metrics.serving.Add(-1)
-		next.ServeHTTP(w, r)
-	})
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		problem.Details{Status: http.StatusMethodNotAllowed, Title: "Tunnels are not opened"}.Write(w)
+		return
+	}
+	if s.loops(r) {
+		s.refuseLoop(w, r)
+		return
+	}
+	s.cfg.Metrics.serving.Add(1)
+	defer s.cfg.Metrics.serving.Add(-1)
+	l := s.enter()
+	defer s.leave(l)
+	l.handler.ServeHTTP(w, r)
 }
 
 // Handler returns the sidecar without its listeners, timeouts and drain.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Run listens, serves HTTP/1.1 and HTTP/2 without TLS, purges and sweeps, until
+// Run listens, serves HTTP/1.1 and HTTP/2, with TLS or without, purges and sweeps, until
 // ctx ends. It then says that it is not ready, accepts nothing more, lets the
 // requests in flight end and be kept for Config.Drain, and closes the engine.
 //
@@ -107,7 +98,17 @@ func (s *Server) Run(ctx context.Context) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	r.traffic = s.httpServer(base, s.handler)
-	r.start("listen", func() error { return r.traffic.Serve(listen) })
+	if s.cfg.TLS != nil {
+		r.traffic.TLSConfig = s.tlsConfig()
+		r.traffic.Protocols.SetUnencryptedHTTP2(false)
+		r.traffic.Protocols.SetHTTP2(true)
+	}
+	r.start("listen", func() error {
+		if s.cfg.TLS != nil {
+			return r.traffic.ServeTLS(listen, "", "")
+		}
+		return r.traffic.Serve(listen)
+	})
 	if admin != nil {
 		r.admin = s.httpServer(base, s.admin())
 		r.start("admin", func() error { return r.admin.Serve(admin) })
@@ -118,7 +119,12 @@ func (s *Server) Run(ctx context.Context) error {
 		r.start("purge", func() error { return s.engine.RunPurge(tidying, s.cfg.Purging) })
 	}
 	if s.cfg.Sweep > 0 {
-		sweeping := semel.Sweeping{Recover: s.upstream.shared.ask, Every: s.cfg.Sweep}
+		ask := func(ctx context.Context, rec semel.Record) (semel.Recovery, error) {
+			l := s.enter()
+			defer s.leave(l)
+			return l.ways[0].shared.ask(ctx, rec)
+		}
+		sweeping := semel.Sweeping{Recover: ask, Every: s.cfg.Sweep}
 		r.start("sweep", func() error { return s.engine.RunSweep(tidying, sweeping) })
 	}
 	s.tellReady(listen, admin)
@@ -127,7 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-r.failed:
 	}
-	s.cfg.Logger.InfoContext(ctx, "draining", "requests", s.cfg.Metrics.serving.Load(), "limit", s.cfg.Drain)
+	s.cfg.Logger.InfoContext(ctx, "draining", "requests", s.cfg.Metrics.serving.Load(), "limit", s.current().cfg.Drain)
 	s.draining.Store(true)
 	stopTidying()
 	return errors.Join(err, r.drain(context.WithoutCancel(ctx), cut))
@@ -204,13 +210,14 @@ func (r *run) start(name string, f func() error) {
 // are not guarded and closes upgraded connections.
 func (r *run) drain(ctx context.Context, cut context.CancelFunc) error {
 	var errs []error
-	until := time.Now().Add(r.s.cfg.Drain)
-	limit, stop := context.WithDeadline(ctx, until)
+	limit := r.s.current().cfg.Drain
+	until := time.Now().Add(limit)
+	bounded, stop := context.WithDeadline(ctx, until)
 	defer stop()
-	late := r.traffic.Shutdown(limit)
+	late := r.traffic.Shutdown(bounded)
 	if late != nil {
 		left := r.s.cfg.Metrics.serving.Load()
-		errs = append(errs, fmt.Errorf("proxy: %d requests still ran after a drain of %v: %w", left, r.s.cfg.Drain, late))
+		errs = append(errs, fmt.Errorf("proxy: %d requests still ran after a drain of %v: %w", left, limit, late))
 	}
 	cut()
 	rest, stopRest := context.WithTimeout(ctx, max(time.Until(until), closeGrace))
@@ -226,7 +233,7 @@ func (r *run) drain(ctx context.Context, cut context.CancelFunc) error {
 	}
 	r.s.prober.wait(rest)
 	r.work.Wait()
-	r.s.upstream.close()
+	r.s.current().close()
 	return errors.Join(errs...)
 }
 

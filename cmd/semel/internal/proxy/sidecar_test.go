@@ -26,6 +26,8 @@ import (
 type sidecar struct {
 	url, admin string
 	handler    http.Handler
+	server     *Server
+	cfg        Config // what server was made with
 	metrics    *Metrics
 	logs       *logText
 	end        context.CancelFunc
@@ -74,7 +76,7 @@ func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
 		t.Fatal(err)
 	}
 	ctx, end := context.WithCancel(t.Context())
-	c.end, c.handler, c.metrics = end, server.Handler(), s.Metrics
+	c.end, c.handler, c.metrics, c.server, c.cfg = end, server.Handler(), s.Metrics, server, s.Config
 	go func() { c.done <- server.Run(ctx) }()
 	var at addrs
 	select {

@@ -28,6 +28,7 @@ func (t *trouble) see(step semel.Step, e semel.Event) {
 	switch step {
 	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRenew:
 	case semel.StepRecover, semel.StepPurge, semel.StepSweep, // no request waits for them
+		semel.StepSeal, semel.StepOpen, // not the store's
 		semel.StepBeginEffects, semel.StepLock, semel.StepCommit: // never here
 		return
 	}

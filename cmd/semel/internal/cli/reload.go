@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/semel-go/semel/cmd/semel/internal/config"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
+)
+
+// reloader gives a running proxy new settings on SIGHUP.
+type reloader struct {
+	server  *proxy.Server
+	cfg     config.Config // what the proxy was started with
+	again   func() (config.Config, error)
+	opened  *stores.Opened
+	metrics *proxy.Metrics
+	keys    *liveKeys // nil when nothing is sealed
+	log     *slog.Logger
+	level   *slog.LevelVar
+}
+
+// start waits for signals until what it returns is called, which waits for a reload that
+// is under way.
+func (r *reloader) start(ctx context.Context) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-signals:
+				r.reload(ctx)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+		<-done
+	}
+}
+
+// reload changes all or nothing.
+func (r *reloader) reload(ctx context.Context) {
+	cfg, err := r.next()
+	if err != nil {
+		r.log.ErrorContext(ctx, "the settings are not reloaded; those from before stand", "err", err)
+		return
+	}
+	r.level.Set(cfg.LogLevel)
+	warn(ctx, cfg, r.log)
+	r.log.InfoContext(ctx, "the settings are reloaded", "upstream", cfg.Upstream.String(), "routes", len(cfg.Routes))
+}
+
+func (r *reloader) next() (config.Config, error) {
+	cfg, err := r.again()
+	if err != nil {
+		return cfg, err
+	}
+	if names := r.cfg.Differs(cfg, config.Fixed()); len(names) > 0 {
+		return cfg, fmt.Errorf("a restart is needed to change %s", strings.Join(names, ", "))
+	}
+	if (r.cfg.TLSCert == "") != (cfg.TLSCert == "") {
+		return cfg, errors.New("a restart is needed to begin or end TLS")
+	}
+	wanted, err := proxyConfig(cfg, r.opened, r.metrics, r.log)
+	if err != nil {
+		return cfg, err
+	}
+	takeKeys, err := r.keys.next(cfg)
+	if err != nil {
+		return cfg, err
+	}
+	if err := r.server.Reload(cfg.Scope.Func(), wanted); err != nil {
+		return cfg, err
+	}
+	takeKeys()
+	return cfg, nil
+}

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Printed is one setting as it holds now, for people and for programs.
+type Printed struct {
+	Name string `json:"name"`
+	// Values are as they were written, without passwords.
+	Values []string `json:"values"`
+	// Source is where they were written.
+	Source string `json:"source"`
+}
+
+// PrintedRoute is a route as the file has it.
+type PrintedRoute struct {
+	Source   string    `json:"source"`
+	Settings []Printed `json:"settings"`
+}
+
+// Print returns every setting that has a value, in the order of the help, and the routes.
+func (c Config) Print() (settings []Printed, routes []PrintedRoute) {
+	for _, s := range Settings() {
+		if texts := c.texts[s.Name]; len(texts) > 0 {
+			settings = append(settings, Printed{s.Name, maskAll(s, texts), c.origin[s.Name].String()})
+		}
+	}
+	for _, r := range c.Routes {
+		p := PrintedRoute{Source: r.source.String()}
+		for _, v := range r.raw.values {
+			s, _ := find(v.name)
+			source := Source{kind: fromFile, name: r.source.name, line: v.line}
+			p.Settings = append(p.Settings, Printed{v.name, maskAll(s, v.texts), source.String()})
+		}
+		routes = append(routes, p)
+	}
+	return settings, routes
+}
+
+// YAML is Print as a file that Load reads, but for what is masked, with the sources as
+// comments.
+func (c Config) YAML() ([]byte, error) {
+	settings, routes := c.Print()
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	addAll(root, settings)
+	if len(routes) > 0 {
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, r := range routes {
+			one := &yaml.Node{Kind: yaml.MappingNode}
+			addAll(one, r.Settings)
+			list.Content = append(list.Content, one)
+		}
+		root.Content = append(root.Content, text("routes"), list)
+	}
+	return yaml.Marshal(root)
+}
+
+func addAll(to *yaml.Node, settings []Printed) {
+	for _, p := range settings {
+		value := text(p.Values[0])
+		s, _ := find(p.Name)
+		if s.List {
+			value = &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
+			for _, v := range p.Values {
+				value.Content = append(value.Content, text(v))
+			}
+		}
+		value.LineComment = p.Source
+		to.Content = append(to.Content, text(p.Name), value)
+	}
+}
+
+func text(s string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(s)
+	return n
+}
+
+const masked = "xxxxx"
+
+// maskAll returns the values of a setting without what only the process may know.
+func maskAll(s Setting, texts []string) []string {
+	var all []string
+	for _, t := range texts {
+		switch {
+		case strings.Contains(t, "://"):
+			all = append(all, maskURL(t))
+		case s.List:
+			for part := range strings.SplitSeq(t, ",") {
+				all = append(all, strings.TrimSpace(part))
+			}
+		default:
+			all = append(all, t)
+		}
+	}
+	if !s.List && len(all) > 1 { // a flag that was repeated: the last counts
+		return all[len(all)-1:]
+	}
+	return all
+}
+
+// maskURL hides a password, and parameters that are called like one.
+func maskURL(s string) string {
+	scheme, _, _ := strings.Cut(s, "://")
+	u, err := url.Parse(strings.ReplaceAll(s, keyPlaceholder, "semel-key-placeholder"))
+	if err != nil {
+		return scheme + "://" + masked
+	}
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), masked)
+	}
+	query := strings.Split(u.RawQuery, "&")
+	for i, pair := range query {
+		name, _, has := strings.Cut(pair, "=")
+		lower := strings.ToLower(name)
+		if has && slices.ContainsFunc([]string{"pass", "secret", "token", "pwd"}, func(w string) bool { return strings.Contains(lower, w) }) {
+			query[i] = name + "=" + masked
+		}
+	}
+	u.RawQuery = strings.Join(query, "&")
+	return strings.ReplaceAll(u.String(), "semel-key-placeholder", keyPlaceholder)
+}
+
+// Fixed are the settings that a running proxy cannot change.
+func Fixed() []string {
+	return []string{
+		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "hash_keys", "log_format",
+	}
+}
+
+// Differs returns the names of those that are not the same in two configurations.
+func (c Config) Differs(other Config, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.Equal(c.texts[name], other.texts[name])
+	})
+}

@@ -1,0 +1,115 @@
+package semelhttp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/semel-go/semel"
+)
+
+// Shadowed is what the middleware would have done with a request, see [Config].Shadow.
+type Shadowed struct {
+	// Kind is what the slot held; 0 when it was not asked.
+	Kind semel.Kind
+	// Problem is what the request would have been refused with; empty for one that
+	// would have run or been replayed.
+	Problem Problem
+	// Ref names the record, see [semel.Engine.Ref]; empty when there is none.
+	Ref string
+	// Err says why for Problem, when there is more to say. It is not for clients.
+	Err error
+}
+
+// shadow lets the request through, whatever it finds, and reports. The first of its key
+// runs as a guarded one, so that its answer is in the record for those that follow.
+func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	pass := func(found Shadowed) {
+		m.cfg.Shadow(r, found)
+		next.ServeHTTP(w, r)
+	}
+	id, found, err := m.keyInHead(r)
+	switch {
+	case err != nil:
+		pass(Shadowed{Problem: ProblemKeyInvalid, Err: err})
+		return
+	case !found && m.member == nil:
+		m.shadowKeyless(w, r, next)
+		return
+	}
+	s := getScratch()
+	defer func() {
+		if s != nil {
+			s.free()
+		}
+	}()
+	s.in = m.print.preamble(s.in[:0], r)
+	preamble := len(s.in)
+	if s.in, err = readBody(s.in, r, m.cfg.MaxBody); err != nil {
+		r.Body = resumed{io.MultiReader(bytes.NewReader(bytes.Clone(s.in[preamble:])), r.Body), r.Body}
+		p := ProblemBodyIncomplete
+		if errors.As(err, new(*http.MaxBytesError)) {
+			p = ProblemBodyTooLarge
+		}
+		pass(Shadowed{Problem: p, Err: err})
+		return
+	}
+	content := s.in[preamble:]
+	if m.member != nil {
+		switch id, found, err = m.keyInBody(r, content, id, found); {
+		case err != nil:
+			m.cfg.Shadow(r, Shadowed{Problem: ProblemKeyInvalid, Err: err})
+			giveTo(next, w, r, content)
+			return
+		case !found:
+			m.shadowKeyless(w, (&body{rest: content}).give(r.WithContext(r.Context())), next)
+			return
+		}
+	}
+	claim, would := m.shadowBegin(r, id, s.in, preamble)
+	m.cfg.Shadow(r, would)
+	if claim == nil {
+		giveTo(next, w, r, content)
+		return
+	}
+	run := &recorder{mw: m, w: w, r: r, claim: claim, s: s, length: -1}
+	run.body.rest = content
+	s.keepOuter(w.Header())
+	s = nil // the run's now
+	m.run(run, next)
+}
+
+// shadowBegin asks the slot. The claim is nil unless the request would have run.
+func (m *Middleware) shadowBegin(r *http.Request, id string, in []byte, preamble int) (*semel.Claim, Shadowed) {
+	scope, err := m.scope(r)
+	if err != nil {
+		return nil, Shadowed{Problem: ProblemScopeMissing, Err: err}
+	}
+	key := semel.Key{Scope: shadowScope(scope), ID: id}
+	would := Shadowed{Ref: m.engine.Ref(m.engine.StoredKey(key))}
+	out, err := m.engine.Begin(r.Context(), m.call(r, key, m.print.sum(in, preamble, r)))
+	if err != nil {
+		would.Problem, would.Err = problemOf(err), err
+		return nil, would
+	}
+	would.Kind, would.Problem = out.Kind, problemOfHeld(out)
+	return out.Claim, would
+}
+
+// shadowKeyless lets a request without a key through.
+func (m *Middleware) shadowKeyless(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if !m.cfg.Optional {
+		m.cfg.Shadow(r, Shadowed{Problem: ProblemKeyMissing})
+	}
+	next.ServeHTTP(w, r)
+}
+
+// shadowScope keeps what a shadow has recorded apart from what is replayed.
+func shadowScope(scope string) string { return readableScope('w', scope) }
+
+// resumed is a body of which a part was read.
+type resumed struct {
+	io.Reader
+	io.Closer
+}

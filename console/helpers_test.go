@@ -211,7 +211,7 @@ func (s *site) keep(id string, kept semelhttp.Kept) semel.Record {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if response, err = s.engine.SealResponse(rec.Key, response); err != nil {
+	if response, err = s.engine.SealResponse(s.t.Context(), rec.Key, response); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := s.store.Complete(s.t.Context(), semel.Completion{Key: rec.Key, Token: rec.Token, Response: response}); err != nil {

@@ -25,6 +25,9 @@ func (c *Console) list(ctx context.Context, v *visit, path string, fix func(*sem
 		return listView{}, err
 	}
 	filter.Limit = c.cfg.Page
+	if chosen.Scope != "" {
+		filter.Scope = v.desk.Stored(chosen.Scope, "").Scope
+	}
 	if fix != nil {
 		fix(&filter)
 	}
@@ -110,6 +113,8 @@ func (c *Console) searchKey(ctx context.Context, v *visit) (page, error) {
 	case scope != "":
 		rec, err := v.desk.Find(ctx, operator.Selector{Scope: scope, Key: key})
 		return c.found(rec, err)
+	case v.desk.Hashes():
+		return page{}, &badRequestError{"The store has hashes in place of keys: a key is found together with its scope only."}
 	case len(key) > semel.MaxKeyLen:
 		return page{}, operator.ErrSelector
 	}

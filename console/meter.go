@@ -64,7 +64,7 @@ func newMeter(now func() time.Time) *Meter {
 		case semel.StepRenew:
 			m.ends[step] = func(e semel.Event) { m.bucket().lost.Add(uint32(e.Lost)) } //nolint:gosec // never negative
 		case semel.StepRelease, semel.StepAbandon, semel.StepRecover, semel.StepPurge, semel.StepBeginEffects,
-			semel.StepLock, semel.StepSweep:
+			semel.StepLock, semel.StepSweep, semel.StepSeal, semel.StepOpen:
 		}
 	}
 	m.swept = func(e semel.Event) { m.bucket().reserve.add(e.Took) }

@@ -356,3 +356,35 @@ func TestClosedConsoleActsNoMore(t *testing.T) {
 		must(t, s.pages.Close(t.Context()))
 	})
 }
+
+func TestHashedKeysAreFoundTogetherWithTheirScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openWith(t, &faulty{Store: memstore.New(memstore.Config{})}, semel.Config{HashKeys: true, Secret: semel.Secret("secret of the house")})
+		out, err := s.engine.Begin(t.Context(), semel.Call{Key: semel.Key{Scope: "acme", ID: "order-1"}})
+		must(t, err)
+		w := s.post("/search", url.Values{"scope": {"acme"}, "key": {"order-1"}})
+		if w.Header().Get("Location") != at(out.Record) {
+			t.Errorf("got %d to %q, want the record", w.Code, w.Header().Get("Location"))
+		}
+		s.want(s.post("/search", url.Values{"key": {"order-1"}}), http.StatusBadRequest, "hashes in place of keys")
+		short := out.Record.Key.Slot().String()[:12]
+		s.want(s.get("/records?scope=acme"), http.StatusOK, short)
+		if strings.Contains(text(s.get("/records?scope=globex")), short) {
+			t.Error("another scope has the record")
+		}
+		must(t, out.Claim.Release(t.Context()))
+	})
+}
+
+// closedVault is a sealer whose key service does not answer.
+type closedVault struct{ turn }
+
+func (closedVault) Open(_, _ []byte) ([]byte, error) { return nil, semel.ErrKeyUnavailable }
+
+func TestRevealWithoutAKeyService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openWith(t, &faulty{Store: memstore.New(memstore.Config{})}, semel.Config{Sealer: closedVault{}})
+		rec := s.keep("order-1", semelhttp.Kept{Status: 200})
+		s.want(s.post(at(rec, "/reveal"), url.Values{"reason": {"dispute 7"}, "fence": {"1"}}), http.StatusServiceUnavailable, "Nothing is damaged")
+	})
+}

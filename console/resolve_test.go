@@ -227,7 +227,7 @@ func TestRevealOfWhatCannotBeShown(t *testing.T) {
 		plain := s.reserve("plain")
 		must(t, s.store.Complete(t.Context(), semel.Completion{Key: plain.Key, Token: plain.Token, Response: semel.Response{Status: 200, Body: []byte("x")}}))
 		s.want(s.post(at(plain, "/reveal"), reveal), http.StatusOK, "cannot be read")
-		sealed, err := s.engine.SealResponse(semel.Key{Scope: "acme", ID: "grpc"}, semel.Response{Body: []byte("of another transport")})
+		sealed, err := s.engine.SealResponse(t.Context(), semel.Key{Scope: "acme", ID: "grpc"}, semel.Response{Body: []byte("of another transport")})
 		must(t, err)
 		other := s.reserve("grpc")
 		must(t, s.store.Complete(t.Context(), semel.Completion{Key: other.Key, Token: other.Token, Response: sealed}))

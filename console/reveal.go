@@ -64,6 +64,9 @@ func (c *Console) reveal(ctx context.Context, v *visit) (page, error) {
 		}
 		p.status, p.notice = http.StatusUnprocessableEntity, &notice{"refused", "Nothing was revealed", "A reason in one line is required."}
 		return p, nil
+	case errors.Is(err, semel.ErrKeyUnavailable):
+		return failurePage(http.StatusServiceUnavailable, "The key of the kept responses is not available",
+			"The service that has it does not answer. Nothing is damaged: try again later. This look is in the trail."), nil
 	case err != nil && !damaged && !operator.Done(err):
 		told, status := tell(err, "", "")
 		if told == nil {

@@ -24,7 +24,7 @@ func operatorMutants() []Mutant {
 		mutant("a reason has two lines", "reason.go",
 			"	case hasBreak(text):\n", "	case false:\n", "^TestSign$"),
 		mutant("the sweeper needs a decision", "worklist.go",
-			" && rec.Key != d.sweeper\n", "\n", "^TestWorklistHasTheOldestFirst$"),
+			" && rec.Key != sweeper\n", "\n", "^TestWorklistHasTheOldestFirst$"),
 		mutant("what had no effect needs a decision", "worklist.go",
 			" && !rec.Blameless()", "", "^TestWorklistHasTheOldestFirst$"),
 		mutant("a worklist has the youngest", "worklist.go",

@@ -8,6 +8,7 @@ func Mutants() []Mutant {
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(),
+		operatorMutants(), consoleMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -193,5 +194,6 @@ func (c *Claim) Abandon(ctx context.Context) {
 		return
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
+	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known")
 	c.engine.abandon(ctx, c)
 }

@@ -72,7 +72,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
-	metrics := proxy.NewMetrics()
+	metrics := proxy.NewMetrics(readBuild().String())
 	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
 		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
 		Secret: secret, Observe: metrics.Observe, Logger: log,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests drive: stripe-mock into .bin, and the
-# servers of the stores, SPIN and the C compiler that it needs from Debian's
-# packages. With --missing it only says which
+# servers of the stores, SPIN and the C compiler that it needs, and promtool, from
+# Debian's packages. With --missing it only says which
 # are not there: their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes
 # that a failure.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 stripe_mock=v0.203.0 # the version whose answers the tests know
 
 # Program and Debian package. internal/servertest looks in the same places.
-servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin)
+servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin promtool:prometheus)
 
 there() {
 	command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null ||
@@ -45,7 +45,7 @@ else
 fi
 
 if ((${#missing[@]} == 0)); then
-	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN and a C compiler are there'
+	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN, promtool and a C compiler are there'
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/semelhttp"
 )
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -21,7 +20,7 @@ type Config struct {
 	// Version is shown by semel_build_info. Default "unknown".
 	Version string
 	// MaxRoutes is how many routes have series of their own; a route more has none and
-	// counts as "other". Each costs up to 65 series. Default 50.
+	// counts as "other". Each costs 80 series. Default 50.
 	MaxRoutes int
 	// Ended, when not nil, is called with each event, after it has been counted. It costs
 	// nothing more, while a second observer costs an allocation. It must be safe for
@@ -64,13 +63,8 @@ func New(cfg Config) *Collector {
 	for _, by := range []semel.Step{semel.StepRenew, semel.StepComplete} {
 		c.lost.WithLabelValues(by.String())
 	}
-	for _, p := range semelhttp.Problems() {
-		c.refusals.WithLabelValues(p.Details().Code, noRoute)
-	}
 	c.routes.Store(&map[string]*route{})
-	for _, settle := range c.route(noRoute).handlers {
-		settle()
-	}
+	c.Expect("")
 	return c
 }
 

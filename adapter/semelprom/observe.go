@@ -50,9 +50,9 @@ func (c *Collector) end(r *route, step semel.Step, e semel.Event) {
 			c.completed(r, e)
 		}
 	case semel.StepRelease:
-		r.handlers[semel.Free]().Observe(e.Age.Seconds())
+		r.handlers[semel.Free].Observe(e.Age.Seconds())
 	case semel.StepAbandon:
-		r.handlers[semel.Unknown]().Observe(e.Age.Seconds())
+		r.handlers[semel.Unknown].Observe(e.Age.Seconds())
 	case semel.StepRenew:
 		if e.Lost > 0 {
 			c.lost.WithLabelValues(step.String()).Add(float64(e.Lost))
@@ -74,5 +74,5 @@ func (c *Collector) completed(r *route, e semel.Event) {
 	if e.Err == nil {
 		c.bytes.Observe(float64(e.Bytes))
 	}
-	r.handlers[semel.Keep]().Observe(e.Age.Seconds())
+	r.handlers[semel.Keep].Observe(e.Age.Seconds())
 }

@@ -3,11 +3,11 @@ package semelprom
 import (
 	"maps"
 	"strings"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/semelhttp"
 )
 
 // The names of what has no series of its own.
@@ -54,7 +54,7 @@ func outcomeOf(e semel.Event) int {
 type route struct {
 	name      string
 	requests  [outcomes]prometheus.Counter
-	handlers  [semel.Free + 1]func() prometheus.Observer // by how the attempt ended
+	handlers  [semel.Free + 1]prometheus.Observer // by how the attempt ended
 	takeovers prometheus.Counter
 	ends      [numSteps]func(semel.Event)
 }
@@ -102,18 +102,23 @@ func labelOf(name string) string {
 	return strings.ToValidUTF8(name, "\uFFFD")
 }
 
+// newRoute makes all series of a route, so that each begins at zero: the first of its kind
+// is a change too, and an alert sees it.
 func (c *Collector) newRoute(label string) *route {
 	r := &route{name: label, takeovers: c.takeovers.WithLabelValues(label)}
 	for outcome, name := range outcomeNames {
 		r.requests[outcome] = c.requests.WithLabelValues(name, label)
 	}
 	c.failedOpen.WithLabelValues(label)
+	for _, p := range semelhttp.Problems() {
+		c.refusals.WithLabelValues(p.Details().Code, label)
+	}
 	for _, would := range []string{wouldRun, wouldReplay, wouldRefuse} {
 		c.shadowed.WithLabelValues(would, label)
 	}
 	for how := range r.handlers {
 		settle := semel.Disposition(how).String() //nolint:gosec // at most Free
-		r.handlers[how] = sync.OnceValue(func() prometheus.Observer { return c.handlers.WithLabelValues(settle, label) })
+		r.handlers[how] = c.handlers.WithLabelValues(settle, label)
 	}
 	for step := range numSteps {
 		r.ends[step] = func(e semel.Event) { c.end(r, step, e) }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -204,6 +205,7 @@ func (c *Claim) Abandon(ctx context.Context) {
 		return
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
+	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known")
 	if how == abandoned {
 		c.engine.abandon(ctx, c)
 	}

@@ -94,6 +94,17 @@ func (a *attempts) unlist(c *Claim) {
 	at.prev, at.next = nil, nil
 }
 
+// count returns how many attempts are listed, and how long the oldest has run.
+func (a *attempts) count(now time.Time) (n int, oldest time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for c := a.first; c != nil; c = c.attempt.next {
+		n++
+		oldest = max(oldest, now.Sub(c.attempt.started))
+	}
+	return n, oldest
+}
+
 // attach makes ctx the context to end with the attempt; the one before, if any, ends.
 func (a *attempts) attach(c *Claim, ctx *attemptContext) {
 	a.mu.Lock()
@@ -202,7 +213,7 @@ func (e *Engine) renew(due []*Claim) {
 }
 
 func (e *Engine) renewSome(claims []*Claim) {
-	ctx, end := e.observe(e.quit, StepRenew, Key{}, "")
+	ctx, end := e.observe(e.quit, Op{Step: StepRenew})
 	holders := make([]Holder, len(claims))
 	for i, c := range claims {
 		holders[i] = Holder{c.key, c.token}

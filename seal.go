@@ -71,7 +71,7 @@ func (e *Engine) seal(ctx context.Context, key Key, route string, r Response) (s
 	if e.cfg.Sealer == nil {
 		return r, nil
 	}
-	_, end := e.observe(ctx, StepSeal, key, route)
+	_, end := e.observe(ctx, Op{Step: StepSeal, Route: route, key: key})
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	return convert(key, r, "seal", e.cfg.Sealer.Seal)
@@ -84,7 +84,7 @@ func (e *Engine) open(ctx context.Context, held Record) (opened Response, err er
 	if e.cfg.Sealer == nil || e.isPlain(held.Response) {
 		return held.Response, nil
 	}
-	_, end := e.observe(ctx, StepOpen, held.Key, held.Route)
+	_, end := e.observe(ctx, Op{Step: StepOpen, Route: held.Route, key: held.Key})
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	opened, err = convert(held.Key, held.Response, "open", e.cfg.Sealer.Open)

@@ -6,7 +6,7 @@ func proxyMutants() []Mutant {
 	}
 	return []Mutant{
 		mutant("proxy: an answer that is cut short frees the key", "guarded.go",
-			"	x.claim.Settle(semel.Unknown)\n	x.metrics.unknown.Add(1)\n", "	x.claim.Settle(semel.Free)\n	x.metrics.unknown.Add(1)\n", "^TestUpstreamDiesHalfWay$"),
+			"	x.claim.Settle(semel.Unknown)\n	x.metrics.unknown.Inc()\n", "	x.claim.Settle(semel.Free)\n	x.metrics.unknown.Inc()\n", "^TestUpstreamDiesHalfWay$"),
 		mutant("proxy: a request of which nothing was sent holds the key", "guarded.go",
 			"		x.claim.Settle(semel.Free)\n", "		x.claim.Settle(semel.Unknown)\n", "^TestUpstreamDown$"),
 		mutant("proxy: what was sent in part counts as not sent", "line.go",
@@ -44,8 +44,10 @@ func proxyMutants() []Mutant {
 			"	if errors.Is(err, semel.ErrTooLarge) {", "	if errors.Is(err, semel.ErrSettled) {", "^TestRecoverWithoutRoom$"),
 		mutant("proxy: a route asks with the limits of another", "route.go",
 			"		h.Recover = base.Recover //", "		//", "^TestRecoverRoutes$"),
-		mutant("proxy: a sweep counts as requests", "metrics.go",
-			"		return ctx, m.swept\n", "		return ctx, m.ends[op.Step]\n", "^TestSweepKeeps$"),
+		{
+			"metrics: a sweep counts as requests", "adapter/semelprom/observe.go",
+			"		return ctx, c.quiet[op.Step]\n", "		return ctx, c.route(op.Route).ends[op.Step]\n", "adapter/semelprom", "^TestASweepIsNoRequest$",
+		},
 		{
 			"command: a release needs no reason", "cmd/semel/internal/cli/records_resolve.go",
 			"	if strings.TrimSpace(r.why) == \"\" {", "	if strings.TrimSpace(r.why) == \"-\" {", "cmd/semel", "^TestScripts$/^records_release$",

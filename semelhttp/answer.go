@@ -235,7 +235,8 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 // answer, but with the one that was kept, or with the truth that it is unknown.
 func (m *Middleware) answerInstead(c *recorder, cause error) {
 	ctx := context.WithoutCancel(c.r.Context())
-	m.log(ctx, "an attempt cannot send its answer, as it is not the one that is kept", cause)
+	m.cfg.Logger.ErrorContext(ctx, "an attempt cannot send its answer, as it is not the one that is kept",
+		"ref", m.engine.Ref(c.claim.Key()), "fence", c.claim.Fence(), "err", cause)
 	c.reset()
 	out, err := c.claim.Confirm(ctx)
 	if err == nil && out.Kind == semel.Replay {

@@ -48,7 +48,7 @@ type minuteRow struct {
 // many open overviews ask no more often than one.
 type glance struct {
 	mu      sync.Mutex
-	at      time.Time
+	until   time.Time     // when it is looked anew
 	waiting chan struct{} // closed when the look under way has ended; nil: none is
 	seen    glimpse
 }
@@ -56,11 +56,18 @@ type glance struct {
 type glimpse struct {
 	lapsed, reserved       int
 	moreLapsed, moreFlight bool
+	at                     time.Time
 	err                    error
 }
 
-// glanceAge is how old a look may be.
-const glanceAge = 4 * time.Second
+// A look is kept for glanceAge, and for so many times as long as it took, so that a store
+// that must read much for it is at it for a tenth of the time at most. One that failed is
+// repeated sooner: whoever mends a store waits for it.
+const (
+	glanceAge   = 4 * time.Second
+	glanceShare = 10
+	glanceAgain = 2
+)
 
 // maxCounted is how many attempts in flight are counted.
 const maxCounted = 200
@@ -70,7 +77,7 @@ func (c *Console) look(ctx context.Context) glimpse {
 	g := &c.glance
 	for {
 		g.mu.Lock()
-		if c.now().Sub(g.at) < glanceAge {
+		if c.now().Before(g.until) {
 			defer g.mu.Unlock()
 			return g.seen
 		}
@@ -91,9 +98,15 @@ func (c *Console) look(ctx context.Context) glimpse {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
 	defer cancel()
 	var seen glimpse
+	start := c.now()
 	defer func() {
+		seen.at = c.now()
+		share := glanceShare
+		if seen.err != nil {
+			share = glanceAgain
+		}
 		g.mu.Lock()
-		g.at, g.seen = c.now(), seen
+		g.until, g.seen = seen.at.Add(max(glanceAge, time.Duration(share)*seen.at.Sub(start))), seen
 		close(g.waiting)
 		g.waiting = nil
 		g.mu.Unlock()
@@ -146,6 +159,10 @@ func (c *Console) pulseOf(seen glimpse) pulseView {
 	view.InFlight = countTile("In flight", seen.reserved, seen.moreFlight, "attempts that run now", "/inflight")
 	if seen.lapsed > 0 {
 		view.Lapsed.Class = "alarm"
+	}
+	if age := c.now().Sub(seen.at); age > 2*glanceAge && !seen.at.IsZero() {
+		view.Lapsed.Note += ", seen " + span(age) + " ago"
+		view.InFlight.Note += ", seen " + span(age) + " ago"
 	}
 	if seen.err != nil {
 		view.Trouble = "The store does not answer, so what needs a decision is not known. Requests are refused meanwhile."

@@ -388,3 +388,27 @@ func TestRevealWithoutAKeyService(t *testing.T) {
 		s.want(s.post(at(rec, "/reveal"), url.Values{"reason": {"dispute 7"}, "fence": {"1"}}), http.StatusServiceUnavailable, "Nothing is damaged")
 	})
 }
+
+// A store that has to read much for the overview must not be at it all the time.
+func TestOverviewsLeaveASlowStoreInPeace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := filled(t)
+		reads := 0
+		s.store.list = func(context.Context) error {
+			reads++
+			time.Sleep(time.Second)
+			return nil
+		}
+		for range 10 * 60 {
+			s.want(s.get("/"), http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		if reads < 40 || reads > 62 {
+			t.Errorf("got %d reads of a second each in ten minutes, want a tenth of the time", reads)
+		}
+		time.Sleep(time.Minute)
+		s.want(s.get("/"), http.StatusOK)
+		time.Sleep(10 * time.Second)
+		s.want(s.get("/"), http.StatusOK, ", seen 10s ago")
+	})
+}

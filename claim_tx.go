@@ -29,7 +29,7 @@ func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.stepIn(ctx, StepLock, c, func(ctx context.Context) error { return steps.Lock(ctx, c.key, c.token) }); err != nil {
+	if err := e.stepIn(ctx, StepLock, c, Response{}, func(ctx context.Context) error { return steps.Lock(ctx, c.key, c.token) }); err != nil {
 		return err
 	}
 	c.standing.CompareAndSwap(keptInTx, open) // it was rolled back: the slot is still reserved
@@ -41,10 +41,10 @@ func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
 // transaction since. A handler that then returns without an answer has not succeeded.
 func (c *Claim) Unlocked() bool { return c.unlocked.Load() }
 
-// stepIn runs a step of the caller's transaction.
-func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
-	ctx, end := e.observe(ctx, name, c.key, c.route)
-	defer func() { end(Event{Count: 1, Err: err}) }()
+// stepIn runs a step of the caller's transaction, which writes with.
+func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, with Response, f func(context.Context) error) (err error) {
+	ctx, end := e.observe(ctx, c.op(name))
+	defer func() { end(Event{Count: 1, Bytes: stored(with, err), Err: err}) }()
 	err = errNoReturn
 	err = f(context.WithoutCancel(ctx))
 	if err != nil && !errors.Is(err, ErrLost) {
@@ -60,7 +60,9 @@ func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, f func(context
 //
 // After an error roll the transaction back: [ErrLost], and nobody but the
 // attempt that has taken the slot over may write; [ErrTooLarge]; [ErrSettled];
-// [ErrOtherStore]; or a [*StoreError].
+// [ErrOtherStore]; or a [*StoreError]. One that wraps [ErrTxEnded] says that a statement
+// has ended the transaction behind the store's back, and may have committed it: the
+// outcome is unknown then, whatever [Call].DeferEffects has promised.
 func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 	e := c.engine
 	steps, err := tx.Steps(e.store)
@@ -71,11 +73,18 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		return err
 	}
 	e.running.enterTx(c)
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}
-	return e.stepIn(ctx, StepComplete, c, func(ctx context.Context) error { return steps.Complete(ctx, c.completion(sealed)) })
+	err = e.stepIn(ctx, StepComplete, c, sealed, func(ctx context.Context) error { return steps.Complete(ctx, c.completion(sealed)) })
+	if errors.Is(err, ErrTxEnded) {
+		c.txEnded.Store(true)
+		c.deferred.Store(false)
+		c.doubted.Store(true) // before anybody may end the lease
+		c.doubted.Store(!e.confess(ctx, c.key, c.token))
+	}
+	return err
 }
 
 // Confirm asks the store what has become of the slot, after ErrLost or after

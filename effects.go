@@ -33,7 +33,7 @@ func (c *Claim) Locked() bool { return c.engine.running.inTx(c) }
 func (c *Claim) BeginEffects(ctx context.Context) error {
 	e := c.engine
 	switch standing := c.standing.Load(); {
-	case standing == abandoned, standing == kept, standing == freed:
+	case standing == abandoned, standing == kept, standing == freed, standing == lapsing:
 		return ErrSettled
 	case e.running.inTx(c):
 		return ErrInTx
@@ -55,7 +55,7 @@ func (e *Engine) beginEffects(ctx context.Context, c *Claim) (err error) {
 	if !ok {
 		return &StoreError{StepBeginEffects, errors.New("the store answered with a deferred record, but is no EffectBeginner")}
 	}
-	ctx, end := e.observe(ctx, StepBeginEffects, c.key, c.route)
+	ctx, end := e.observe(ctx, c.op(StepBeginEffects))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	err = errNoReturn

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -75,8 +76,15 @@ func (e *Engine) Ref(key Key) string {
 	return shortMAC(e.cfg.Secret, "ref", slot[:])
 }
 
+// Running reports how many attempts run in this engine now, and for how long the
+// oldest has.
+func (e *Engine) Running() (n int, oldest time.Duration) { return e.running.count(time.Now()) }
+
 // Store returns the store the engine was made with.
 func (e *Engine) Store() Store { return e.store }
+
+// Lapsed returns the policy for lapsed attempts of calls that have none of their own.
+func (e *Engine) Lapsed() Policy { return e.cfg.Lapsed }
 
 // Format implements [fmt.Formatter], so that no verb prints the secret.
 func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s", e.cfg.Owner) }
@@ -122,6 +130,9 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	if c == nil {
 		e.undo(ctx, r, held.Lapses > 0)
 		return Outcome{}, ErrClosed
+	}
+	if held.Lapses > 0 {
+		e.tell(ctx, slog.LevelWarn, c, "a lapsed attempt is taken over", "lapses", held.Lapses, "policy", call.Lapsed.String())
 	}
 	if verdict == asks {
 		return e.recoverLapsed(ctx, call.Recover, c, held)

@@ -3,6 +3,7 @@ package semel
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -67,8 +68,9 @@ type Op struct {
 	// Route is [Call].Route of the attempt; empty for steps over many slots.
 	Route string
 
-	engine *Engine
-	key    Key // zero for steps over many slots
+	engine  *Engine
+	key     Key       // zero for steps over many slots
+	started time.Time // of the attempt; zero when there is none yet
 }
 
 // Ref returns the keyed hash of the slot, see [Engine.Ref]. It is empty for
@@ -94,13 +96,106 @@ type Event struct {
 	Count int
 	// Lost is how many of Count were lost.
 	Lost int
+	// Lapses, when a reserve was granted, is how many earlier attempts of unknown outcome
+	// it has taken over, see [Record].
+	Lapses int
+	// Bytes is the size of header and body of the response that a complete has stored,
+	// sealed if they are; of a commit, if it has completed too.
+	Bytes int
+	// More is true when a purge has left something that is over.
+	More bool
 	// Err is the failure, or ErrLost.
 	Err error
 	// Took is how long the step took, retries included.
 	Took time.Duration
+	// Age is how old the attempt was when the step began: the time since its reserve
+	// began. 0 for a reserve and for steps of no one attempt.
+	Age time.Duration
 }
 
 // Observer is called when a step begins. The context it returns is used for the
 // step, the func, when not nil, is called once when the step ends. It must be
 // safe for concurrent use and must not block.
 type Observer func(ctx context.Context, op Op) (context.Context, func(Event))
+
+// Observers makes one Observer of several: they are called in their order, each with the
+// context of the one before, and their ends in the other order, as spans nest. Nil ones are
+// left out; of none at all it makes nil. A step costs an allocation for each observer after
+// the first that wants to see its end.
+func Observers(observers ...Observer) Observer {
+	var all Observer
+	for _, next := range observers {
+		switch {
+		case next == nil:
+		case all == nil:
+			all = next
+		default:
+			all = inOrder(all, next)
+		}
+	}
+	return all
+}
+
+func inOrder(outer, inner Observer) Observer {
+	return func(ctx context.Context, op Op) (context.Context, func(Event)) {
+		ctx, outerEnd := outer(ctx, op)
+		ctx, innerEnd := inner(ctx, op)
+		switch {
+		case innerEnd == nil:
+			return ctx, outerEnd
+		case outerEnd == nil:
+			return ctx, innerEnd
+		}
+		return ctx, func(ev Event) {
+			innerEnd(ev)
+			outerEnd(ev)
+		}
+	}
+}
+
+// observe tells the observer, if there is one, that a step begins.
+func (e *Engine) observe(ctx context.Context, op Op) (context.Context, func(Event)) {
+	if e.cfg.Observe == nil {
+		return ctx, func(Event) {}
+	}
+	op.engine = e
+	start := time.Now()
+	ctx, end := e.cfg.Observe(ctx, op)
+	return ctx, func(ev Event) {
+		if end == nil {
+			return
+		}
+		ev.Took = time.Since(start)
+		if !op.started.IsZero() {
+			ev.Age = start.Sub(op.started)
+		}
+		end(ev)
+	}
+}
+
+// tell logs what has become of an attempt, by reference and fence. A sweep does the same to
+// the same records round by round: that is for debugging.
+func (e *Engine) tell(ctx context.Context, level slog.Level, c *Claim, msg string, args ...any) {
+	if turn := FromContext(ctx); turn != nil && turn.key == sweepKey {
+		level = slog.LevelDebug
+	}
+	if !e.cfg.Logger.Enabled(ctx, level) {
+		return // before the reference is made
+	}
+	args = append(args, "ref", e.Ref(c.key), "fence", c.fence, "route", c.route)
+	e.cfg.Logger.Log(ctx, level, msg, args...) //nolint:sloglint // the callers' messages are constants
+}
+
+// op is a step of the attempt of c.
+func (c *Claim) op(step Step) Op {
+	return Op{Step: step, Route: c.route, key: c.key, started: c.attempt.started}
+}
+
+// reserved is the event of a reserve that has ended.
+func reserved(held *Record, r Reservation, err error) Event {
+	ev := Event{Kind: kindOf(*held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}
+	if ev.Kind == Reserved {
+		ev.Lapses = held.Lapses
+	}
+	return ev
+}

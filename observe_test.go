@@ -78,6 +78,14 @@ func (w *witness) check(step semel.Step, ev semel.Event) {
 	if step != semel.StepRenew && step != semel.StepPurge && step != semel.StepSweep && ev.Count != 1 {
 		w.t.Errorf("%v: got count %d, want 1", step, ev.Count)
 	}
+	completes := step == semel.StepComplete || step == semel.StepCommit
+	if ev.Lapses > 0 && ev.Kind != semel.Reserved || ev.Bytes > 0 && (!completes || ev.Err != nil) || ev.More && step != semel.StepPurge {
+		w.t.Errorf("%v: got %+v, want lapses of a granted reserve, bytes of a complete that worked, more of a purge", step, ev)
+	}
+	ofAttempt := step != semel.StepReserve && step != semel.StepSeal && step != semel.StepOpen && ev.Count == 1
+	if ev.Age < 0 || ev.Age > 0 && !ofAttempt {
+		w.t.Errorf("%v: got age %v, want one only of an attempt", step, ev.Age)
+	}
 	if ev.Err != nil && leaks(ev.Err.Error()) {
 		w.t.Errorf("%v: the error tells the key: %v", step, ev.Err)
 	}
@@ -114,6 +122,7 @@ func TestObserveTellsEachStep(t *testing.T) {
 			}
 			for i := range want {
 				if got[i].Kind != want[i].Kind || got[i].Lapsed != want[i].Lapsed || got[i].Count != want[i].Count ||
+					got[i].Lapses != want[i].Lapses || got[i].Bytes != want[i].Bytes || got[i].Age != want[i].Age ||
 					got[i].Lost != want[i].Lost || got[i].Took != want[i].Took || !errors.Is(got[i].Err, want[i].Err) {
 					t.Errorf("%v: got %+v, want %+v", step, got[i], want[i])
 				}
@@ -131,7 +140,8 @@ func TestObserveTellsEachStep(t *testing.T) {
 		time.Sleep(semel.DefaultLease / 2)
 		want(semel.StepRenew, semel.Event{Count: 1})
 		complete(t, c, answer("paid"))
-		want(semel.StepComplete, semel.Event{Count: 1})
+		paid := answer("paid")
+		want(semel.StepComplete, semel.Event{Count: 1, Bytes: len(paid.Header) + len(paid.Body), Age: 30*time.Millisecond + semel.DefaultLease/2})
 		begin(t, e, pay)
 		want(semel.StepReserve, semel.Event{Kind: semel.Replay, Count: 1})
 
@@ -143,7 +153,7 @@ func TestObserveTellsEachStep(t *testing.T) {
 		time.Sleep(semel.DefaultLease / 2)
 		want(semel.StepRenew, semel.Event{Count: 1, Lost: 1})
 		_ = lost.Complete(t.Context(), answer("a"))
-		want(semel.StepComplete, semel.Event{Count: 1, Err: semel.ErrLost})
+		want(semel.StepComplete, semel.Event{Count: 1, Err: semel.ErrLost, Age: semel.DefaultLease / 2})
 
 		lapses := reserve(t, e, call("order-2", "x"))
 		lapses.Abandon(t.Context())
@@ -151,9 +161,9 @@ func TestObserveTellsEachStep(t *testing.T) {
 		seen.take(semel.StepReserve)
 		asks := begin(t, e, call("order-2", "x"))
 		wantUnknown(t, asks)
-		want(semel.StepReserve, semel.Event{Kind: semel.Reserved, Count: 1})
+		want(semel.StepReserve, semel.Event{Kind: semel.Reserved, Count: 1, Lapses: 1})
 		want(semel.StepRecover, semel.Event{Count: 1, Err: errCut, Took: time.Second})
-		want(semel.StepAbandon, semel.Event{Count: 1})
+		want(semel.StepAbandon, semel.Event{Count: 1, Age: time.Second})
 		holding := call("order-2", "x")
 		holding.Lapsed = semel.Hold
 		wantUnknown(t, begin(t, e, holding))

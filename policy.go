@@ -136,7 +136,7 @@ func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim, held R
 	if hook == nil {
 		return Recovery{}, nil
 	}
-	ctx, end := e.observe(ctx, StepRecover, c.key, c.route)
+	ctx, end := e.observe(ctx, c.op(StepRecover))
 	err = errNoReturn // until it has returned: a panic goes on, with its stack
 	defer func() {
 		c.Detach()

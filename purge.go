@@ -54,11 +54,11 @@ func (e *Engine) RunPurge(ctx context.Context, p Purging) error {
 
 // purgeStep deletes one batch and returns how long to pause.
 func (e *Engine) purgeStep(ctx context.Context, purger Purger, p Purging) time.Duration {
-	ctx, end := e.observe(ctx, StepPurge, Key{}, "")
+	ctx, end := e.observe(ctx, Op{Step: StepPurge})
 	start := time.Now()
 	n, err := purger.Purge(context.WithoutCancel(ctx), p.Batch)
 	took := time.Since(start)
-	end(Event{Count: n, Err: err})
+	end(Event{Count: n, More: n >= p.Batch, Err: err})
 	if err != nil {
 		e.cfg.Logger.WarnContext(ctx, "purge", "err", err)
 	}

@@ -31,9 +31,9 @@ func (e *Engine) reserveNow(ctx context.Context, r Reservation) (Record, error) 
 
 // reserveSeen is reserveNow under an observer.
 func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := e.observe(ctx, StepReserve, r.Key, r.Route)
+	ctx, end := e.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
 	err = errNoReturn
-	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+	defer func() { end(reserved(&held, r, err)) }()
 	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
 	if err == nil && kindOf(held, r, nil) == 0 {
 		err = &StoreError{StepReserve, nonsense(held)}
@@ -49,8 +49,8 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 		return Record{}, ErrClosed
 	}
 	defer e.letGo()
-	ctx, end := e.observe(ctx, StepReserve, r.Key, r.Route)
-	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+	ctx, end := e.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
+	defer func() { end(reserved(&held, r, err)) }()
 
 	start := time.Now()
 	deadline := start.Add(e.cfg.ReserveTimeout)

@@ -25,10 +25,21 @@ func (e *Engine) claim(held Record, r Reservation, start time.Time, maxRun time.
 
 const completeTries = 5
 
+const tooLate = "a response came too late: another attempt or an operator has ended the slot"
+
+// stored is how many bytes of a response are in the store.
+func stored(r Response, err error) int {
+	if err != nil {
+		return 0
+	}
+	return len(r.Header) + len(r.Body)
+}
+
 // complete seals r and stores it, with up to completeTries tries within
 // Config.CompleteTimeout, and then in the background. The lease is renewed
 // until r is stored or lost.
 func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error) {
+	var sealed Response
 	later := false
 	defer func() {
 		if !later {
@@ -37,11 +48,11 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
-		ctx, end = e.observe(ctx, StepComplete, c.key, c.route)
-		defer func() { end(Event{Count: 1, Err: err}) }()
+		ctx, end = e.observe(ctx, c.op(StepComplete))
+		defer func() { end(Event{Count: 1, Bytes: stored(sealed, err), Err: err}) }()
 	}
 	err = errNoReturn
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err = e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
 			"ref", e.Ref(c.key), "fence", c.fence, "err", err)
@@ -58,7 +69,10 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		err = e.completeWithin(context.WithoutCancel(ctx), done)
 	}
 	switch {
-	case err == nil, errors.Is(err, ErrLost):
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrLost):
+		e.cfg.Logger.ErrorContext(ctx, tooLate, "ref", e.Ref(c.key), "fence", c.fence)
 		return err
 	case errors.Is(err, ErrTooLarge):
 		later = true // the caller will complete it with less
@@ -101,7 +115,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 		case err == nil:
 			log.WarnContext(ctx, "a response was stored late")
 		case errors.Is(err, ErrLost):
-			log.ErrorContext(ctx, "a response came too late: another attempt or an operator has ended the slot")
+			log.ErrorContext(ctx, tooLate)
 		default:
 			log.ErrorContext(ctx, "a response was never stored; the outcome stays unknown", "err", err)
 		}
@@ -113,7 +127,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 }
 
 func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
-	ctx, end := e.observe(ctx, StepRelease, c.key, c.route)
+	ctx, end := e.observe(ctx, c.op(StepRelease))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	err = errNoReturn
@@ -135,7 +149,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 		return
 	}
 	err := errNoReturn
-	ctx, end := e.observe(ctx, StepAbandon, c.key, c.route)
+	ctx, end := e.observe(ctx, c.op(StepAbandon))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
 	_, err = await(e, e.cfg.ReserveTimeout, func() ([]Token, error) {
@@ -174,18 +188,4 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 	case replays, refuses, broken:
 	}
 	return e.answer(ctx, verdict, held)
-}
-
-func (e *Engine) observe(ctx context.Context, step Step, key Key, route string) (context.Context, func(Event)) {
-	if e.cfg.Observe == nil {
-		return ctx, func(Event) {}
-	}
-	start := time.Now()
-	ctx, end := e.cfg.Observe(ctx, Op{Step: step, Route: route, engine: e, key: key})
-	return ctx, func(ev Event) {
-		if end != nil {
-			ev.Took = time.Since(start)
-			end(ev)
-		}
-	}
 }

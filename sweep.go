@@ -84,7 +84,7 @@ type sweeper struct {
 // sweep is one round, if no other process is at one.
 func (w *sweeper) sweep(ctx context.Context) (err error) {
 	e := w.engine
-	ctx, end := e.observe(ctx, StepSweep, Key{}, "")
+	ctx, end := e.observe(ctx, Op{Step: StepSweep})
 	looked := 0
 	defer func() { end(Event{Count: looked, Err: err}) }()
 	out, err := e.begin(ctx, Call{Key: sweepKey, Fingerprint: FingerprintOf([]byte("sweep")), Lapsed: Rerun, DeferEffects: true})

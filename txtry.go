@@ -54,7 +54,7 @@ func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
 	if cause := x.engine.running.ended(c); cause != nil {
 		return cause
 	}
-	ctx, end := x.engine.observe(ctx, StepLock, c.key, c.route)
+	ctx, end := x.engine.observe(ctx, c.op(StepLock))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	_, err = step(ctx, x, StepLock, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (struct{}, error) {
@@ -67,8 +67,8 @@ func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
 }
 
 func (x *tryTx) reserve(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := x.engine.observe(ctx, StepReserve, r.Key, r.Route)
-	defer func() { end(Event{Kind: kindOf(held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}) }()
+	ctx, end := x.engine.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
+	defer func() { end(reserved(&held, r, err)) }()
 	err = errNoReturn
 	held, err = step(ctx, x, StepReserve, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (Record, error) {
 		return x.tx.Reserve(ctx, r)
@@ -86,20 +86,21 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 		return ErrClosed
 	}
 	defer e.letGo()
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}
-	last := x.tx.Commit
+	last, with := x.tx.Commit, Response{}
 	if both, ok := x.tx.(CompleteCommitter); ok {
+		with = sealed
 		last = func(ctx context.Context) error { return both.CompleteAndCommit(ctx, c.completion(sealed)) }
-	} else if err := x.observed(ctx, StepComplete, c, func(ctx context.Context) error {
+	} else if err := x.observed(ctx, StepComplete, c, sealed, func(ctx context.Context) error {
 		return x.tx.Complete(ctx, c.completion(sealed))
 	}); err != nil {
 		return err
 	}
 	c.standing.Store(committing) // a renewal that finds it completed is no alarm
-	err = x.observed(ctx, StepCommit, c, last)
+	err = x.observed(ctx, StepCommit, c, with, last)
 	if err != nil {
 		c.standing.Store(managed)
 	}
@@ -109,9 +110,10 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 	return err
 }
 
-func (x *tryTx) observed(ctx context.Context, name Step, c *Claim, f func(context.Context) error) (err error) {
-	ctx, end := x.engine.observe(ctx, name, c.key, c.route)
-	defer func() { end(Event{Count: 1, Err: err}) }()
+// observed runs a step that makes with durable.
+func (x *tryTx) observed(ctx context.Context, name Step, c *Claim, with Response, f func(context.Context) error) (err error) {
+	ctx, end := x.engine.observe(ctx, c.op(name))
+	defer func() { end(Event{Count: 1, Bytes: stored(with, err), Err: err}) }()
 	err = errNoReturn
 	_, err = step(ctx, x, name, x.engine.cfg.CompleteTimeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, f(ctx)

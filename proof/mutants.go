@@ -7,7 +7,7 @@ func Mutants() []Mutant {
 	for _, group := range [][]Mutant{
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
-		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(),
+		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(),
 		operatorMutants(), consoleMutants(),
 	} {
 		all = append(all, group...)

@@ -20,7 +20,7 @@ func Join(owner, route string) string {
 	if route == "" && !marked(owner) {
 		return owner
 	}
-	return owner + "\x00" + route + string([]byte{byte(len(route))})
+	return owner + "\x00" + route + string([]byte{byte(len(route))}) //nolint:gosec // bounded above
 }
 
 // Split returns what a field holds. It gives what Join was given; of what older

@@ -142,6 +142,17 @@ func find(programs ...string) (string, error) {
 	return "", &notFoundError{programs[0]}
 }
 
+// Program returns the path of the first of programs that is installed, for tests that run
+// one which is no server. Without any the test is skipped, or fails as with a server.
+func Program(tb TB, programs ...string) string {
+	tb.Helper()
+	path, err := find(programs...)
+	if err != nil {
+		missing(tb, programs[0], err)
+	}
+	return path
+}
+
 // Name returns an identifier that no other test of any process has: lower-case
 // letters and digits, a letter first, 20 characters. It is fit for a schema, a
 // database, a key prefix and a stream.

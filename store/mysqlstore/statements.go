@@ -66,7 +66,6 @@ func newStatements(table string) (*statements, error) {
 		return nil, fmt.Errorf("Config.Table %q is not a letter and up to 54 letters, digits and underscores", table)
 	}
 	s := &statements{table: table, files: schemaFiles}
-	list := s.text("list")
 	for _, f := range []struct {
 		to   *string
 		file string
@@ -108,6 +107,12 @@ func newStatements(table string) (*statements, error) {
 	} {
 		*f.to = s.text(f.file)
 	}
+	s.fillForms()
+	return s, nil
+}
+
+// fillForms sets the statements that are forms of one file.
+func (s *statements) fillForms() {
 	only := s.text("insert_if")
 	s.insertAbsent = strings.ReplaceAll(only, "{condition}", s.fill(absent))
 	s.insertNamed = strings.ReplaceAll(only, "{condition}", named)
@@ -117,12 +122,12 @@ func newStatements(table string) (*statements, error) {
 	take := s.text("take")
 	s.take = strings.ReplaceAll(take, "{row}", s.fill("{table} AS s"))
 	s.takeUnlocked = strings.ReplaceAll(take, "{row}", s.text("unlocked"))
+	list := s.text("list")
 	s.list = strings.ReplaceAll(list, "{index}", "created_at")
 	s.listSlot = strings.ReplaceAll(list, "{index}", "PRIMARY")
 	trail := s.text("trail")
 	s.trail = strings.NewReplacer("{index}", "PRIMARY", "{chosen}", "").Replace(trail)
 	s.trailSlot = strings.NewReplacer("{index}", "slot", "{chosen}", "slot = ? AND").Replace(trail)
-	return s, nil
 }
 
 // text returns an embedded file with this store's names in it.

@@ -84,14 +84,14 @@ func (s *Store) addEntry(ctx context.Context, e *semel.AuditEntry) error {
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.trailSubject(e.Key), Data: encodeEntry(e)})
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	if ack.Stream != s.trailStream() {
 		return fmt.Errorf("the subject belongs to the stream %s", ack.Stream)
 	}
 	msg, err := stream.GetMsg(ctx, ack.Sequence)
 	if err != nil {
-		return explain(err)
+		return s.explain(err)
 	}
 	e.ID, e.At = int64(ack.Sequence), msg.Time //nolint:gosec // a stream of 2^63 messages will not be
 	return nil

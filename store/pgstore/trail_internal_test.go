@@ -189,7 +189,7 @@ func TestPagesUseTheIndex(t *testing.T) {
 		       i / 3, 9000000000000000, 1, 0, 'POST /payments'
 		  FROM generate_series(1, %[1]d) AS i;
 		INSERT INTO "audit" (at, fence, begun, actor, action, slot, scope, key, reason, result)
-		SELECT i, 0, 0, 'ops', 'reveal', sha256((i %% 30)::text::bytea), 's', 'k', '', '' FROM generate_series(1, %[1]d) AS i;
+		SELECT i, 0, 0, 'ops', 'reveal', sha256((i %% 1000)::text::bytea), 's', 'k', '', '' FROM generate_series(1, %[1]d) AS i;
 		ANALYZE "slots"; ANALYZE "audit"`, n))
 	since := func(created int64) time.Duration { return time.Since(time.UnixMicro(created)) }
 	list := func(f semel.Filter) func() []plan {
@@ -235,6 +235,14 @@ func TestPagesUseTheIndex(t *testing.T) {
 // from the future, after the server's clock was set back, is younger than any bound.
 func TestBoundsOfAge(t *testing.T) {
 	t.Parallel()
+	for age, want := range map[time.Duration][2]int64{ // an age has whole microseconds
+		1: {1, 0}, time.Microsecond: {1, 1}, 1001: {2, 1}, 1999: {2, 1}, -1: {-ages, ages}, 0: {-ages, ages},
+	} {
+		q, err := newQuery(semel.Filter{MinAge: age, MaxAge: age})
+		if err != nil || q.leastAge != want[0] || q.mostAge != want[1] {
+			t.Errorf("%d: got %d to %d (%v), want %v", age, q.leastAge, q.mostAge, err, want)
+		}
+	}
 	s := migrated(t)
 	for _, id := range []string{"future", "now", "past"} {
 		r := ask(id)

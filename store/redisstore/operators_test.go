@@ -306,3 +306,15 @@ func TestOperatorsWaitForReplicas(t *testing.T) {
 	replica.Continue(t)
 	until(t, "the replica confirms", func() bool { return both() == nil })
 }
+
+// An age of less than a microsecond is a bound, and a negative one is none.
+func TestShortAges(t *testing.T) {
+	t.Parallel()
+	s := open(t, servertest.Redis(t).DSN(), redisstore.Config{})
+	grant(t, s, ask("a"))
+	for f, want := range map[*semel.Filter]int{{MaxAge: 1}: 0, {MinAge: 1}: 1, {MaxAge: -1}: 1, {MinAge: -1}: 1} {
+		if got := list(t, s, *f); len(got) != want {
+			t.Errorf("from %v to %v: got %d records, want %d", f.MinAge, f.MaxAge, len(got), want)
+		}
+	}
+}

@@ -96,13 +96,14 @@ type query struct {
 	top         spot
 	bottom      int64
 	window      int64 // how many rows the next read looks at
+	most        int64 // how many one ever does
 	left        int64 // of Filter.Limit; negative: no limit
 	over        bool
 }
 
 func newQuery(f semel.Filter, now int64) (*query, error) {
 	q := &query{
-		filter: f, now: now, margin: max(0, micros(f.Margin)), left: -1, window: listMost,
+		filter: f, now: now, margin: max(0, micros(f.Margin)), left: -1, window: listMost, most: listMost,
 		top: from(math.MaxInt64), bottom: math.MinInt64,
 	}
 	for _, s := range f.States {
@@ -173,7 +174,7 @@ func (q *query) next(c *readConn) (found []semel.Record, err error) {
 	if q.left > 0 {
 		q.left -= int64(len(found))
 	}
-	q.top, q.window = from(end-1), min(4*q.window, listMost)
+	q.top, q.window = from(end-1), min(4*q.window, q.most)
 	q.over = !more || q.left == 0
 	return found, err
 }

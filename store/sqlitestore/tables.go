@@ -111,7 +111,7 @@ func (c *conn) checkOwner() error {
 	}
 	tables, err := c.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'semel_schema'")
 	if err == nil && tables > 0 {
-		return fmt.Errorf("it is an application's database, with records beside: open it with Config.Guest")
+		return ErrGuest
 	}
 	return fmt.Errorf("it is a database of another application (application_id %#x, ours is %#x)", id, applicationID)
 }

@@ -72,7 +72,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
-	metrics := proxy.NewMetrics()
+	metrics := proxy.NewMetrics(readBuild().String())
 	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
 	engineCfg.Observe, engineCfg.Logger = metrics.Observe, log
 	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks

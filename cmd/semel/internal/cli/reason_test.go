@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/semel-go/semel/operator"
+	operators "github.com/semel-go/semel/operator"
 )
 
 // Who works here is one line, and can sign a reason.
@@ -14,7 +14,7 @@ func TestWhoami(t *testing.T) {
 	if !found || name == "" || host == "" || strings.ContainsFunc(who, breaks) {
 		t.Errorf("got %q", who)
 	}
-	if _, err := operator.Sign(who, "why"); err != nil {
+	if _, err := operators.Sign(who, "why"); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,10 +31,7 @@ func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_ = a.metrics.write(w, a.version) // a scraper that is gone cannot be told
-	})
+	mux.Handle("GET /metrics", a.metrics.handler(func(ctx context.Context) bool { return a.trouble(ctx) == nil && !a.draining() }))
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]string{"version": a.version, "go": runtime.Version()}) // likewise
@@ -42,11 +39,16 @@ func (a *admin) handler() http.Handler {
 	return mux
 }
 
+// trouble is why the store is not trusted to answer and write, or nil.
+func (a *admin) trouble(ctx context.Context) error {
+	return cmp.Or(a.store.ping(ctx), a.metrics.trouble.now())
+}
+
 // readyz says 200 while the store answers, its last write worked and no drain
 // has begun. With ?verbose it says what was asked.
 func (a *admin) readyz(w http.ResponseWriter, r *http.Request) {
 	draining := a.draining()
-	err := cmp.Or(a.store.ping(r.Context()), a.metrics.trouble.now())
+	err := a.trouble(r.Context())
 	status := http.StatusOK
 	if draining || err != nil {
 		status = http.StatusServiceUnavailable

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -150,84 +149,4 @@ func TestNoAdmin(t *testing.T) {
 		t.Errorf("admin at %s, want none", s.admin)
 	}
 	want(t, s.send(t, "POST", "/", "k", "x"), 200, "")
-}
-
-// TestMetrics: what happened is counted, the format is that of Prometheus, and
-// nothing of a request is in it.
-func TestMetrics(t *testing.T) {
-	up, _ := testUpstream(t, new(seen).handler)
-	s := newSidecar(t, up, func(s *setup) { s.Version = `1"2\3` })
-	s.send(t, "POST", "/path-secret", "key-secret", "x", "Authorization", "scope-secret")
-	s.send(t, "POST", "/path-secret", "key-secret", "x", "Authorization", "scope-secret")
-	s.send(t, "POST", "/path-secret", "key-secret", "other", "Authorization", "scope-secret")
-	s.send(t, "GET", "/", "", "")
-	for step, event := range map[semel.Step]semel.Event{
-		semel.StepPurge:    {Count: 5},
-		semel.StepRenew:    {Count: 9, Lost: 2},
-		semel.StepComplete: {Err: semel.ErrLost},
-		semel.StepRelease:  {Err: errors.New("down")},
-		semel.StepReserve:  {Err: errors.New("down")},
-	} {
-		_, end := s.metrics.Observe(t.Context(), semel.Op{Step: step})
-		end(event)
-	}
-	a := get(t, s.admin+"/metrics")
-	want(t, a, 200, "")
-	if got := a.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
-		t.Errorf("Content-Type %q", got)
-	}
-	for _, line := range []string{
-		`semel_requests_total{outcome="executed"} 1`,
-		`semel_requests_total{outcome="replayed"} 1`,
-		`semel_requests_total{outcome="conflict"} 1`,
-		`semel_requests_total{outcome="in_flight"} 0`,
-		`semel_store_operation_duration_seconds_count{step="reserve"} 4`,
-		`semel_store_operation_duration_seconds_bucket{step="reserve",le="+Inf"} 4`,
-		`semel_store_operation_duration_seconds_count{step="complete"} 2`,
-		`semel_store_operation_failures_total{step="complete"} 0`,
-		`semel_inflight_attempts 0`,
-		`semel_purged_records_total 5`,
-		`semel_leases_lost_total 3`,
-		`semel_requests_total{outcome="store_failed"} 1`,
-		`semel_store_operation_failures_total{step="release"} 1`,
-		`semel_upstream_unknown_total 0`,
-	} {
-		if !strings.Contains(a.body, "\n"+line+"\n") {
-			t.Errorf("%s is missing", line)
-		}
-	}
-	if !strings.Contains(a.body, `semel_build_info{version="1\"2\\3",goversion="go`) {
-		t.Errorf("the build is missing")
-	}
-	if strings.Contains(a.body, "secret") {
-		t.Error("a secret is in the metrics")
-	}
-	lineForm := regexp.MustCompile(`^(# (HELP|TYPE) semel_[a-z_]+ .+|semel_[a-z_]+(\{([a-z]+="([^"\\]|\\.)*",?)+\})? [0-9.e+-]+)$`)
-	for line := range strings.Lines(a.body) {
-		if line = strings.TrimSuffix(line, "\n"); !lineForm.MatchString(line) {
-			t.Errorf("not the text format: %q", line)
-		}
-	}
-}
-
-// TestMetricsOfFailures: the two ways to fail are told apart.
-func TestMetricsOfFailures(t *testing.T) {
-	up := newRaw(t, func(net.Conn, *http.Request, string, int64) bool { return false })
-	s := newSidecar(t, up.url, nil)
-	s.send(t, "POST", "/", "k", "x")
-	s.send(t, "POST", "/", "k", "x")
-	s2 := newSidecar(t, refusedAddr(t), nil)
-	s2.send(t, "POST", "/", "k", "x")
-	for line, s := range map[string]*sidecar{
-		"semel_upstream_unknown_total 1":                    s,
-		"semel_upstream_unreachable_total 0":                s,
-		`semel_requests_total{outcome="outcome_unknown"} 1`: s,
-		"semel_upstream_unreachable_total 1":                s2,
-		"semel_upstream_unknown_total 0":                    s2,
-		`semel_requests_total{outcome="executed"} 1`:        s2,
-	} {
-		if a := get(t, s.admin+"/metrics"); !strings.Contains(a.body, "\n"+line+"\n") {
-			t.Errorf("%s is missing", line)
-		}
-	}
 }

@@ -103,7 +103,7 @@ type Config struct {
 	Metrics *Metrics
 	// Logger gets failures, never a key, a scope or a body. Default [slog.Default].
 	Logger *slog.Logger
-	// Version is shown by /version and /metrics. Default "unknown".
+	// Version is shown by /version. Default "unknown".
 	Version string
 	// Ready, when not nil, is called once both listeners accept. admin is nil
 	// when there is none.
@@ -170,11 +170,11 @@ func (c Config) withDefaults() (Config, error) {
 	if len(c.HTTP.Headers) == 0 {
 		c.HTTP.Headers = []string{semelhttp.DefaultHeader}
 	}
-	if c.Metrics == nil {
-		c.Metrics = NewMetrics()
-	}
 	if c.Version == "" {
 		c.Version = "unknown"
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(c.Version)
 	}
 	if strings.ContainsFunc(c.UpstreamHost, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return c, fmt.Errorf("proxy: Config.UpstreamHost %q is not a host", c.UpstreamHost)

@@ -80,8 +80,6 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.pass(r.Context())
 		return
 	}
-	f.metrics.running.Add(1)
-	defer f.metrics.running.Add(-1)
 	x.guard(r.Context())
 }
 

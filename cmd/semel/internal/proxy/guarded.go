@@ -151,13 +151,13 @@ func isStream(res *http.Response) bool {
 func (x *exchange) fail(ctx context.Context, err error) {
 	if unsent := (unsentError{}); errors.As(err, &unsent) {
 		x.claim.Settle(semel.Free)
-		x.metrics.unreachable.Add(1)
+		x.metrics.unreachable.Inc()
 		x.log(ctx, "the upstream was not reached", err)
 		x.mw.Refuse(x.w, x.in, semelhttp.ProblemUpstreamUnreachable, 0)
 		return
 	}
 	x.claim.Settle(semel.Unknown)
-	x.metrics.unknown.Add(1)
+	x.metrics.unknown.Inc()
 	x.log(ctx, "the upstream gave no whole answer; the outcome is not known", err)
 	x.mw.Refuse(x.w, x.in, semelhttp.ProblemOutcomeUnknown, http.StatusGatewayTimeout)
 }

@@ -3,7 +3,7 @@ package proxy
 import (
 	"net/http"
 
-	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/adapter/semelprom"
 	"github.com/semel-go/semel/problem"
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -13,46 +13,27 @@ import (
 func (u *upstream) hooked(h semelhttp.Config, failOpen, shadow bool) semelhttp.Config {
 	h.OnRefuse = func(r *http.Request, p problem.Details) {
 		ref, _ := p.Extra["ref"].(string)
+		u.metrics.Refused(h.Route, p.Code)
 		u.logger.InfoContext(r.Context(), "a request is refused", "code", p.Code, "status", p.Status, "route", h.Route, "ref", ref)
 	}
 	h.FailOpen, h.Shadow = nil, nil
 	if failOpen {
 		h.FailOpen = func(r *http.Request, err error) bool {
-			u.metrics.failedOpen.Add(1)
+			u.metrics.FailedOpen(h.Route)
 			u.logger.ErrorContext(r.Context(), "a request runs unguarded because the store failed", "route", h.Route, "err", err)
 			return true
 		}
 	}
 	if shadow {
 		h.Shadow = func(r *http.Request, would semelhttp.Shadowed) {
-			how, code := shadowOf(would), ""
+			code := ""
 			if would.Problem != "" {
 				code = would.Problem.Details().Code
 			}
-			u.metrics.shadowed[how].Add(1)
-			u.logger.InfoContext(r.Context(), "a shadow would have done", "what", shadowNames[how],
+			u.metrics.Shadowed(h.Route, would)
+			u.logger.InfoContext(r.Context(), "a shadow would have done", "what", semelprom.Would(would),
 				"code", code, "route", h.Route, "ref", would.Ref, "err", would.Err)
 		}
 	}
 	return h
-}
-
-// What a shadow would have done, as labels.
-const (
-	shadowRun = iota
-	shadowReplay
-	shadowRefuse
-	shadows
-)
-
-var shadowNames = [shadows]string{shadowRun: "run", shadowReplay: "replay", shadowRefuse: "refuse"}
-
-func shadowOf(would semelhttp.Shadowed) int {
-	switch {
-	case would.Problem != "":
-		return shadowRefuse
-	case would.Kind == semel.Replay:
-		return shadowReplay
-	}
-	return shadowRun
 }

@@ -32,6 +32,11 @@ func (s *Server) newLive(scope semelhttp.ScopeFunc, cfg Config) (*live, error) {
 	if err == nil {
 		err = l.checkSweep(s.engine.Store())
 	}
+	for _, r := range cfg.Routes {
+		if err == nil && !r.Bypass {
+			cfg.Metrics.Expect(r.Pattern)
+		}
+	}
 	return l, err
 }
 

@@ -198,20 +198,12 @@ func TestShadowAndFailOpen(t *testing.T) {
 	if hits.Load() != 5 {
 		t.Errorf("got %d requests upstream, want 5", hits.Load())
 	}
-	res, err := c.client.Get(c.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	var text strings.Builder
-	if err := c.cfg.Metrics.write(&text, "v"); err != nil {
-		t.Fatal(err)
-	}
+	text := scrape(t, c.cfg.Metrics)
 	for _, line := range []string{
-		`semel_shadowed_total{would="run"} 1`, `semel_shadowed_total{would="replay"} 1`, `semel_shadowed_total{would="refuse"} 2`,
-		"semel_failed_open_total 1",
+		`semel_shadowed_total{route="/shadow",would="run"} 1`, `semel_shadowed_total{route="/shadow",would="replay"} 1`,
+		`semel_shadowed_total{route="/shadow",would="refuse"} 2`, `semel_failed_open_total{route="/open"} 1`,
 	} {
-		if !strings.Contains(text.String(), line+"\n") {
+		if !strings.Contains(text, line+"\n") {
 			t.Errorf("the metrics lack %s", line)
 		}
 	}

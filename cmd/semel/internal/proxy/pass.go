@@ -96,12 +96,12 @@ func (x *exchange) failPassing(ctx context.Context, err error) {
 		return // the client has gone
 	}
 	if unsent := (unsentError{}); errors.As(err, &unsent) {
-		x.metrics.unreachable.Add(1)
+		x.metrics.unreachable.Inc()
 		x.log(ctx, "the upstream was not reached", err)
 		x.mw.Refuse(x.w, x.in, semelhttp.ProblemUpstreamUnreachable, 0)
 		return
 	}
-	x.metrics.unknown.Add(1)
+	x.metrics.unknown.Inc()
 	x.log(ctx, "the upstream gave no answer to a request that is not guarded", err)
 	if isSafe(x.in.Method) {
 		problem.Details{Status: http.StatusGatewayTimeout, Title: "The upstream service did not answer", Retryable: true}.Write(x.w)

@@ -71,7 +71,7 @@ func checkRecoverURL(text string) error {
 func (r *recovery) ask(ctx context.Context, _ semel.Record) (semel.Recovery, error) {
 	claim := semel.FromContext(ctx)
 	how, response, err := r.question(ctx, claim)
-	r.metrics.recovered[how].Add(1)
+	r.metrics.recovered.WithLabelValues(how.String()).Inc()
 	if err != nil { // which the engine logs
 		return semel.Recovery{}, err
 	}

@@ -134,7 +134,7 @@ func TestRecoverKeeps(t *testing.T) {
 			}
 			up.wantCounts(t, 1, 1)
 			want(t, s.send(t, "POST", "/charges", "k", "other"), 422, "idempotency_key_conflict")
-			if !strings.Contains(s.logs.String(), "settle=keep") || s.metrics.recovered[semel.Keep].Load() != 1 {
+			if !strings.Contains(s.logs.String(), "settle=keep") || scraped(t, s.metrics, `semel_recoveries_total{settle="keep"}`) != 1 {
 				t.Errorf("it was neither logged nor counted:\n%s", s.logs)
 			}
 		})

@@ -102,8 +102,8 @@ func TestRecoverStillUnknown(t *testing.T) {
 			if logs := s.logs.String(); !strings.Contains(logs, row.says) || strings.Contains(logs, "secret") || strings.Contains(logs, up.keys()[0]) {
 				t.Errorf("the log must have %q and nothing secret:\n%s", row.says, logs)
 			}
-			if got := s.metrics.recovered[semel.Unknown].Load(); got != 1 {
-				t.Errorf("counted %d, want 1", got)
+			if got := scraped(t, s.metrics, `semel_recoveries_total{settle="hold"}`); got != 1 {
+				t.Errorf("counted %v, want 1", got)
 			}
 			want(t, s.send(t, "POST", "/", "k", "x"), 201, "")
 			up.wantCounts(t, 2, 2)

@@ -59,6 +59,7 @@ func newServer(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, dial
 		return nil, err
 	}
 	s.handler = http.HandlerFunc(s.serve)
+	cfg.Metrics.Watch(engine)
 	return s, nil
 }
 

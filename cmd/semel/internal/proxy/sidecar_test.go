@@ -59,7 +59,7 @@ func newSidecar(t *testing.T, upstream string, change func(*setup)) *sidecar {
 	s := setup{
 		store: memstore.New(memstore.Config{}), dial: dialer(),
 		Config: Config{
-			Upstream: u, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Logger: logger, Metrics: NewMetrics(),
+			Upstream: u, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Logger: logger, Metrics: NewMetrics(""),
 			Ready: func(listen, admin net.Addr) { ready <- addrs{listen, admin} },
 		},
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -39,25 +40,25 @@ func TestSweepKeeps(t *testing.T) {
 	s := newSidecar(t, up.url, up.sweeps)
 	want(t, s.send(t, "POST", "/", "k", "x"), 504, "outcome_unknown")
 	until(t, s, "the sweep has settled it", func() bool { return strings.Contains(s.logs.String(), "settle=keep") })
-	until(t, s, "a round has ended after it", endOf(s.metrics, semel.StepSweep))
+	until(t, s, "a round has ended after it", endOf(t, s.metrics, semel.StepSweep))
 	a := s.send(t, "POST", "/", "k", "x")
 	want(t, a, 200, "")
 	if a.body != "charged" || !a.replayed() {
 		t.Errorf("got %q, replayed %v", a.body, a.replayed())
 	}
 	up.wantCounts(t, 1, 1)
-	if executed, replayed := s.metrics.requests[executed].Load(), s.metrics.requests[replayed].Load(); executed != 1 || replayed != 1 {
-		t.Errorf("counted %d and %d, want one request executed and one replayed", executed, replayed)
+	executed := scraped(t, s.metrics, `semel_requests_total{outcome="executed",route="none"}`)
+	replayed := scraped(t, s.metrics, `semel_requests_total{outcome="replayed",route="none"}`)
+	if executed != 1 || replayed != 1 {
+		t.Errorf("counted %v and %v, want one request executed and one replayed", executed, replayed)
 	}
 }
 
 // endOf returns a func that tells whether a step has ended once more since now.
-func endOf(m *Metrics, step semel.Step) func() bool {
-	count := func() (n int64) {
-		for i := range m.steps[step].buckets {
-			n += m.steps[step].buckets[i].Load()
-		}
-		return n
+func endOf(t *testing.T, m *Metrics, step semel.Step) func() bool {
+	t.Helper()
+	count := func() float64 {
+		return scraped(t, m, fmt.Sprintf("semel_store_operation_duration_seconds_count{step=%q}", step))
 	}
 	before := count()
 	return func() bool { return count() > before }
@@ -70,7 +71,7 @@ func TestSweepReleases(t *testing.T) {
 	s := newSidecar(t, up.url, up.sweeps)
 	want(t, s.send(t, "POST", "/", "k", "x"), 504, "outcome_unknown")
 	until(t, s, "the sweep has settled it", func() bool { return strings.Contains(s.logs.String(), "settle=release") })
-	until(t, s, "a round has ended after it", endOf(s.metrics, semel.StepSweep))
+	until(t, s, "a round has ended after it", endOf(t, s.metrics, semel.StepSweep))
 	up.wantCounts(t, 1, 1)
 	want(t, s.send(t, "POST", "/", "k", "x"), 201, "")
 	up.wantCounts(t, 2, 1)
@@ -93,7 +94,7 @@ func TestNoSweep(t *testing.T) {
 	up := newService(t, settles("release"))
 	s := newSidecar(t, up.url, up.recovers)
 	want(t, s.send(t, "POST", "/", "k", "x"), 504, "outcome_unknown")
-	if endOf(s.metrics, semel.StepSweep)() || s.metrics.sweeps.Load() {
+	if scraped(t, s.metrics, `semel_store_operation_duration_seconds_count{step="sweep"}`) != 0 {
 		t.Error("it sweeps")
 	}
 	up.wantCounts(t, 1, 0)

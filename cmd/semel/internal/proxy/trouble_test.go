@@ -88,7 +88,7 @@ func TestTrouble(t *testing.T) {
 
 // TestObserveDoesNotAllocate: every guarded request pays for it at least twice.
 func TestObserveDoesNotAllocate(t *testing.T) {
-	m, ctx := NewMetrics(), t.Context()
+	m, ctx := NewMetrics(""), t.Context()
 	got := testing.AllocsPerRun(100, func() {
 		_, end := m.Observe(ctx, semel.Op{Step: semel.StepReserve})
 		end(semel.Event{Kind: semel.Reserved, Took: time.Microsecond})

@@ -1,0 +1,125 @@
+package semel_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/memstore"
+)
+
+// told returns an engine and what it logs.
+func told(t *testing.T, store semel.Store, cfg semel.Config) (*semel.Engine, *bytes.Buffer) {
+	t.Helper()
+	logs := new(bytes.Buffer)
+	cfg.Logger = slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	return newEngine(t, store, cfg), logs
+}
+
+// wantLine wants exactly one line with msg, which names record and attempt and no key.
+func wantLine(t *testing.T, logs *bytes.Buffer, e *semel.Engine, c *semel.Claim, msg string, more ...string) {
+	t.Helper()
+	var found []string
+	for line := range strings.Lines(logs.String()) {
+		if strings.Contains(line, msg) {
+			found = append(found, line)
+		}
+	}
+	logs.Reset()
+	if len(found) != 1 {
+		t.Fatalf("got %d lines with %q, want 1", len(found), msg)
+	}
+	for _, part := range append(more, fmt.Sprintf(" ref=%s fence=%d", e.Ref(c.Key()), c.Fence())) {
+		if !strings.Contains(found[0], part) {
+			t.Errorf("got %q, want %q in it", found[0], part)
+		}
+	}
+	if leaks(found[0]) {
+		t.Errorf("the line tells the key: %q", found[0])
+	}
+}
+
+// What an operator has to know of an attempt is one line each: that it is held, that it was
+// taken over, that its completion was lost.
+func TestLogsWhatBecomesOfAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, logs := told(t, memstore.New(memstore.Config{}), semel.Config{Lapsed: semel.Rerun})
+		pay := semel.Call{Key: secretKey, Route: "POST /payments"}
+		first := reserve(t, e, pay)
+		first.Abandon(t.Context())
+		first.Abandon(t.Context()) // it is held once
+		wantLine(t, logs, e, first, "an attempt is held: its outcome is not known", "level=WARN", `route="POST /payments"`)
+		time.Sleep(lapse)
+		second := reserve(t, e, pay)
+		wantLine(t, logs, e, second, "a lapsed attempt is taken over", "level=WARN", "lapses=1", "policy=rerun")
+		if err := e.Store().Release(t.Context(), second.Key(), second.Token()); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Complete(t.Context(), answer("late")); err == nil {
+			t.Fatal("got no error, want ErrLost")
+		}
+		wantLine(t, logs, e, second, "a response came too late", "level=ERROR")
+
+		third := reserve(t, e, pay)
+		_ = third.Release(t.Context())
+		complete(t, reserve(t, e, pay), answer("paid"))
+		begin(t, e, pay)
+		if logs.Len() > 0 {
+			t.Errorf("got %s for attempts that end well, want nothing", logs)
+		}
+	})
+}
+
+// A sweep asks about the same records round by round: its lines are for debugging.
+func TestSweepDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, logs := told(t, memstore.New(memstore.Config{}), semel.Config{})
+		reserve(t, e, call("order-1", "x")).Abandon(t.Context())
+		time.Sleep(lapse)
+		logs.Reset()
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer stop()
+		asked := 0
+		_ = e.RunSweep(ctx, semel.Sweeping{Every: time.Minute, Recover: func(context.Context, semel.Record) (semel.Recovery, error) {
+			asked++
+			return semel.Recovery{}, nil
+		}})
+		if asked < 5 || logs.Len() > 0 {
+			t.Errorf("asked %d times and logged %q, want several and nothing", asked, logs)
+		}
+	})
+}
+
+// Running counts what runs, and knows for how long the oldest has.
+func TestRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{})
+		want := func(n int, oldest time.Duration) {
+			t.Helper()
+			if gotN, gotOldest := e.Running(); gotN != n || gotOldest != oldest {
+				t.Errorf("got %d, the oldest for %v, want %d and %v", gotN, gotOldest, n, oldest)
+			}
+		}
+		want(0, 0)
+		first := reserve(t, e, call("order-1", "x"))
+		time.Sleep(time.Second)
+		second := reserve(t, e, call("order-2", "x"))
+		time.Sleep(time.Second)
+		want(2, 2*time.Second)
+		complete(t, first, answer("paid"))
+		want(1, time.Second)
+		_ = second.Release(t.Context())
+		want(0, 0)
+	})
+}

@@ -73,9 +73,14 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
 	metrics := proxy.NewMetrics(readBuild().String())
+	traces, end, err := openTraces(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
 		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
-		Secret: secret, Observe: metrics.Observe, Logger: log,
+		Secret: secret, Observe: semel.Observers(metrics.Observe, traces.observe), Logger: log,
 	})
 	if err != nil {
 		return wrong("", "%w", err)
@@ -84,6 +89,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if err != nil {
 		return err
 	}
+	wanted.Tracer = traces.tracer
 	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "proxy: "))

@@ -59,6 +59,7 @@ type Config struct {
 	LogFormat       string
 	LogLevel        slog.Level
 	SecretFile      string
+	OTLPEndpoint    string // "" when only the OTEL_ variables count
 	// Routes come from the file only.
 	Routes []Route
 

@@ -65,6 +65,7 @@ func TestPrecedence(t *testing.T) {
 		"log_format":       {"json", "text", "json"},
 		"log_level":        {"debug", "warn", "error"},
 		"secret_file":      {"a", "b", "c"},
+		"otlp_endpoint":    {"http://a:1", "http://b:1", "http://c:1"},
 	}
 	for _, s := range Settings() {
 		v, ok := values[s.Name]

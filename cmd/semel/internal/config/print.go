@@ -129,7 +129,7 @@ func maskURL(s string) string {
 // Fixed are the settings that a running proxy cannot change.
 func Fixed() []string {
 	return []string{
-		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "log_format",
+		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "log_format", "otlp_endpoint",
 	}
 }
 

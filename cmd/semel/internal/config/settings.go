@@ -269,6 +269,11 @@ func running() []Setting {
 			Usage: "secret behind references and derived keys, at least 16 bytes; the same in every process",
 			set:   one(parseText, func(c *Config) *string { return &c.SecretFile }),
 		},
+		{
+			Name: "otlp_endpoint", Arg: "URL",
+			Usage: "send traces to this OpenTelemetry collector, http://HOST:4318, as OTLP over HTTP (JSON)",
+			set:   one(parseOTLP, func(c *Config) *string { return &c.OTLPEndpoint }),
+		},
 	}
 }
 

@@ -57,6 +57,8 @@ type Claim struct {
 	standing    atomic.Uint32  // open, abandoned, ...
 	deferred    atomic.Bool    // no effect yet, by the promise of Call.DeferEffects
 	unlocked    atomic.Bool    // the last LockIn has failed
+	txEnded     atomic.Bool    // a statement may have committed a transaction of CompleteIn
+	doubted     atomic.Bool    // so it is, and that is not written down yet
 	wish        atomic.Uint32  // the disposition that Settle was told, plus one
 }
 
@@ -67,6 +69,7 @@ const (
 	kept
 	keptInTx // by CompleteIn, which only the caller's commit makes true
 	freed
+	lapsing    // given up, and its lease stands: what is tried in the background needs the time
 	managed    // by Engine.InTx, which alone ends it
 	committing // the same, while its transaction is being committed
 )
@@ -175,8 +178,12 @@ func (c *Claim) completion(sealed Response) Completion {
 }
 
 // Release says that nothing happened: the slot is free at once. ErrLost means
-// that it was not this claim's any more, which a caller may ignore.
+// that it was not this claim's any more, which a caller may ignore. After an ErrTxEnded of
+// CompleteIn nobody can say so: Release returns it again, and frees nothing.
 func (c *Claim) Release(ctx context.Context) error {
+	if c.txEnded.Load() {
+		return ErrTxEnded
+	}
 	if err := c.settle(freed); err != nil {
 		return err
 	}
@@ -190,10 +197,16 @@ func (c *Claim) Release(ctx context.Context) error {
 // claim that was ended before, and ends one of CompleteIn whose transaction was
 // not confirmed: if that has committed, the response stands.
 func (c *Claim) Abandon(ctx context.Context) {
-	if c.settle(abandoned) != nil && !c.standing.CompareAndSwap(keptInTx, abandoned) {
+	how := abandoned
+	if c.doubted.Load() {
+		how = lapsing
+	}
+	if c.settle(how) != nil && !c.standing.CompareAndSwap(keptInTx, how) {
 		return
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
 	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known")
-	c.engine.abandon(ctx, c)
+	if how == abandoned {
+		c.engine.abandon(ctx, c)
+	}
 }

@@ -3,6 +3,7 @@ package semel_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -399,6 +400,73 @@ func TestConfirmFails(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 		})
+	}
+}
+
+// endedTx is a transaction that a statement has ended: its steps find it out at last.
+type endedTx struct{ *bankTx }
+
+func (x endedTx) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
+
+func (x endedTx) Complete(context.Context, semel.Completion) error { return semel.ErrTxEnded }
+
+// I7, I8: when a statement has ended a transaction of the caller's own, nobody runs again
+// before somebody knows, whatever was promised and whatever the caller says next; also when
+// the store takes that a moment later.
+func TestCompleteInEndedByAStatement(t *testing.T) {
+	for name, next := range map[string]func(context.Context, *semel.Claim){
+		"abandoned": func(ctx context.Context, c *semel.Claim) { c.Abandon(ctx) },
+		"released": func(ctx context.Context, c *semel.Claim) {
+			if err := c.Release(ctx); !errors.Is(err, semel.ErrTxEnded) {
+				panic(err)
+			}
+			c.Abandon(ctx)
+		},
+		"confirmed and released": func(ctx context.Context, c *semel.Claim) {
+			_, _ = c.Confirm(ctx)
+			if err := c.Release(ctx); !errors.Is(err, semel.ErrTxEnded) {
+				panic(err)
+			}
+			c.Abandon(ctx)
+		},
+		"forgotten": func(context.Context, *semel.Claim) {},
+	} {
+		for _, down := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, store down %v", name, down), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBank(t)
+					e, s := b.teller(t, semel.Config{})
+					c := reserve(t, e, deferring("order-1", "x"))
+					x := own(t, s)
+					if err := c.LockIn(t.Context(), x); err != nil {
+						t.Fatal(err)
+					}
+					if err := (cashier{x}).pay(c.Key(), "alice", "bob", 10); err != nil {
+						t.Fatal(err)
+					}
+					_ = cashier{x}.smuggle()
+					if down {
+						s.set(at(semel.StepBeginEffects, fails), nil)
+					}
+					wantError(t, c.CompleteIn(t.Context(), endedTx{x}, answer("paid")), semel.ErrTxEnded)
+					if c.Deferred() {
+						t.Error("the promise still holds")
+					}
+					x.Rollback(context.Background())
+					next(t.Context(), c)
+					if down {
+						if out := begin(t, e, call("order-1", "x")); out.Kind != semel.InFlight {
+							t.Errorf("got %v before it is written down, want InFlight", out.Kind)
+						}
+						time.Sleep(semel.DefaultLease / 2)
+						s.heal()
+					}
+					time.Sleep(semel.DefaultMaxRun + 2*lapse)
+					wantUnknown(t, begin(t, e, call("order-1", "x")))
+					b.wantPaid(t, c.Key(), 1)
+				})
+			})
+		}
 	}
 }
 

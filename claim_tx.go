@@ -60,7 +60,9 @@ func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, with Response,
 //
 // After an error roll the transaction back: [ErrLost], and nobody but the
 // attempt that has taken the slot over may write; [ErrTooLarge]; [ErrSettled];
-// [ErrOtherStore]; or a [*StoreError].
+// [ErrOtherStore]; or a [*StoreError]. One that wraps [ErrTxEnded] says that a statement
+// has ended the transaction behind the store's back, and may have committed it: the
+// outcome is unknown then, whatever [Call].DeferEffects has promised.
 func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 	e := c.engine
 	steps, err := tx.Steps(e.store)
@@ -71,11 +73,18 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		return err
 	}
 	e.running.enterTx(c)
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}
-	return e.stepIn(ctx, StepComplete, c, sealed, func(ctx context.Context) error { return steps.Complete(ctx, c.completion(sealed)) })
+	err = e.stepIn(ctx, StepComplete, c, sealed, func(ctx context.Context) error { return steps.Complete(ctx, c.completion(sealed)) })
+	if errors.Is(err, ErrTxEnded) {
+		c.txEnded.Store(true)
+		c.deferred.Store(false)
+		c.doubted.Store(true) // before anybody may end the lease
+		c.doubted.Store(!e.confess(ctx, c.key, c.token))
+	}
+	return err
 }
 
 // Confirm asks the store what has become of the slot, after ErrLost or after

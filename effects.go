@@ -33,7 +33,7 @@ func (c *Claim) Locked() bool { return c.engine.running.inTx(c) }
 func (c *Claim) BeginEffects(ctx context.Context) error {
 	e := c.engine
 	switch standing := c.standing.Load(); {
-	case standing == abandoned, standing == kept, standing == freed:
+	case standing == abandoned, standing == kept, standing == freed, standing == lapsing:
 		return ErrSettled
 	case e.running.inTx(c):
 		return ErrInTx

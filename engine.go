@@ -83,6 +83,9 @@ func (e *Engine) Running() (n int, oldest time.Duration) { return e.running.coun
 // Store returns the store the engine was made with.
 func (e *Engine) Store() Store { return e.store }
 
+// Lapsed returns the policy for lapsed attempts of calls that have none of their own.
+func (e *Engine) Lapsed() Policy { return e.cfg.Lapsed }
+
 // Format implements [fmt.Formatter], so that no verb prints the secret.
 func (e *Engine) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "engine:%s", e.cfg.Owner) }
 

@@ -151,6 +151,22 @@ func TestHashedKeysAreKeys(t *testing.T) {
 	reserve(t, newEngine(t, store, other), call("order-1", "x"))
 }
 
+// I13: a stored id says nothing about who else has used the same one, and neither part can
+// be cut in another place.
+func TestHashedPartsAreApart(t *testing.T) {
+	e := newEngine(t, memstore.New(memstore.Config{}), hashed())
+	seen := map[string]bool{}
+	for _, key := range []semel.Key{{Scope: "tenant", ID: "order"}, {Scope: "tenanto", ID: "rder"}, {Scope: "other", ID: "order"}, {Scope: "order", ID: "order"}} {
+		stored := e.StoredKey(key)
+		for _, part := range []string{stored.Scope, stored.ID} {
+			if len(part) != 64 || seen[part] {
+				t.Errorf("%q of %q: got %q, want 64 digits that no other key has", key.ID, key.Scope, part)
+			}
+			seen[part] = true
+		}
+	}
+}
+
 // The names for others stay what they are: stable across attempts and processes, different for
 // each step, and the same whether a retry or a sweep asks.
 func TestHashedKeysKeepTheirNames(t *testing.T) {
@@ -238,5 +254,30 @@ func TestHashKeysNeedsASecret(t *testing.T) {
 	for _, key := range []semel.Key{{}, {Scope: "tenant"}, {Scope: "tenant", ID: strings.Repeat("x", semel.MaxKeyLen+1)}} {
 		_, err := e.Begin(t.Context(), semel.Call{Key: key}) // judged before it is hashed
 		wantError(t, err, semel.ErrInvalidKey)
+	}
+}
+
+// What hashing adds to each call.
+func BenchmarkHashKeys(b *testing.B) {
+	for name, cfg := range map[string]semel.Config{"off": {}, "on": hashed()} {
+		b.Run(name, func(b *testing.B) {
+			e, err := semel.New(memstore.New(memstore.Config{}), cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			out, err := e.Begin(b.Context(), call("order-1", "x"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := out.Claim.Complete(b.Context(), answer("paid")); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Begin(b.Context(), call("order-1", "x")); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

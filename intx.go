@@ -168,7 +168,7 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 		// The next attempt finds out.
 	case errors.Is(err, ErrTxEnded):
 		if !e.confess(inner, c.key, c.token) {
-			end(abandoned) // its lease gives the background time
+			end(lapsing) // its lease gives the background time
 		}
 	case err != nil, tried.Kind == Reserved && tried.How == Free:
 		end(freed)
@@ -184,7 +184,8 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 
 // confess ends the promise of an attempt whose transaction was ended by a statement:
 // what it wrote may be committed, so the next one must not run as if nothing were.
-// It reports whether that is written down; if not, it is tried on for one lease.
+// It reports whether that is written down; if not, it is tried on for one lease, which
+// must not be ended before.
 func (e *Engine) confess(ctx context.Context, key Key, token Token) bool {
 	log := e.cfg.Logger.With("ref", e.Ref(key))
 	log.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown")

@@ -271,6 +271,32 @@ func TestInTxEndedByAStatement(t *testing.T) {
 	}
 }
 
+// I7: a renewal that was under way ends no lease that keeps the slot until it is written
+// down that its outcome is unknown.
+func TestInTxEndedByAStatementAndRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		e, s := b.teller(t, semel.Config{})
+		renewal, down := once(semel.StepRenew, hangs(4*time.Second, nil)), at(semel.StepBeginEffects, fails)
+		s.set(func(step semel.Step) error { return errors.Join(renewal(step), down(step)) }, nil)
+		work := &transfer{then: func(ctx context.Context) (semel.Ending, error) {
+			time.Sleep(semel.DefaultLease/3 + 500*time.Millisecond) // the renewal has left and not arrived
+			_ = cashierOf(ctx).smuggle()
+			return keeps("paid"), nil
+		}}
+		_, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(semel.ClaimTx), work.run)
+		wantError(t, err, semel.ErrTxEnded)
+		time.Sleep(4 * time.Second) // now it has
+		next := &transfer{}
+		wantElse(t, inTx(t, e, call("order-1", "x"), s.mode(semel.ClaimTx), next.run), semel.InFlight)
+		s.heal()
+		time.Sleep(2 * lapse)
+		wantUnknown(t, inTx(t, e, call("order-1", "x"), s.mode(semel.ClaimTx), next.run).Outcome)
+		next.wantRuns(t, 0)
+		b.wantPaid(t, call("order-1", "x").Key, 1)
+	})
+}
+
 // What the store cannot keep, or the sealer cannot seal, takes the writes with it.
 func TestInTxResponseThatCannotBeKept(t *testing.T) {
 	full := errors.New("the disk is full")

@@ -222,11 +222,7 @@ func (e *Engine) renewSome(claims []*Claim) {
 	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
 	missed, lost := e.running.note(claims, sent, gone, err)
-	for _, c := range claims {
-		if c.standing.Load() == abandoned { // meanwhile: this may have come after it, and undone it
-			e.abandon(ctx, c)
-		}
-	}
+	e.endAgain(ctx, claims)
 	if missed > 0 {
 		e.cfg.Logger.WarnContext(ctx, "leases are not renewed", "attempts", missed, "err", err)
 	}
@@ -235,6 +231,36 @@ func (e *Engine) renewSome(claims []*Claim) {
 			"ref", e.Ref(c.key), "fence", c.fence)
 	}
 }
+
+// endAgain ends leases that were ended while a renewal was under way, which may have come
+// after that and undone it. Nobody waits for it but Close.
+func (e *Engine) endAgain(ctx context.Context, renewed []*Claim) {
+	for _, c := range renewed {
+		if c.standing.Load() == abandoned {
+			e.goOwned(func() { e.abandon(ctx, c) })
+		}
+	}
+	if left := e.running.closedUnder(renewed); len(left) > 0 {
+		_, _ = e.renewer.Renew(context.WithoutCancel(ctx), lastLease, left) // else they end by themselves
+	}
+}
+
+// closedUnder returns those of claims whose attempts the engine's end has ended.
+func (a *attempts) closedUnder(claims []*Claim) (left []Holder) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range claims {
+		if c.attempt.ended == ErrClosed && c.endsWithEngine() { //nolint:errorlint // the very value
+			left = append(left, Holder{c.key, c.token})
+		}
+	}
+	return left
+}
+
+// endsWithEngine reports whether a lease is ended when the engine closes: not that of an
+// attempt that is just being completed, as its effect has happened, nor of one in a
+// transaction, which needs none. The caller holds the attempts' mutex.
+func (c *Claim) endsWithEngine() bool { return c.runs() && !c.attempt.inTx && !c.attempt.leaseless }
 
 // note writes down the answer to a renewal, ends the attempts that lost their
 // slot and returns them. missed is how many attempts have no lease to count on.
@@ -332,16 +358,14 @@ func setOf(tokens []Token) map[Token]bool {
 // and its successor.
 const lastLease = time.Millisecond
 
-// abandonAll ends every attempt that still runs, when the engine closes. One
-// that is just being completed keeps its lease, as its effect has happened, and one
-// in a transaction needs none.
+// abandonAll ends every attempt that still runs, when the engine closes.
 func (e *Engine) abandonAll(ctx context.Context) {
 	var left []Holder
 	e.running.mu.Lock()
 	e.running.closed = true
 	for c := e.running.first; c != nil; c = e.running.first {
 		e.running.end(c, ErrClosed)
-		if c.runs() && !c.attempt.inTx && !c.attempt.leaseless {
+		if c.endsWithEngine() {
 			left = append(left, Holder{c.key, c.token})
 		}
 	}

@@ -301,6 +301,27 @@ func TestRenewalMeetsAnAbandonment(t *testing.T) {
 	})
 }
 
+// L1: so does one that was under way when the engine closed.
+func TestRenewalMeetsTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		e, w := process(t, store, semel.Config{Margin: -1})
+		c := reserve(t, e, call("order-1", "x"))
+		c.Attach(t.Context())
+		defer c.Detach()
+		w.set(once(semel.StepRenew, hangs(2*time.Second, nil)), nil) // sent at 10 s
+		time.Sleep(11 * time.Second)
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		other, _ := process(t, store, semel.Config{Margin: -1})
+		if out := begin(t, other, call("order-1", "x")); out.Kind != semel.InFlight || !out.Lapsed {
+			t.Errorf("got %v, lapsed %v, want a lease that is over", out.Kind, out.Lapsed)
+		}
+	})
+}
+
 // The hard cap: the context tells it as its deadline and ends at the first look
 // after it, the lease is not renewed any more, and the attempt lapses.
 func TestMaxRun(t *testing.T) {

@@ -64,14 +64,14 @@ func (e *Engine) OpenResponse(ctx context.Context, rec Record) (Response, error)
 // the store: for whoever writes a response past the engine, as an operator does by a
 // [Resolution].
 func (e *Engine) SealResponse(ctx context.Context, key Key, r Response) (Response, error) {
-	return e.seal(ctx, key, r)
+	return e.seal(ctx, key, "", r)
 }
 
-func (e *Engine) seal(ctx context.Context, key Key, r Response) (sealed Response, err error) {
+func (e *Engine) seal(ctx context.Context, key Key, route string, r Response) (sealed Response, err error) {
 	if e.cfg.Sealer == nil {
 		return r, nil
 	}
-	_, end := e.observe(ctx, Op{Step: StepSeal, key: key})
+	_, end := e.observe(ctx, Op{Step: StepSeal, Route: route, key: key})
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	err = errNoReturn
 	return convert(key, r, "seal", e.cfg.Sealer.Seal)
@@ -121,8 +121,7 @@ func (e *Engine) isPlain(r Response) bool {
 // Rewrap seals the kept response of held, as a store listed it with its body, under the
 // key that seals now, and reports whether that changes anything: if it does, the store
 // should keep it instead. A response that was kept in clear, and may be read so, is sealed.
-// Errors are those of [Engine.Begin] for a response that cannot be opened, or of the Sealer.
-// It fails when the Sealer is no [Rewrapper].
+// Errors are the Sealer's. It fails when the Sealer is no [Rewrapper].
 func (e *Engine) Rewrap(ctx context.Context, held Record) (fresh Response, changed bool, err error) {
 	rewrapper, ok := e.cfg.Sealer.(Rewrapper)
 	switch {
@@ -131,7 +130,7 @@ func (e *Engine) Rewrap(ctx context.Context, held Record) (fresh Response, chang
 	case held.State != StateCompleted:
 		return held.Response, false, nil
 	case e.isPlain(held.Response):
-		fresh, err = e.seal(ctx, held.Key, held.Response)
+		fresh, err = e.seal(ctx, held.Key, held.Route, held.Response)
 		return fresh, err == nil, err
 	}
 	fresh, err = convert(held.Key, held.Response, "rewrap", func(aad, sealed []byte) ([]byte, error) {

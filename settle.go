@@ -52,7 +52,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		defer func() { end(Event{Count: 1, Bytes: stored(sealed, err), Err: err}) }()
 	}
 	err = errNoReturn
-	sealed, err = e.seal(ctx, c.key, r)
+	sealed, err = e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		e.cfg.Logger.ErrorContext(ctx, "a response is not stored, as it could not be sealed; the outcome stays unknown",
 			"ref", e.Ref(c.key), "fence", c.fence, "err", err)

@@ -86,7 +86,7 @@ func (x *tryTx) commit(ctx context.Context, c *Claim, r Response) error {
 		return ErrClosed
 	}
 	defer e.letGo()
-	sealed, err := e.seal(ctx, c.key, r)
+	sealed, err := e.seal(ctx, c.key, c.route, r)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (m *mariadb) plainPool(database string, conns int) (*sql.DB, error) {
 
 // fresh makes the store's table anew.
 func (m *mariadb) fresh(ctx context.Context) error {
-	if _, err := m.admin.ExecContext(ctx, "DROP TABLE IF EXISTS semel_slots, semel_slots_schema"); err != nil {
+	if _, err := m.admin.ExecContext(ctx, "DROP TABLE IF EXISTS semel_slots, semel_slots_schema, semel_slots_audit"); err != nil {
 		return err
 	}
 	s, err := m.open(ctx, 1)

@@ -9,12 +9,12 @@
 //
 // # Advice
 //
-// Make a key with [NewKey] and write the file with [Config.Encode]. To rotate, add the new
-// key to the file of every process first, then make it the primary one in every
-// process, and take the old key out when no record is sealed under it any more: after one
-// retention, or after [semel.Engine.Rewrap] of all that [Keyring.Stale] finds. A key that is lost
-// takes with it every answer that is sealed under it: their retries are told that the
-// record is damaged, and nothing runs again.
+// Make a key with [NewKey] and write the file with [Config.Encode]. A process reads the
+// file when it starts. To rotate, add the new key to the file of every process first,
+// then make it the primary one in every process, and take the old key out when no record
+// is sealed under it any more: after one retention, or after [semel.Engine.Rewrap] of all
+// that [Keyring.Stale] finds. A key that is lost takes with it every answer that is sealed
+// under it: their retries are told that the record is damaged, and nothing runs again.
 //
 // # Promise
 //

@@ -46,7 +46,6 @@ type office struct {
 	resolver semel.Resolver // nil when the store cannot
 	auditor  semel.Auditor  // likewise
 	cfg      Config
-	sweeper  semel.Key // held by the process that sweeps
 
 	mu     sync.Mutex
 	closed bool
@@ -79,7 +78,6 @@ func New(engine *semel.Engine, cfg Config) (*Desk, error) {
 	o := &office{engine: engine, store: store, lister: lister, cfg: cfg}
 	o.resolver, _ = semel.As[semel.Resolver](store)
 	o.auditor, _ = semel.As[semel.Auditor](store)
-	o.sweeper = o.stored("semel", "sweeper")
 	return (&Desk{office: o}).As(cfg.Actor)
 }
 

@@ -77,16 +77,23 @@ func (d *Desk) filter(s Selector) (semel.Filter, error) {
 	case slot != "":
 		return semel.Filter{Slot: slot, Limit: MaxAmbiguous}, nil
 	}
-	key := d.stored(s.Scope, s.Key)
+	key := semel.Key{Scope: s.Scope, ID: s.Key}
 	if err := key.Validate(); err != nil {
 		return semel.Filter{}, fmt.Errorf("%w: %w", ErrSelector, err)
 	}
+	key = d.Stored(s.Scope, s.Key)
 	return semel.Filter{Scope: key.Scope, ID: key.ID, Limit: 1}, nil
 }
 
-// stored is the key that the store has for what a client sent: the one place that
-// knows.
-func (*office) stored(scope, id string) semel.Key { return semel.Key{Scope: scope, ID: id} }
+// Stored returns the key that the store has for what a client sent, see
+// [semel.Engine.StoredKey]: its Scope is what all records of that scope have.
+func (d *Desk) Stored(scope, id string) semel.Key {
+	return d.engine.StoredKey(semel.Key{Scope: scope, ID: id})
+}
+
+// Hashes reports whether the store has keyed hashes in place of keys and scopes. Then no
+// record shows what a client sent, and a key is found together with its scope only.
+func (d *Desk) Hashes() bool { return d.Stored("a", "a") != semel.Key{Scope: "a", ID: "a"} }
 
 // ParseSlot reads the 64 hexadecimal digits that [semel.Slot.String] writes.
 func ParseSlot(text string) (semel.Slot, error) {

@@ -275,3 +275,31 @@ func TestHealth(t *testing.T) {
 		}
 	})
 }
+
+// With hashed keys an operator still names records by what the client sent.
+func TestFindByWhatIsStoredAsHashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, semel.Config{HashKeys: true, Secret: semel.Secret("a secret of the house")})
+		out := must(o.engine.Begin(t.Context(), semel.Call{Key: semel.Key{Scope: "acme", ID: "order-1"}}))
+		out.Claim.Abandon(t.Context())
+		o.reserve("sweeper", func(r *semel.Reservation) { r.Key = semel.Key{Scope: "semel", ID: "sweeper"} })
+		o.lapse()
+		rec, err := o.desk.Find(t.Context(), operator.Selector{Scope: "acme", Key: "order-1"})
+		if err != nil || rec.Key != out.Record.Key || !o.desk.Hashes() {
+			t.Fatalf("got %v, %v", rec.Key, err)
+		}
+		if got := must(o.desk.List(t.Context(), semel.Filter{Scope: o.desk.Stored("acme", "").Scope})); len(got.Records) != 1 {
+			t.Errorf("got %d records of the scope, want 1", len(got.Records))
+		}
+		if work := must(o.desk.Worklist(t.Context(), 9)); len(work.Records) != 1 || work.Themselves != 1 {
+			t.Errorf("got %d records and %d by themselves, want 1 and the sweeper", len(work.Records), work.Themselves)
+		}
+		if err := o.desk.Complete(t.Context(), decide(rec), semel.Response{Status: 201}); err != nil {
+			t.Fatal(err)
+		}
+		again := must(o.engine.Begin(t.Context(), semel.Call{Key: semel.Key{Scope: "acme", ID: "order-1"}}))
+		if again.Kind != semel.Replay {
+			t.Errorf("got %v, want the operator's answer", again.Kind)
+		}
+	})
+}

@@ -184,6 +184,9 @@ func TestStoreWithoutATrail(t *testing.T) {
 		if err := strict.Release(t.Context(), decide(rec)); !errors.Is(err, operator.ErrNoTrail) {
 			t.Errorf("got %v, want ErrNoTrail", err)
 		}
+		if _, err := strict.Reveal(t.Context(), rec.Key.Slot(), "dispute 7"); !errors.Is(err, operator.ErrNoTrail) {
+			t.Errorf("Reveal: got %v, want ErrNoTrail", err)
+		}
 		if _, err := strict.Trail(t.Context(), semel.AuditFilter{}); !errors.Is(err, operator.ErrNoTrail) {
 			t.Errorf("Trail: got %v, want ErrNoTrail", err)
 		}

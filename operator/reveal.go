@@ -8,7 +8,8 @@ import (
 
 // Reveal returns a record with its key and its kept response, in clear. The reason is
 // required and goes into the trail, before anything is read. A response that cannot be
-// opened is an error that wraps [semel.ErrDamaged], with the record as it is kept.
+// opened is an error that wraps [semel.ErrDamaged], or [semel.ErrKeyUnavailable], with the
+// record as it is kept.
 //
 // When [Done] says that an error is about the trail only, the record is there too.
 func (d *Desk) Reveal(ctx context.Context, slot semel.Slot, reason string) (semel.Record, error) {

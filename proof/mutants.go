@@ -6,8 +6,9 @@ func Mutants() []Mutant {
 	var all []Mutant
 	for _, group := range [][]Mutant{
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
-		sqliteMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
-		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(),
+		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
+		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(),
+		operatorMutants(), consoleMutants(),
 	} {
 		all = append(all, group...)
 	}

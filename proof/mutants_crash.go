@@ -17,6 +17,8 @@ func crashMutants() []Mutant {
 			"slices.ContainsFunc(seen, r.after.equal)", "len(seen) > 0", "^TestRetriesAreKilled$"),
 		mutant("what a crash left behind does not count", "retries.go",
 			"	return (a.record == b.record || held(a.record) && held(b.record)) && ", "	_ = held\n	return ", "^TestRetriesAreKilled$"),
+		mutant("effects that a crash left behind do not count", "retries.go",
+			" && a.effects == b.effects", "", "^TestMistakesOfRetriesAreFound$"),
 		mutant("a retry is killed while the lease runs", "retries.go",
 			`for s.record(ctx, h.http, key) == "reserved" {`, "for false {", "^TestRetriesAreKilled$"),
 		mutant("a second kill has the key of another run", "run.go",

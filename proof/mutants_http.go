@@ -46,7 +46,7 @@ func httpMutants() []Mutant {
 		mutant("a replay is not authorised again", "answer.go",
 			"if m.cfg.OnReplay != nil {", "if false {", "^TestOnReplayMayRefuse$"),
 		mutant("an invalid key counts as none", "middleware.go",
-			"		case err != nil:\n			d := ProblemKeyInvalid", "		case err != nil && !m.cfg.Optional:\n			d := ProblemKeyInvalid", "^TestOptionalAndOtherMethodsPass$"),
+			"		case err != nil:\n			m.refuseKey(w, r, err)\n		case found", "		case err != nil && !m.cfg.Optional:\n			m.refuseKey(w, r, err)\n		case found", "^TestOptionalAndOtherMethodsPass$"),
 		mutant("a body over the limit is cut", "body.go",
 			"		if int64(len(buf)-start) > limit {\n			return buf, &http.MaxBytesError{Limit: limit}\n		}\n",
 			"		if int64(len(buf)-start) > limit {\n			return buf[:start+int(limit)], nil\n		}\n", "^TestBodyLimits$"),

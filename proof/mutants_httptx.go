@@ -8,6 +8,8 @@ func httpTxMutants() []Mutant {
 	return append([]Mutant{
 		mutant("transactions: those of another store are taken", "middleware.go",
 			"		if err := engine.CheckTransactions(cfg.Tx); err != nil {\n			return nil, err\n		}\n", "", "^TestInTxOfAnotherStore$"),
+		mutant("own transactions: a wish to free is not heard when nothing was committed", "complete.go",
+			"wished && how == semel.Free && c.claim.Release(ctx) == nil", "wished && how == semel.Free && false", "^TestLockInThatFailsAndIsReleased$"),
 		mutant("transactions: none gives a route without", "transaction.go",
 			"	if err := m.engine.CheckTransactions(txs); err != nil {\n		return nil, err\n	}\n", "", "^TestInTxOfAnotherStore$"),
 		mutant("transactions: a failure of the service is committed", "transaction.go",
@@ -67,9 +69,9 @@ func httpTxMutants() []Mutant {
 		mutant("transactions: an attempt that is over opens the door", "transaction.go",
 			"	return c.mode == buffering\n", "	return true\n", "^TestInTxContextThatOutlives$"),
 		mutant("transactions: another key inside runs under the outer attempt", "transaction.go",
-			" || c.claim.Key() != key {", " {", "^TestInTxAnotherKeyInside$"),
+			" || c.claim.Key() != m.engine.StoredKey(key) {", " {", "^TestInTxAnotherKeyInside$"),
 		mutant("transactions: inside an attempt without, it is in flight", "transaction.go",
-			"	case isInside(x.r, out.Record):\n		x.reset()\n		x.refuse(errNested)\n", "", "^TestInTxInsideWithout$"),
+			"	case isInside(x.r, out.Record):\n		x.reset()\n		x.refuse(call.Key, errNested)\n", "", "^TestInTxInsideWithout$"),
 		{
 			"transactions: a wish of an earlier try counts", "intx.go",
 			"	c.wish.Store(0) //", "	_ = 0 //", "semelhttp", "^TestInTxForgetsWishes$",
@@ -92,9 +94,9 @@ func completeInMutants() []Mutant {
 		mutant("own transactions: what a lost commit has kept looks like a replay", "complete.go",
 			"semel.Replay && c.emptied &&", "semel.Replay && false &&", "^TestCompleteInRetryLoop$"),
 		mutant("own transactions: an answer is sent that was rolled back", "complete.go",
-			"	case out.Kind == semel.Reserved:\n		c.mw.log", "	case out.Kind == semel.Reserved:\n		c.send(c.s.trailer)\n		c.mw.log", "^TestCompleteInThatIsNotCommitted$"),
+			"	case out.Kind == semel.Reserved:\n		c.log", "	case out.Kind == semel.Reserved:\n		c.send(c.s.trailer)\n		c.log", "^TestCompleteInThatIsNotCommitted$"),
 		mutant("own transactions: an answer is sent when nobody knows", "complete.go",
-			"	case err != nil:\n		c.mw.log(ctx, \"it cannot be told", "	case err != nil:\n		c.send(c.s.trailer)\n		c.mw.log(ctx, \"it cannot be told", "^TestCompleteInLeftOpen$"),
+			"	case err != nil:\n		c.log(ctx, \"it cannot be told", "	case err != nil:\n		c.send(c.s.trailer)\n		c.log(ctx, \"it cannot be told", "^TestCompleteInLeftOpen$"),
 		mutant("own transactions: what happened outside counts as nothing", "complete.go",
 			"	deferred := c.claim.Deferred()\n", "	deferred := true\n", "^TestCompleteInThatIsNotCommitted$"),
 		mutant("own transactions: what is known to be nothing counts as unknown", "complete.go",
@@ -148,6 +150,6 @@ func completeInMutants() []Mutant {
 		mutant("own transactions: Reset leaves the answer frozen", "complete.go",
 			"c.length, c.frozen = 0, 0, -1, false\n", "c.length = 0, 0, -1\n", "^TestReset$"),
 		mutant("a route does not defer its effects", "middleware.go",
-			"		DeferEffects: m.cfg.DeferEffects,\n", "", "^TestDeferEffects$"),
+			"		DeferEffects: m.cfg.DeferEffects, Route:", "		Route:", "^TestDeferEffects$"),
 	}
 }

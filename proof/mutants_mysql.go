@@ -4,7 +4,7 @@ func mysqlMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
 		return Mutant{"MySQL: " + name, "store/mysqlstore/" + file, before, after, "store/mysqlstore", test}
 	}
-	return []Mutant{
+	return append(mysqlOperatorMutants(mutant), []Mutant{
 		// Tokens and fences.
 		mutant("a foreign token completes", "sql/complete.sql",
 			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$/^(foreign|complete)$"),
@@ -46,6 +46,8 @@ func mysqlMutants() []Mutant {
 			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$/^(begin|foreign)$"),
 		mutant("a reason outlives its resolution", "sql/take.sql",
 			"s.reason = NULL, ", "", "^TestConformance$/^resolve$"),
+		mutant("the migration of the operators cannot be repeated", "schema/0003_operators.sql",
+			"'DO 0'", "'DO an error'", "^TestSchemaVersions$"),
 		mutant("a migration cannot be repeated", "schema/0002_promises.sql",
 			"'DO 0'", "'DO an error'", "^TestSchemaVersions$"),
 
@@ -159,5 +161,43 @@ func mysqlMutants() []Mutant {
 			"return errors.New(\"the URL cannot be read: write special characters of the password as %XX\")", "return err", "^TestURLErrors$"),
 		mutant("sessions are left as they are", "open.go",
 			"for _, text := range setup {", "for _, text := range setup[:0] {", "^TestInspect$"),
+	}...)
+}
+
+// mysqlOperatorMutants break what operators ask for.
+func mysqlOperatorMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a take-over keeps the route", "sql/take.sql",
+			"s.route = ?", "s.route = COALESCE(s.route, ?)", "^TestConformance$/^lapse$"),
+		mutant("the route is not filtered", "sql/list.sql",
+			"OR route = ?", "OR ? IS NOT NULL", "^TestConformance$/^list$"),
+		mutant("a page begins with its place", "sql/list.sql",
+			"OR slot < ?", "OR slot <= ?", "^TestConformance$/^list$"),
+		mutant("a page looks at a thousand records", "list.go",
+			"		q.size = min(f.Limit, q.size)\n", "", "^TestPageCost$"),
+		mutant("a window is longer than the ages that are wanted", "sql/window.sql",
+			" AND created_at >= ?", " AND ? IS NOT NULL", "^TestPageCost$"),
+		mutant("the least age is forgotten", "list.go",
+			"if least > 0 && us-least < q.from.time {", "if false {", "^TestConformance$/^list$"),
+		mutant("a short age is none", "list.go",
+			"micros(q.filter.MinAge), micros(q.filter.MaxAge)", "q.filter.MinAge.Microseconds(), q.filter.MaxAge.Microseconds()", "^TestShortAges$"),
+		mutant("a page is short although there are more", "list.go",
+			"if len(found) == q.left {", "if false {", "^TestPageIsFull$"),
+		mutant("a page leads back to the start", "list.go",
+			" || !fresh.record.CreatedAt.Equal(w.record.CreatedAt)", "", "^TestListedThenReserved$"),
+		mutant("a foreign token reseals", "sql/reseal.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$/^reseal$"),
+		mutant("a reseal completes", "sql/reseal.sql",
+			" AND state = 2", "", "^TestConformance$/^reseal$"),
+		mutant("a reseal that changes nothing is lost", "reseal.go",
+			"fence, err := res.LastInsertId()", "fence, err := res.RowsAffected()", "^TestResealWithTheSame$"),
+		mutant("a sealed response of any length is sent", "reseal.go",
+			"if err := s.fits(sealed); err != nil {", "if err := s.fits(semel.Response{}); err != nil {", "^TestResealWithTheSame$"),
+		mutant("the trail of a slot is that of all", "statements.go",
+			"\"slot = ? AND\"", "\"(1 OR slot = ?) AND\"", "^TestConformance$/^audit$"),
+		mutant("a page of the trail begins with its place", "sql/trail.sql",
+			"id < ?", "id <= ?", "^TestConformance$/^audit$"),
+		mutant("a trail ends after a page", "audit.go",
+			"if len(page) < wanted {", "if true {", "^TestTrailCost$"),
 	}
 }

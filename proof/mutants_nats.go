@@ -31,7 +31,7 @@ func natsMutants() []Mutant {
 			"		if late {\n", "		if true {\n", "^TestConformance$/^retention$"),
 		mutant("a lease of zero waits for the margin", "row.go",
 			"	case h.lease == 0:\n		return 0\n", "", "^TestConformance$/^renew$"),
-	}, append(natsPromiseMutants(mutant), append(natsServerMutants(mutant), natsOutageMutants(mutant)...)...)...)
+	}, append(natsPromiseMutants(mutant), append(natsServerMutants(mutant), append(natsOutageMutants(mutant), natsOperatorMutants(mutant)...)...)...)...)
 }
 
 // natsPromiseMutants break what is said of an attempt that has not begun, and of
@@ -111,7 +111,7 @@ func natsServerMutants(mutant func(name, file, before, after, test string) Mutan
 		mutant("a stream is not validated", "stream.go",
 			"semel.Unfit(s.findings(info))", "semel.Unfit(s.findings(info)[:1])", "^TestUnfitStreams$"),
 		mutant("a new stream begins at one", "stream.go",
-			"				FirstSeq: firstSeq(s.clock.now()),\n", "", "^TestMigrateAtOnce$"),
+			"			FirstSeq: firstSeq(s.clock.now()),\n", "", "^TestMigrateAtOnce$"),
 		mutant("somebody else's stream is taken", "stream.go",
 			"case have == 0 && info.State.Msgs > 0:", "case have < 0:", "^TestMigrateRefuses$"),
 		mutant("a marker is a record", "slot.go",
@@ -141,12 +141,48 @@ func natsOutageMutants(mutant func(name, file, before, after, test string) Mutan
 		mutant("a denial is not told", "silence.go",
 			"silent(err) && errors.Is(denied", "err == nil && errors.Is(denied", "^TestPermissions$"),
 		mutant("an older program takes a newer stream back", "stream.go",
-			"case have > s.layout:", "case have > s.layout+1:", "^TestMigrateOlder$"),
+			"case have > d.layout:", "case have > d.layout+1:", "^TestMigrateOlder$"),
 		mutant("a newer program serves from an older stream", "stream.go",
-			"if have != s.layout {", "if have > s.layout || have == 0 {", "^TestMigrateOlder$"),
+			"if have != want {", "if have > want || have == 0 {", "^TestMigrateOlder$"),
 		mutant("a refused password is the end of the store", "open.go",
 			"		nats.IgnoreAuthErrorAbort(),\n", "", "^TestWrongPassword$"),
 		mutant("an older server's full disk is a failure like others", "errors.go",
 			` || strings.Contains(text, "no space left")`, "", "^TestFull$"),
+	}
+}
+
+// natsOperatorMutants break what operators ask for.
+func natsOperatorMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("the route is forgotten", "row.go",
+			", route: r.Route,", ",", "^TestConformance$/^reserve$"),
+		mutant("the route is not filtered", "list.go",
+			`f.Route != "" && f.Route != h.route`, "false", "^TestConformance$/^list$"),
+		mutant("a page begins with its place", "list.go",
+			"f.After) >= 0", "f.After) > 0", "^TestConformance$/^list$"),
+		mutant("the least age is forgotten", "list.go",
+			"f.MinAge > 0 && c.now-h.created < int64(f.MinAge)", "false", "^TestConformance$/^list$"),
+		mutant("the largest age is forgotten", "list.go",
+			"f.MaxAge > 0 && c.now-h.created > int64(f.MaxAge)", "false", "^TestShortAges$"),
+		mutant("a foreign token reseals", "reseal.go",
+			" || h.token != holder.Token", "", "^TestConformance$/^reseal$"),
+		mutant("a reseal completes", "reseal.go",
+			" || h.state != semel.StateCompleted", "", "^TestConformance$/^reseal$"),
+		mutant("what is sealed again is over", "reseal.go",
+			"next := h.row\n", "next := h.row\n		next.expires = 0\n", "^TestResealKeepsLife$"),
+		mutant("clients may delete entries", "audit.go",
+			"c.AllowRollup, c.DenyDelete, c.DenyPurge = false, true, true", "c.AllowRollup, c.DenyDelete, c.DenyPurge = false, false, false", "^TestTrailStream$"),
+		mutant("nobody makes the stream of the trail", "stream.go",
+			"_, err = s.ensure(ctx, s.trail(records.Replicas))", "_ = records", "^TestTrailStream$"),
+		mutant("a damaged entry is read", "audit.go",
+			"if crc32.Checksum(body, castagnoli) != sum {", "if false && sum > 0 {", "^TestEntryCodec$"),
+		mutant("a newer entry is read", "audit.go",
+			"version != trailVersion {", "version < 0 {", "^TestEntryCodec$"),
+		mutant("the trail of a slot reads all", "trail.go",
+			"s.trailSubject(f.Key), 0, last", `"", 0, last`, "^TestConformance$/^audit$"),
+		mutant("a page of the trail begins with its place", "trail.go",
+			"uint64(f.Before)-1)", "uint64(f.Before))", "^TestConformance$/^audit$"),
+		mutant("a limit keeps the oldest entries", "trail.go",
+			"entries = entries[len(entries)-limit:]", "entries = entries[:limit]", "^TestTrail$"),
 	}
 }

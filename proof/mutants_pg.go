@@ -53,7 +53,7 @@ func pgMutants() []Mutant {
 			` OR EXISTS (SELECT FROM "slots" WHERE slot = $1 AND token = $5)`, "", "^TestResolveWithALostAnswer$"),
 		mutant("a resolved attempt keeps its token", "sql/resolve.sql",
 			"token = $5::bytea", "token = CASE WHEN false THEN $5::bytea ELSE token END", "^TestConformance$/^resolve$/^late-owner$"),
-	}, slices.Concat(pgClockMutants(mutant), pgEffectsMutants(mutant), pgServerMutants(mutant), pgTxMutants(mutant))...)
+	}, slices.Concat(pgClockMutants(mutant), pgEffectsMutants(mutant), pgServerMutants(mutant), pgOperatorMutants(mutant), pgTxMutants(mutant))...)
 }
 
 // pgEffectsMutants break what is known of an attempt that has promised not to have begun.
@@ -95,6 +95,47 @@ func pgClockMutants(mutant func(name, file, before, after, test string) Mutant) 
 			"clock_timestamp()", "now()", "^TestLateInALongTransaction$"),
 		mutant("a lease counts from the program's clock", "sql/reserve.sql",
 			"clock_timestamp()", "pg_catalog.clock_timestamp()", "^TestClockOfTheServer$"),
+	}
+}
+
+// pgOperatorMutants break what operators ask of the server.
+func pgOperatorMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		mutant("a foreign token seals", "sql/reseal.sql",
+			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestConformance$/^reseal$"),
+		mutant("what is not completed is sealed", "sql/reseal.sql",
+			"AND state = 2", "", "^TestConformance$/^reseal$"),
+		mutant("a slot keeps its first route", "sql/reserve.sql",
+			"route = $14::bytea", "route = coalesce(s.route, $14::bytea)", "^TestConformance$/^reserve$"),
+		mutant("a transaction keeps the first route", "sql/reserve_in.sql",
+			"route = $11::bytea", "route = coalesce(s.route, $11::bytea)", "^TestRouteInATransaction$"),
+		mutant("a fresh slot in a transaction has no route", "sql/reserve_fresh.sql",
+			"       $11::bytea\n", "       substr($11::bytea, 1, 0)\n", "^TestRouteInATransaction$"),
+		mutant("a place is ignored", "list.go",
+			"if !f.After.IsZero() {", "if false {", "^TestConformance$/^list$"),
+		mutant("a small least age is none", "list.go",
+			"q.leastAge = micros(f.MinAge)", "q.leastAge = f.MinAge.Microseconds()", "^TestBoundsOfAge$"),
+		mutant("a small largest age is none", "list.go",
+			"if f.MaxAge > 0 {", "if f.MaxAge.Microseconds() > 0 {", "^TestBoundsOfAge$"),
+		mutant("a page sorts all that is behind it", "sql/list.sql",
+			"ORDER BY created_at DESC,", "ORDER BY created_at + 0 DESC,", "^TestPagesUseTheIndex$"),
+		mutant("an age is compared row by row", "sql/list.sql",
+			"AND created_at <= (", "AND created_at + 0 <= (", "^TestPagesUseTheIndex$"),
+		mutant("an entry appears below one that was read", "sql/audit.sql",
+			"SELECT pg_advisory_xact_lock($1::bigint)", "SELECT $1::bigint", "^TestTrailAppearsInOrder$"),
+		mutant("an entry that the standby lacks is acknowledged", "trail.go",
+			`s.step(ctx, "audit",`, `(func(ctx context.Context, _ string, f func(context.Context, querier, int) error) error { return f(ctx, s.pool, 1) })(ctx, "audit",`,
+			"^TestCanceledWaitIsNoSuccess$"),
+		mutant("a slot's trail is everybody's", "trail.go",
+			"if f.Key != (semel.Key{}) {", "if false {", "^TestConformance$/^audit$"),
+		mutant("an entry can be changed", "schema/0003_operators.sql",
+			"BEFORE UPDATE OR DELETE", "BEFORE DELETE", "^TestTrailIsKept$"),
+		mutant("an entry can be removed", "schema/0003_operators.sql",
+			"OR DELETE OR", "OR", "^TestTrailIsKept$"),
+		mutant("the trail can be emptied", "schema/0003_operators.sql",
+			" OR TRUNCATE ON", " ON", "^TestTrailIsKept$"),
+		mutant("a trail that is there is in the way", "schema/0003_operators.sql",
+			"CREATE TABLE IF NOT EXISTS", "CREATE TABLE", "^TestTrailIsKept$"),
 	}
 }
 

@@ -49,23 +49,19 @@ func proxyMutants() []Mutant {
 			"		return ctx, c.quiet[op.Step]\n", "		return ctx, c.route(op.Route).ends[op.Step]\n", "adapter/semelprom", "^TestASweepIsNoRequest$",
 		},
 		{
-			"command: a release needs no reason", "cmd/semel/internal/cli/reason.go",
-			"	if text == \"\" {", "	if text == \"-\" {", "cmd/semel/internal/cli", "^TestSigned$",
+			"command: a release needs no reason", "cmd/semel/internal/cli/records_resolve.go",
+			"	if strings.TrimSpace(r.why) == \"\" {", "	if strings.TrimSpace(r.why) == \"-\" {", "cmd/semel", "^TestScripts$/^records_release$",
 		},
 		{
 			"command: a reason is asked for and forgotten", "cmd/semel/internal/cli/records_resolve.go",
-			"		Reason: r.reason,\n", "", "cmd/semel", "^TestScripts$/^records_release$",
+			"Reason: r.why}", "Reason: \"because\"}", "cmd/semel", "^TestScripts$/^records_release$",
 		},
 		{
 			"command: --yes needs no fence", "cmd/semel/internal/cli/records_resolve.go",
 			"	case r.yes && !r.dryRun && !given:", "	case r.yes && !r.dryRun && !given && r.why == \"\":", "cmd/semel", "^TestScripts$/^records_release$",
 		},
 		{
-			"command: another fence is resolved as well", "cmd/semel/internal/cli/records_resolve.go",
-			"	case r.fence != 0 && rec.Fence != r.fence:", "	case r.fence != 0 && rec.Fence > 0 && r.fence < 0:", "cmd/semel", "^TestScripts$/^records_release$",
-		},
-		{
-			"command: what had no effect yet is put before the operator", "cmd/semel/internal/cli/recordview.go",
+			"command: what had no effect yet is put before the operator", "operator/worklist.go",
 			" && !rec.Blameless()", "", "cmd/semel", "^TestScripts$/^records_list$",
 		},
 		{

@@ -57,7 +57,7 @@ func redisMutants() []Mutant {
 			"if time.Since(b.begun) < maxQueued {", "if true {", "^TestQueueForgets$"),
 		mutant("an error quotes the key", "errors.go",
 			"text != err.Error() {", "text == \"\" {", "^TestErrorsHideTheirArguments$"),
-	}, append(redisPromiseMutants(mutant), redisOutageMutants(mutant)...)...)
+	}, append(redisPromiseMutants(mutant), append(redisOutageMutants(mutant), redisOperatorMutants(mutant)...)...)...)
 }
 
 // redisPromiseMutants break what is said of an attempt that has not begun, and
@@ -122,5 +122,49 @@ func redisOutageMutants(mutant func(name, file, before, after, test string) Muta
 			"return context.Background() //", "ctx, _ := context.WithTimeout(context.Background(), 1<<40)\n	return ctx //", "^TestNoContextReachesTheClient$"),
 		mutant("a full disk is not called full", "errors.go",
 			`strings.Contains(err.Error(), "No space left")`, "false", "^TestDiskFullWithoutSync$"),
+	}
+}
+
+// redisOperatorMutants break what operators ask for.
+func redisOperatorMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	return []Mutant{
+		{
+			"An owner is taken for a route", "internal/ownerfield/ownerfield.go",
+			`route == "" && !marked(owner)`, `route == ""`, "internal/ownerfield", "^TestJoinAndSplit$",
+		},
+		mutant("the route is forgotten", "record.go",
+			"ownerfield.Join(r.Owner, r.Route)", `ownerfield.Join(r.Owner, "")`, "^TestConformance$/^reserve"),
+		mutant("an older program does not read routes", "record.go",
+			"b = append(b, r.Key.Scope...)", "b = append(b, r.Key.Scope...)\n	b[atLengths] |= uint8(len(r.Route)) //nolint", "^TestRouteUnderOlderProgram$"),
+		mutant("the route is not filtered", "list.go",
+			"f.Route == rec.Route", "rec.Route != f.Route+\"?\"", "^TestConformance$/^list"),
+		mutant("a page begins with its place", "list.go",
+			"placeOf(f.After)) < 0", "placeOf(f.After)) <= 0", "^TestConformance$/^list"),
+		mutant("the least age is forgotten", "lua/peek.lua",
+			"ARGV[3] ~= '0' and", "false and", "^TestConformance$/^list"),
+		mutant("the largest age is forgotten", "lua/peek.lua",
+			"ARGV[4] ~= '0' and", "false and", "^TestShortAges$"),
+		mutant("a page leads back to the start", "list.go",
+			"return !at[placeOf(rec.Place())]", "return false", "^TestPagesUnderLoad$"),
+		mutant("a foreign token reseals", "lua/reseal.lua",
+			" or token ~= ARGV[1]", "", "^TestBetweenLookAndReseal$"),
+		mutant("a reseal completes", "lua/reseal.lua",
+			"state ~= COMPLETED or ", "", "^TestBetweenLookAndReseal$"),
+		mutant("a reseal under another status damages", "lua/reseal.lua",
+			" or status ~= tonumber(ARGV[2])", "", "^TestBetweenLookAndReseal$"),
+		mutant("what is sealed again is kept for ever", "lua/reseal.lua",
+			", 'KEEPTTL')", ")", "^TestResealKeepsTTL$"),
+		mutant("a sealed response is not waited for", "reseal.go",
+			"bytes: len(response), durable: true,", "bytes: len(response),", "^TestOperatorsWaitForReplicas$"),
+		mutant("an entry is not waited for", "audit.go",
+			"key: s.auditKey(), durable: true,", "key: s.auditKey(),", "^TestOperatorsWaitForReplicas$"),
+		mutant("an entry whose answer was lost is added twice", "lua/audit.lua",
+			"if entry[2][2] == ARGV[1] then", "if false then", "^TestAuditLostReply$"),
+		mutant("the IDs of a trail that was trimmed come back", "lua/audit.lua",
+			"info[i] == 'last-generated-id'", "info[i] == 'length'", "^TestTrail$"),
+		mutant("the trail of a slot is that of all", "audit.go",
+			"f.Key != (semel.Key{}) && e.Key != f.Key", "false", "^TestConformance$/^audit"),
+		mutant("a trail ends after a page", "audit.go",
+			"if len(page) < trailPage {", "if true {", "^TestTrail$"),
 	}
 }

@@ -51,6 +51,51 @@ func sqliteMutants() []Mutant {
 	}
 }
 
+// sqliteOperatorMutants break what operators ask of the file.
+func sqliteOperatorMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{"SQLite operators: " + name, "store/sqlitestore/" + file, before, after, "store/sqlitestore", test}
+	}
+	return []Mutant{
+		mutant("a foreign token seals", "sql/kept.sql",
+			"AND token = ?", "AND ? IS NOT NULL", "^TestConformance$/^reseal$"),
+		mutant("what is not completed is sealed", "sql/kept.sql",
+			"AND state = 2", "", "^TestConformance$/^reseal$"),
+		mutant("a sealed response has a wrong sum", "reseal.go",
+			"Header: header, Body: body})", "Body: body})", "^TestConformance$/^reseal$"),
+		mutant("a huge response is sealed", "reseal.go",
+			"if size > maxResponse {", "if size < 0 {", "^TestResealTooLarge$"),
+		mutant("a slot keeps its first route", "sql/take.sql",
+			"route = ?", "route = coalesce(route, ?)", "^TestConformance$|^TestRouteInATransaction$"),
+		mutant("a place is ignored", "list.go",
+			"if !f.After.IsZero() {", "if false {", "^TestConformance$/^list$"),
+		mutant("a page begins with its place", "sql/list.sql",
+			"slot < ?)", "slot <= ?)", "^TestConformance$/^list$"),
+		mutant("a window loses its oldest", "sql/list.sql",
+			"created_at >= ?", "created_at > ?", "^TestWindowsLoseNothing$"),
+		mutant("a window is read twice", "list.go",
+			"from(end-1)", "from(end)", "^TestWindowsLoseNothing$"),
+		mutant("a page reads a whole window", "list.go",
+			"min(max(q.left, listLeast), listMost)", "listMost", "^TestPageLooksAtFewRows$"),
+		mutant("a small least age is none", "list.go",
+			"q.now - micros(f.MinAge)", "q.now - f.MinAge.Microseconds()", "^TestBoundsOfAge$"),
+		mutant("a small largest age is none", "list.go",
+			"if f.MaxAge > 0 {", "if f.MaxAge.Microseconds() > 0 {", "^TestBoundsOfAge$"),
+		mutant("a listed response is another attempt's", "list.go",
+			"&& now.record.Fence == rec.Fence", "", "^TestListWithBodies$"),
+		mutant("an entry that is not on the disk is acknowledged", "trail.go",
+			"	if err != nil {\n		return semel.AuditEntry{}, err\n	}\n	return e, nil", "	_ = err\n	return e, nil", "^TestFailedLogSyncLosesNothing$"),
+		mutant("a slot's trail is everybody's", "trail.go",
+			"if f.Key != (semel.Key{}) {", "if false {", "^TestConformance$/^audit$"),
+		mutant("an entry can be changed", "schema/0003_operators.sql",
+			"BEFORE UPDATE ON {audit} BEGIN", "BEFORE UPDATE ON {audit} WHEN false BEGIN", "^TestTrailIsKept$"),
+		mutant("an entry can be removed", "schema/0003_operators.sql",
+			"BEFORE DELETE ON {audit} BEGIN", "BEFORE DELETE ON {audit} WHEN false BEGIN", "^TestTrailIsKept$"),
+		mutant("an entry can be replaced", "schema/0003_operators.sql",
+			"WHEN EXISTS (SELECT", "WHEN false AND EXISTS (SELECT", "^TestTrailIsKept$"),
+	}
+}
+
 // sqliteTxMutants break what holds an application's transactions together.
 func sqliteTxMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
@@ -128,7 +173,7 @@ func sqliteTxMutants() []Mutant {
 		mutant("a guest locks others out", "store.go",
 			"!cfg.Shared && !cfg.Guest", "!cfg.Shared", "^TestGuestIsShared$"),
 		mutant("a guest's damage is not looked for", "tables.go",
-			`return []string{"semel_slots", "semel_bodies", "semel_fence_floor", "semel_schema"}`, "return nil", "^TestGuestIsChecked$"),
+			`tables := []string{"semel_slots", "semel_bodies", "semel_fence_floor", "semel_schema"}`, "tables := []string{}", "^TestGuestIsChecked$"),
 
 		session("a rollback of the database is not noticed", "tx.go",
 			"if err := t.lost(); err != nil {", "if err := t.lost(); err != nil && t.over {", "^TestGone"),

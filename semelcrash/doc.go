@@ -15,8 +15,11 @@
 //	func serve(ctx context.Context, p *semelcrash.Process) (http.Handler, error) {
 //		db, err := open(p.Args[0])
 //		...
-//		engine, err := semel.New(p.Store(pgstore.New(db, pgstore.Config{})), semel.Config{Lease: time.Second, Margin: -1})
+//		store, err := pgstore.New(db, pgstore.Config{})
 //		...
+//		engine, err := semel.New(p.Store(store), semel.Config{Lease: time.Second, Margin: -1})
+//		...
+//		// With transactions of the middleware: guarded.InTx(p.Transactions(store.Transactions(pgstore.TxConfig{})))
 //	}
 //
 //	func TestPayments(t *testing.T) {
@@ -39,6 +42,11 @@
 // # Advice
 //
 //   - The database must outlive the service: it runs elsewhere, or lies in a file.
+//   - A run starts the service two or three times and waits for its leases: some forty of
+//     them, a second each or so. [Config].Parallel does several at a time, Once leaves the
+//     second kills away.
+//   - "Reserve 2" is the second time that the service came to the step: after
+//     CompleteIn the middleware reads the record by it.
 //   - A retry waits until the lease of the killed attempt is over. Give the engine
 //     the shortest lease (1 s) and no margin in the test.
 //   - Effects counts what the world sees: rows, messages, calls of a provider.

@@ -121,7 +121,7 @@ func (r *Report) String() string {
 		if run.Point != (Point{}) && !run.Reached {
 			missed = ", not reached"
 		}
-		_, _ = fmt.Fprintf(&b, "%-12s %-40s told %s, %s, record %s%s\n",
+		_, _ = fmt.Fprintf(&b, "%-12s %-46s told %s, %s, record %s%s\n",
 			run.Verdict, run.Name, told, plural(run.Effects, "effect"), or(run.Record, "not listed"), missed)
 	}
 	return b.String()

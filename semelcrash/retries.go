@@ -10,16 +10,17 @@ import (
 // then stands between the two points of a run that is killed twice.
 const then = ", then "
 
-// aftermath is what a kill has left behind: a record, and to which points the next
+// aftermath is what a kill has left behind: a record, effects, and to which points the next
 // service came that was asked.
 type aftermath struct {
-	record string
-	points []Point
+	record  string
+	effects int
+	points  []Point
 }
 
 func (a aftermath) equal(b aftermath) bool {
 	held := func(record string) bool { return record == "reserved" || record == "lapsed" } // in a moment
-	return (a.record == b.record || held(a.record) && held(b.record)) && slices.Equal(a.points, b.points)
+	return (a.record == b.record || held(a.record) && held(b.record)) && a.effects == b.effects && slices.Equal(a.points, b.points)
 }
 
 // retries lists the runs in which the retry is killed as well: the steps after a crash

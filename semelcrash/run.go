@@ -212,9 +212,14 @@ func (h *harness) one(ctx context.Context, j job, key string) (Result, error) {
 		return h.broken(ctx, r, err)
 	}
 	defer s.kill()
-	left := s.record(ctx, h.http, key)
+	r.after.record = s.record(ctx, h.http, key)
+	if once := j.strikes[0]; !h.cfg.Once && once.point != (Point{}) && len(j.strikes) == 1 {
+		if r.after.effects, err = h.cfg.Effects(ctx, key); err != nil {
+			return h.broken(ctx, r, fmt.Errorf("the effects cannot be counted: %w", err))
+		}
+	}
 	err = h.conclude(ctx, &r, c, s, c.ask(ctx, s))
-	r.after = aftermath{left, firsts(s.passed())}
+	r.after.points = firsts(s.passed())
 	return r, err
 }
 

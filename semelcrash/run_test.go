@@ -198,19 +198,24 @@ func TestRetriesAreKilled(t *testing.T) {
 	}
 }
 
-// A mistake that only a second crash brings to light is found.
+// A mistake that only a second crash brings to light is found, also where the first has
+// left the same record behind as one that came before the effect.
 func TestMistakesOfRetriesAreFound(t *testing.T) {
-	t.Parallel()
-	cfg := config(t, "recover, once")
-	cfg.Once, cfg.Random = false, -1
-	var doubled []string
-	for _, r := range check(t, cfg).Runs {
-		if r.Verdict == semelcrash.Doubled {
-			doubled = append(doubled, r.Name)
-		}
-	}
-	if len(doubled) == 0 || slices.ContainsFunc(doubled, func(name string) bool { return !strings.Contains(name, ", then ") }) {
-		t.Errorf("got doubled %q, want runs with two kills", doubled)
+	for _, variant := range []string{"recover, once", "forgets"} {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t, variant)
+			cfg.Once, cfg.Random = false, -1
+			var doubled []string
+			for _, r := range check(t, cfg).Runs {
+				if r.Verdict == semelcrash.Doubled {
+					doubled = append(doubled, r.Name)
+				}
+			}
+			if len(doubled) == 0 || slices.ContainsFunc(doubled, func(name string) bool { return !strings.Contains(name, ", then ") }) {
+				t.Errorf("got doubled %q, want runs with two kills", doubled)
+			}
+		})
 	}
 }
 

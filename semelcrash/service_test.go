@@ -52,6 +52,8 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.ask}, semelhttp.Config{}, s.pay)
 	case "recover, once":
 		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.askOnce}, semelhttp.Config{}, s.pay)
+	case "forgets":
+		return guarded(semel.Rerun, s.payAndForget)
 	case "own transaction":
 		return s.wrap(semel.Config{}, semelhttp.Config{DeferEffects: true}, s.payInOwn)
 	case "deferred":
@@ -238,6 +240,20 @@ func busy(w http.ResponseWriter, _ *http.Request) {
 }
 
 // ask finds in the ledger what a lapsed attempt did.
+// payAndForget pays, and marks that it has. A retry that finds the mark does not pay, but
+// takes the mark away before its answer is kept.
+func (s service) payAndForget(w http.ResponseWriter, r *http.Request) {
+	mark := order(r) + "/mark"
+	n, err := s.db.effects(mark)
+	if err == nil && n%2 == 0 {
+		err = s.db.effect(order(r))
+	}
+	if err == nil {
+		err = s.db.effect(mark) // an odd number of them is a mark
+	}
+	s.answer(w, err)
+}
+
 // askOnce takes a second crash for one in which nothing can have happened.
 func (s service) askOnce(ctx context.Context, held semel.Record) (semel.Recovery, error) {
 	if held.Attempts > 2 {

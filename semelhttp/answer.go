@@ -1,6 +1,7 @@
 package semelhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -55,14 +56,27 @@ func (m *Middleware) render(w http.ResponseWriter, r *http.Request, d problem.De
 	if c := recorderOf(w); c != nil { // a handler's, or a middleware's in another
 		c.refused(d)
 	}
+	if d.Code == ProblemOutcomeUnknown.Details().Code && m.findsOut() { // after refused, which holds the key
+		d.Retryable = true
+		d.Detail = "A request with this key ended without an answer and may have taken effect. It is being found out. Retry with the same key."
+	}
 	if m.cfg.OnRefuse != nil {
 		m.cfg.OnRefuse(r, d)
 	}
-	if d.Code == ProblemInFlight.Details().Code || d.Code == ProblemStoreUnavailable.Details().Code {
+	switch d.Code {
+	case ProblemInFlight.Details().Code, ProblemStoreUnavailable.Details().Code:
 		w.Header().Set("Retry-After", retryAfter)
+	case ProblemOutcomeUnknown.Details().Code:
+		if d.Retryable {
+			w.Header().Set("Retry-After", retryAfter)
+		}
 	}
 	m.cfg.Render(w, r, d)
 }
+
+// findsOut reports whether a retry may find out what an attempt did whose outcome is not
+// known, without an operator.
+func (m *Middleware) findsOut() bool { return cmp.Or(m.cfg.Lapsed, m.engine.Lapsed()) != semel.Hold }
 
 // sentence returns the text of an error with a capital and a full stop.
 func sentence(err error) string {

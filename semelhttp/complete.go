@@ -130,10 +130,15 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	out, err := c.claim.Confirm(ctx)
 	switch {
 	case err != nil:
-		c.mw.log(ctx, "it cannot be told whether the transaction of an answer was committed; it may still be open", err)
+		c.log(ctx, "it cannot be told whether the transaction of an answer was committed; it may still be open", err)
 		c.endUnsent(ctx, c.mw.refuseCommitUnknown)
 	case out.Kind == semel.Reserved:
-		c.mw.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+		c.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+		if how, wished := c.claim.Settlement(); wished && how == semel.Free && c.claim.Release(ctx) == nil {
+			c.reset()
+			c.mw.refuse(c.w, c.r, ProblemNotCommitted, nil)
+			return
+		}
 		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuse(w, r, ProblemNotCommitted, nil) })
 	case out.Kind == semel.Replay && c.isKept(out.Record):
 		c.send(c.s.trailer)
@@ -143,6 +148,12 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	default:
 		c.mw.answerInstead(c, semel.ErrLost)
 	}
+}
+
+// log tells which record it is about.
+func (c *recorder) log(ctx context.Context, msg string, err error) {
+	key := c.claim.Key()
+	c.mw.cfg.Logger.ErrorContext(ctx, msg, "ref", c.mw.engine.Ref(key), "fence", c.claim.Fence(), "err", err) //nolint:sloglint // the callers' messages are constants
 }
 
 // isKept reports whether rec has the frozen answer. The header blob tells: it has sums

@@ -241,6 +241,61 @@ func TestLockInThatFails(t *testing.T) {
 	}
 }
 
+// A handler that could not begin, and says that nothing has happened, frees its key.
+func TestLockInThatFailsAndIsReleased(t *testing.T) {
+	db := newTxStore()
+	var r *txRig
+	r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+		if r.runs.Load() > 1 {
+			must(payOwn(db, w, q).Commit(q.Context()))
+			return
+		}
+		tx := ownTx{db.begin()}
+		defer tx.Rollback(q.Context())
+		if err := semelhttp.LockIn(q.Context(), lostTx{tx, errNotHappened}); !errors.Is(err, errNotHappened) {
+			panic(fmt.Sprint("LockIn: got ", err))
+		}
+		semel.FromContext(q.Context()).Settle(semel.Free)
+	}, nil)
+	r.wantProblem(r.post(secretKey, "x"), 500, semelhttp.ProblemNotCommitted)
+	if again := r.post(secretKey, "x"); again.status != 201 {
+		t.Errorf("again: got %+v", again)
+	}
+	r.wantRuns(2)
+	r.wantRows("paid")
+}
+
+// endedTx is a transaction that a statement has ended: its steps find it out at last.
+type endedTx struct{ ownTx }
+
+func (x endedTx) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
+
+func (x endedTx) Complete(context.Context, semel.Completion) error { return semel.ErrTxEnded }
+
+// I7: what a statement has ended behind the handler's back is not known, whatever the
+// handler has promised or wishes.
+func TestCompleteInEndedByAStatement(t *testing.T) {
+	for _, wish := range []bool{false, true} {
+		db := newTxStore()
+		r := newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+			tx := ownTx{db.begin()}
+			defer tx.Rollback(q.Context())
+			must(semelhttp.LockIn(q.Context(), tx))
+			pay(w, q)
+			if err := semelhttp.CompleteIn(q.Context(), w, endedTx{tx}); !errors.Is(err, semel.ErrTxEnded) {
+				panic(fmt.Sprint("CompleteIn: got ", err))
+			}
+			if wish {
+				semel.FromContext(q.Context()).Settle(semel.Free)
+			}
+		}, deferring)
+		for range 2 {
+			r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+		}
+		r.wantRuns(1)
+	}
+}
+
 // Who is told to try again finds the attempt ended.
 func TestCompleteInAbandonsFirst(t *testing.T) {
 	order := &trace{}

@@ -43,8 +43,8 @@ const (
 	ProblemBodyIncomplete Problem = "body-incomplete"
 	// ProblemStoreUnavailable (503): the service cannot say whether the key was
 	// used before, so it does not run; or it cannot say whether the request, which
-	// ran in a transaction, was committed. Send the same request with the same
-	// key again after Retry-After.
+	// ran in a transaction, was committed; or the key of encrypted answers is not at
+	// hand. Send the same request with the same key again after Retry-After.
 	ProblemStoreUnavailable Problem = "store-unavailable"
 	// ProblemResponseNotKept (410): the operation was done, and its answer was
 	// too large or was streamed. Never take a new key. Read the result where

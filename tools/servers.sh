@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Installs the foreign programs that tests drive: stripe-mock into .bin, and the
-# servers of the stores, SPIN and the C compiler that it needs, and promtool, from
-# Debian's packages. With --missing it only says which
-# are not there: their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes
-# that a failure.
+# Installs the foreign programs that tests drive: stripe-mock and axe-core into .bin,
+# and the servers of the stores, SPIN, the C compiler that it needs, Chromium and
+# promtool from Debian's packages. With --missing it only says which are not there:
+# their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes that a failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 stripe_mock=v0.203.0 # the version whose answers the tests know
+axe_core=4.14.1      # one file of its npm package, and the SHA-256 of that file
+axe_sum=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 # Program and Debian package. internal/servertest looks in the same places.
-servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin promtool:prometheus)
+servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin
+	chromium:chromium promtool:prometheus)
 
 there() {
 	command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null ||
@@ -25,9 +27,12 @@ for pair in "${servers[@]}"; do
 done
 compiles || missing+=(gcc libc6-dev)
 
+axe() { sha256sum --check --status <<<"$axe_sum  .bin/axe-core.min.js" 2>/dev/null; }
+
 if [[ ${1:-} == --missing ]]; then
 	[[ -z ${SEMEL_TEST_REQUIRE:-} ]] || exit 0
 	PATH="$PWD/.bin:$PATH" command -v stripe-mock >/dev/null || missing+=(stripe-mock)
+	axe || missing+=(axe-core)
 	if ((${#missing[@]})); then
 		echo "test: SKIPPED what drives ${missing[*]}, which is not installed: make servers"
 	fi
@@ -44,8 +49,30 @@ else
 	echo "servers: installed .bin/stripe-mock $stripe_mock"
 fi
 
+# fetch_axe takes axe-core from npm, which checks the package, and keeps one file of it.
+fetch_axe() {
+	local into
+	into=$(mktemp -d)
+	(
+		cd "$into"
+		npm pack --silent "axe-core@$axe_core" >/dev/null
+		tar -xzf "axe-core-$axe_core.tgz" package/axe.min.js
+	)
+	mkdir -p .bin
+	mv "$into/package/axe.min.js" .bin/axe-core.min.js
+	rm -r "$into"
+	axe || {
+		echo 'servers: axe-core has another sum than it should' >&2
+		exit 1
+	}
+	echo "servers: installed .bin/axe-core.min.js $axe_core"
+}
+
+axe || command -v npm >/dev/null || missing+=(npm)
+
 if ((${#missing[@]} == 0)); then
-	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN, promtool and a C compiler are there'
+	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN, a C compiler, Chromium and promtool are there'
+	axe || fetch_axe
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -58,4 +85,5 @@ as=()
 echo "servers: installing ${missing[*]} from Debian's packages"
 "${as[@]}" apt-get update -q
 "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+axe || fetch_axe
 echo "servers: installed ${missing[*]}; the tests start servers of their own and leave the system's alone"

@@ -200,10 +200,10 @@ func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // keep NAME PATTERN: puts what the first group of PATTERN matches in the last
-// output into $NAME.
+// output, or in what was said beside it, into $NAME.
 func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "keep NAME PATTERN")
-	match := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	match := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
 	if match == nil {
 		ts.Fatalf("no match for %s", args[1])
 	}

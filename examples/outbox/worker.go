@@ -26,12 +26,14 @@ type worker struct {
 // run works until ctx ends.
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		pause := 200 * time.Millisecond
 		if err := w.round(ctx); err != nil && ctx.Err() == nil {
 			w.logger.WarnContext(ctx, "the outbox", "err", err) // the next round tries again
+			pause = 2 * time.Second
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -73,11 +75,14 @@ func (w *worker) deliver(ctx context.Context, m message) error {
 		Lapsed:      semel.Rerun,
 	}
 	refusal, err := semel.Do(ctx, w.shop.engine, call, func(ctx context.Context) (string, error) { return w.send(ctx, m) })
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, semel.ErrInFlight): // another worker is at it, or was, and its lease is not over
+		return nil
+	case err != nil:
+		return fmt.Errorf("message %s: %w", m.key[:8], err)
 	}
 	if refusal.Value != "" {
-		w.logger.WarnContext(ctx, "a message will never be sent", "key", m.key, "provider", refusal.Value)
+		w.logger.WarnContext(ctx, "a message will never be sent", "message", m.key[:8], "provider", refusal.Value)
 	}
 	_, err = w.shop.pool.ExecContext(ctx, "UPDATE outbox SET sent = 1, refusal = ? WHERE key = ?", refusal.Value, m.key)
 	return err

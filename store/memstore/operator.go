@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -59,18 +60,15 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			n := s.sum(&semel.Key{Scope: f.Scope, ID: f.ID}) % shardCount
 			shards = shards[n : n+1]
 		}
-		var found []semel.Record
+		l := look{filter: &f, digits: f.Slot, wanted: math.MinInt64}
 		for i := range shards {
 			if err := context.Cause(ctx); err != nil {
 				yield(semel.Record{}, err)
 				return
 			}
-			found = s.collect(&shards[i], found, &f)
-			if f.Limit > 0 && len(found) > 2*f.Limit { // memory stays bounded by the limit
-				found = youngest(found, f.Limit)
-			}
+			l.collect(&shards[i], s.now())
 		}
-		for _, rec := range youngest(found, f.Limit) {
+		for _, rec := range youngest(l.found, f.Limit) {
 			if !yield(rec, nil) {
 				return
 			}
@@ -78,13 +76,23 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 	}
 }
 
-func (s *Store) collect(sh *shard, found []semel.Record, f *semel.Filter) []semel.Record {
+// look is a List under way.
+type look struct {
+	filter *semel.Filter
+	digits string // of Filter.Slot
+	found  []semel.Record
+	wanted int64 // in microseconds: as many as may be found are younger
+}
+
+// collect finds the records of one shard. Memory stays bounded by the limit, and what is
+// too old to be among the found is not copied.
+func (l *look) collect(sh *shard, now int64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	now := s.now()
+	f := l.filter
 	for _, rec := range sh.records {
 		for ; rec != nil; rec = rec.next {
-			if !rec.chosen(f, now) {
+			if rec.created/int64(time.Microsecond) < l.wanted || !rec.chosen(f, now) || !rec.in(l.digits) {
 				continue
 			}
 			var view semel.Record
@@ -92,13 +100,16 @@ func (s *Store) collect(sh *shard, found []semel.Record, f *semel.Filter) []seme
 			if !f.Bodies {
 				view.Response.Header, view.Response.Body = nil, nil
 			}
-			found = append(found, view)
+			l.found = append(l.found, view)
 		}
 	}
-	return found
+	if f.Limit > 0 && len(l.found) > 2*f.Limit {
+		l.found = youngest(l.found, f.Limit)
+		l.wanted = l.found[f.Limit-1].CreatedAt.UnixMicro()
+	}
 }
 
-// chosen reports whether f wants the record.
+// chosen reports whether f wants the record, but for its slot.
 func (rec *record) chosen(f *semel.Filter, now int64) bool {
 	return (f.Scope == "" || f.Scope == rec.key.Scope) &&
 		(f.ID == "" || f.ID == rec.key.ID) &&
@@ -107,23 +118,47 @@ func (rec *record) chosen(f *semel.Filter, now int64) bool {
 		(f.MaxAge <= 0 || now-rec.created <= int64(f.MaxAge)) &&
 		(len(f.States) == 0 || slices.Contains(f.States, rec.state)) &&
 		(!f.Lapsed || rec.lapsed(now, f.Margin)) &&
-		(f.Slot == "" || strings.HasPrefix(rec.key.Slot().String(), f.Slot)) &&
-		(f.After.IsZero() || behind(rec.listed(), f.After) < 0)
+		(f.After.IsZero() || rec.behind(f.After))
 }
 
-// listed is where the record stands in a list.
-func (rec *record) listed() semel.Place {
-	return semel.Place{CreatedAt: time.UnixMicro(rec.created / int64(time.Microsecond)), Slot: rec.key.Slot()}
+// in reports whether the record's slot begins with these hexadecimal digits.
+func (rec *record) in(digits string) bool {
+	if digits == "" {
+		return true
+	}
+	slot := rec.key.Slot()
+	if len(digits) > hex.EncodedLen(len(slot)) {
+		return false
+	}
+	const hexDigits = "0123456789abcdef"
+	for i := range len(digits) {
+		b := slot[i/2] >> (4 * (1 - i%2)) & 0xf
+		if digits[i] != hexDigits[b] {
+			return false
+		}
+	}
+	return true
 }
 
-// behind is less than zero when a is listed behind b.
-func behind(a, b semel.Place) int {
-	return cmp.Or(cmp.Compare(a.CreatedAt.UnixMicro(), b.CreatedAt.UnixMicro()), bytes.Compare(a.Slot[:], b.Slot[:]))
+// behind reports whether the record is listed behind a place. A slot costs a hash, so
+// it is looked at only where the time does not decide.
+func (rec *record) behind(p semel.Place) bool {
+	if made, at := rec.created/int64(time.Microsecond), p.CreatedAt.UnixMicro(); made != at {
+		return made < at
+	}
+	slot := rec.key.Slot()
+	return bytes.Compare(slot[:], p.Slot[:]) < 0
 }
 
 // youngest sorts records and cuts them to the limit, if there is one.
 func youngest(records []semel.Record, limit int) []semel.Record {
-	slices.SortFunc(records, func(a, b semel.Record) int { return behind(b.Place(), a.Place()) })
+	slices.SortFunc(records, func(a, b semel.Record) int {
+		if c := cmp.Compare(b.CreatedAt.UnixMicro(), a.CreatedAt.UnixMicro()); c != 0 {
+			return c
+		}
+		first, second := a.Key.Slot(), b.Key.Slot()
+		return bytes.Compare(second[:], first[:])
+	})
 	if limit > 0 && len(records) > limit {
 		clear(records[limit:])
 		records = records[:limit]

@@ -36,7 +36,7 @@ func benchReservation() semel.Reservation {
 	return semel.Reservation{
 		Key:         semel.Key{Scope: benchScope, ID: fmt.Sprintf("%s%012d", benchRun, benchKeys.Add(1))},
 		Fingerprint: semel.FingerprintOf(benchBody[:32]), Token: semel.NewToken(),
-		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1",
+		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1", Route: "POST /payments/{id}",
 	}
 }
 
@@ -203,7 +203,8 @@ func BenchmarkRenew(b *testing.B) {
 func BenchmarkPurge(b *testing.B) {
 	dsn := benchServer(b)
 	s := open(b, dsn, mysqlstore.Config{})
-	run(b, pool(b, dsn), `INSERT INTO semel_slots
+	run(b, pool(b, dsn), `INSERT INTO semel_slots (slot, scope, id, state, fingerprint, token, fence, lease_until, attempts, lapses, owner,
+			created_at, expires_at, status, header, body)
 		SELECT UNHEX(SHA2(seq, 256)), ?, SHA2(seq, 224), 2, UNHEX(SHA2(seq, 256)), UNHEX(MD5(seq)), seq, 0, 1, 0, 'bench/1', seq, seq, 201, ?, ?
 		FROM seq_1_to_200000`, benchScope, benchHeader, benchBody)
 	var alone, beside, left, purged []float64

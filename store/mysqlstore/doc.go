@@ -40,6 +40,19 @@
 // Run [semel.Engine.RunPurge]: nothing else gives space back. InnoDB uses it
 // again and does not shrink the file.
 //
+// # Operators
+//
+// [Store.List] goes through an index in the order of age, wherever a page begins, and
+// starts at the ages that are wanted. A page without other conditions costs what is on
+// it. One by scope, id or route looks at the records between those that it chooses too,
+// at most a thousand in a statement: there is no index for them, which every reservation
+// would pay for. A whole key is found by its slot.
+//
+// The trail ([Store.Audit]) is the table TABLE_audit. Nothing in Semel changes or deletes
+// its rows, and no right to do so is needed: grant the service SELECT and INSERT on it and no
+// more. There are no triggers that refuse, because making one needs SUPER or
+// log_bin_trust_function_creators where there is a binary log.
+//
 // # Promise
 //
 // The grade depends on the server, see [Store.Grade]. A server that syncs at

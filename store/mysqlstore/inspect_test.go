@@ -50,8 +50,8 @@ func TestInspect(t *testing.T) {
 	if g := s.Grade(); g.Letter != "B" {
 		t.Errorf("got grade %s, want B", g.Letter)
 	}
-	if byName["schema"].Value != "2" {
-		t.Errorf("got schema %q, want 2", byName["schema"].Value)
+	if byName["schema"].Value != "3" {
+		t.Errorf("got schema %q, want 3", byName["schema"].Value)
 	}
 	_, byName = levels(t, openOnly(t, dsn, mysqlstore.Config{Table: "other"}))
 	if f := byName["schema"]; f.Level != semel.Broken {

@@ -13,11 +13,13 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// listWindow is how many records one statement looks at. Between two statements
-// nothing of the server is held, however slowly the caller goes on.
+// listWindow is how many records one statement looks at, at most. Between two
+// statements nothing of the server is held, however slowly the caller goes on.
 const listWindow = 1000
 
-// List implements [semel.Lister]. It ends when ctx does.
+// List implements [semel.Lister]. It goes through the index of age in windows, the
+// first of which has as many records as the limit: without other conditions a page costs
+// what is on it, and with them what they pass over too. It ends when ctx does.
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
 		if err := s.list(ctx, f, func(rec semel.Record) bool { return yield(rec, nil) }); err != nil {
@@ -34,7 +36,10 @@ func (s *Store) list(ctx context.Context, f semel.Filter, yield func(semel.Recor
 	if s.isClosed() {
 		return ErrClosed
 	}
-	for !q.over {
+	if err := s.bound(ctx, q); err != nil {
+		return err
+	}
+	for !q.over && q.left > 0 {
 		found, err := s.window(ctx, q)
 		if err != nil {
 			return err
@@ -44,7 +49,10 @@ func (s *Store) list(ctx context.Context, f semel.Filter, yield func(semel.Recor
 			if err != nil {
 				return err
 			}
-			if ok && !yield(found[i].record) {
+			if !ok {
+				continue
+			}
+			if q.left--; !yield(found[i].record) {
 				return nil
 			}
 		}
@@ -60,6 +68,8 @@ type query struct {
 	low, high semel.Slot
 	narrow    bool  // few slots can match: use the primary key
 	from      place // records from here on were read
+	end       place // the last place that is wanted
+	size      int   // how many records the next window has
 	left      int   // how many records are still wanted
 	over      bool
 }
@@ -71,9 +81,13 @@ var (
 )
 
 func newQuery(f semel.Filter) (*query, error) {
-	q := &query{filter: f, margin: max(0, micros(f.Margin)), from: youngest, left: math.MaxInt32}
+	q := &query{filter: f, margin: max(0, micros(f.Margin)), from: youngest, end: oldest, size: listWindow, left: math.MaxInt32}
 	if f.Limit > 0 {
 		q.left = min(f.Limit, q.left)
+		q.size = min(f.Limit, q.size)
+	}
+	if !f.After.IsZero() {
+		q.from = place{f.After.CreatedAt.UnixMicro(), f.After.Slot[:]}
 	}
 	for _, state := range f.States {
 		q.states |= 1 << state
@@ -103,24 +117,48 @@ func newQuery(f semel.Filter) (*query, error) {
 	return q, nil
 }
 
+// bound narrows the query down to records of the ages that are wanted, by the server's
+// clock.
+func (s *Store) bound(ctx context.Context, q *query) error {
+	least, most := micros(q.filter.MinAge), micros(q.filter.MaxAge)
+	if least <= 0 && most <= 0 {
+		return nil
+	}
+	var us int64
+	if err := s.db.QueryRowContext(ctx, s.sql.clock).Scan(&us); err != nil {
+		return err
+	}
+	if least > 0 && us-least < q.from.time {
+		q.from = place{us - least, youngest.slot}
+	}
+	if most > 0 {
+		q.end = place{us - most, oldest.slot}
+	}
+	return nil
+}
+
 // window reads the next records, the youngest first.
 func (s *Store) window(ctx context.Context, q *query) ([]row, error) {
-	text, to := s.sql.listSlot, oldest
+	text, to, more := s.sql.listSlot, q.end, false
 	if !q.narrow {
 		text = s.sql.list
-		var end place
-		err := s.db.QueryRowContext(ctx, s.sql.window, q.from.time, q.from.time, q.from.slot, listWindow-1).Scan(&end.time, &end.slot)
+		var last place
+		err := s.db.QueryRowContext(ctx, s.sql.window, q.from.time, q.from.time, q.from.slot, q.end.time, q.size-1).Scan(&last.time, &last.slot)
 		switch {
 		case err == nil:
-			to = end
+			to, more = last, true
 		case !isNoRows(err):
 			return nil, err
 		}
 	}
 	found, err := s.readWindow(ctx, q, text, to)
-	q.from = to
-	q.left -= len(found)
-	q.over = to.time == oldest.time || q.left <= 0
+	if len(found) == q.left { // there may be more in this window, if one of these is gone
+		last := &found[len(found)-1].record
+		slot := last.Key.Slot()
+		to, more = place{last.CreatedAt.UnixMicro(), slot[:]}, true
+	}
+	q.from, q.over = to, !more
+	q.size = min(2*q.size, listWindow)
 	return found, err
 }
 
@@ -128,7 +166,8 @@ func (s *Store) readWindow(ctx context.Context, q *query, text string, to place)
 	rows, err := s.db.QueryContext(ctx, text,
 		q.from.time, q.from.time, q.from.slot, to.time, to.time, to.slot, q.low[:], q.high[:],
 		q.states, q.filter.Lapsed, q.margin,
-		q.filter.Scope != "", []byte(q.filter.Scope), q.filter.ID != "", []byte(q.filter.ID), q.left)
+		q.filter.Scope != "", []byte(q.filter.Scope), q.filter.ID != "", []byte(q.filter.ID),
+		q.filter.Route != "", []byte(q.filter.Route), q.left)
 	if err != nil {
 		return nil, err
 	}
@@ -151,14 +190,15 @@ func (s *Store) readWindow(ctx context.Context, q *query, text string, to place)
 }
 
 // withBody adds the response. The record may have changed since the window was
-// read; then the new one counts, when it still is what was asked for.
+// read; then the new one counts, when it still is what was asked for. A slot that was
+// reserved since stands elsewhere in the list.
 func (s *Store) withBody(ctx context.Context, q *query, w *row) (ok bool, err error) {
 	if !q.filter.Bodies || w.record.State != semel.StateCompleted {
 		return true, nil
 	}
 	key := w.record.Key
 	fresh, ok, err := s.find(ctx, s.db, s.sql.find, key.Slot())
-	if err != nil || !ok {
+	if err != nil || !ok || !fresh.record.CreatedAt.Equal(w.record.CreatedAt) {
 		return false, err
 	}
 	*w = fresh

@@ -49,7 +49,7 @@ func (w *row) held(r semel.Reservation) semel.Record {
 
 // fields are the places that a row is scanned to.
 type fields struct {
-	scope, id, fingerprint, token, owner, reason []byte
+	scope, id, fingerprint, token, owner, route, reason []byte
 
 	state, created int64
 	status         sql.NullInt64
@@ -59,7 +59,7 @@ type fields struct {
 func (w *row) columns(f *fields) []any {
 	return []any{
 		&f.state, &f.fingerprint, &f.token, &w.record.Fence, &w.leaseUntil, &w.record.Attempts, &w.record.Lapses,
-		&w.deferred, &f.owner, &f.created, &w.expiresAt, &f.status, &f.reason,
+		&w.deferred, &f.owner, &f.route, &f.created, &w.expiresAt, &f.status, &f.reason,
 	}
 }
 
@@ -76,7 +76,7 @@ func (w *row) set(f *fields) error {
 		return err
 	}
 	w.record.Deferred = w.record.State == semel.StateReserved && bytes.Equal(w.deferred, f.token)
-	w.record.Owner, w.record.Reason = string(f.owner), string(f.reason)
+	w.record.Owner, w.record.Route, w.record.Reason = string(f.owner), string(f.route), string(f.reason)
 	w.record.CreatedAt, w.record.ExpiresAt = timeOf(f.created), timeOf(w.expiresAt)
 	w.record.Response.Status = int(f.status.Int64)
 	return nil

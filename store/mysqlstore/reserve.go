@@ -101,7 +101,7 @@ func (s *Store) insert(ctx context.Context, q querier, slot semel.Slot, r semel.
 func (s *Store) insertBy(ctx context.Context, q querier, text string, slot semel.Slot, r semel.Reservation, more ...any) (semel.Record, bool, error) {
 	res, err := q.ExecContext(ctx, text, append([]any{
 		slot[:], []byte(r.Key.Scope), []byte(r.Key.ID),
-		r.Fingerprint[:], r.Token[:], micros(r.Lease), promise(r), []byte(r.Owner), micros(r.Retention),
+		r.Fingerprint[:], r.Token[:], micros(r.Lease), promise(r), []byte(r.Owner), nonEmpty([]byte(r.Route)), micros(r.Retention),
 	}, more...)...)
 	if numberOf(err) == errDuplicate {
 		return semel.Record{}, false, nil
@@ -153,7 +153,8 @@ func (s *Store) takeBy(ctx context.Context, q querier, text string, held *row, r
 		args = append(args, slot[:])
 	}
 	args = append(args,
-		r.Fingerprint[:], r.Token[:], attempts, lapses, promise(r), []byte(r.Owner), micros(r.Retention), micros(r.Lease),
+		r.Fingerprint[:], r.Token[:], attempts, lapses, promise(r), []byte(r.Owner), nonEmpty([]byte(r.Route)),
+		micros(r.Retention), micros(r.Lease),
 		slot[:], held.record.Fence, int64(held.record.State), held.leaseUntil, held.deferred)
 	res, err := q.ExecContext(ctx, text, append(args, more...)...)
 	return granted(res, err, r, attempts, lapses)
@@ -180,7 +181,7 @@ func granted(res sql.Result, err error, r semel.Reservation, attempts, lapses in
 	}
 	return semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
-		Fence: fence, Attempts: attempts, Lapses: lapses, Deferred: r.Deferred, Owner: r.Owner,
+		Fence: fence, Attempts: attempts, Lapses: lapses, Deferred: r.Deferred, Owner: r.Owner, Route: r.Route,
 		CreatedAt: timeOf(fence), ExpiresAt: timeOf(fence + micros(r.Retention)),
 	}, true, nil
 }

@@ -16,8 +16,8 @@ import (
 func nextProgram(t *testing.T, dsn string) *Store {
 	t.Helper()
 	s := opened(t, dsn)
-	files := onlySchema(t, "0001_slots.sql", "0002_promises.sql")
-	files["schema/0003_note.sql"] = &fstest.MapFile{Data: []byte( // fails when it is run twice
+	files := onlySchema(t, "0001_slots.sql", "0002_promises.sql", "0003_operators.sql")
+	files["schema/0004_note.sql"] = &fstest.MapFile{Data: []byte( // fails when it is run twice
 		"ALTER TABLE {table} ADD COLUMN note INT NOT NULL DEFAULT 7;\nALTER TABLE {table} DROP KEY created_at, ADD KEY created_at (created_at, slot);\n")}
 	s.sql.files = files
 	return s
@@ -91,9 +91,9 @@ func TestOlderSchema(t *testing.T) {
 	kept := keep(t, old, 20)
 
 	next := nextProgram(t, dsn)
-	wantVersions(t, next.Validate(t.Context()), "validate", 2, 3, "have schema 2, and this program needs 3: run Migrate")
+	wantVersions(t, next.Validate(t.Context()), "validate", 3, 4, "have schema 3, and this program needs 4: run Migrate")
 	_, err := next.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 2, 3, "run Migrate")
+	wantVersions(t, err, "reserve", 3, 4, "run Migrate")
 
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -114,8 +114,8 @@ func TestOlderSchema(t *testing.T) {
 	replayed(t, next, kept)
 	var notes, version int
 	err = next.db.QueryRow("SELECT (SELECT COUNT(*) FROM semel_slots WHERE note = 7), (SELECT version FROM semel_slots_schema)").Scan(&notes, &version)
-	if err != nil || notes != len(kept) || version != 3 {
-		t.Errorf("got %d rows that are new and version %d (%v), want %d and 3", notes, version, err, len(kept))
+	if err != nil || notes != len(kept) || version != 4 {
+		t.Errorf("got %d rows that are new and version %d (%v), want %d and 4", notes, version, err, len(kept))
 	}
 
 	replayed(t, old, kept)
@@ -124,10 +124,10 @@ func TestOlderSchema(t *testing.T) {
 		t.Errorf("got it held by %v (%v), want the older program to go on", held.Token, err)
 	}
 	again := opened(t, dsn)
-	wantVersions(t, again.Validate(t.Context()), "validate", 3, 2, "use a newer program")
+	wantVersions(t, again.Validate(t.Context()), "validate", 4, 3, "use a newer program")
 	_, err = again.Reserve(t.Context(), ask("a"))
-	wantVersions(t, err, "reserve", 3, 2, "use a newer program")
-	wantVersions(t, again.Migrate(t.Context()), "migrate", 3, 2, "use a newer program")
+	wantVersions(t, err, "reserve", 4, 3, "use a newer program")
+	wantVersions(t, again.Migrate(t.Context()), "migrate", 4, 3, "use a newer program")
 }
 
 // I7: while programs of the version before run on, they may take a slot whose
@@ -141,7 +141,7 @@ func TestPromiseUnderOlderProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := opened(t, dsn)
-	wantVersions(t, s.Validate(t.Context()), "validate", 1, 2, "run Migrate")
+	wantVersions(t, s.Validate(t.Context()), "validate", 1, 3, "run Migrate")
 	for range 2 { // as if the first one had been killed before its end
 		if err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)

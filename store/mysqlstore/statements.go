@@ -31,7 +31,7 @@ const (
 const noWait = "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
 
 // tableName is what a table may be called: nothing that needs quoting, and room
-// for the name of the table of versions below 64 characters.
+// for the names of the tables beside it below 64 characters.
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,54}$`)
 
 // statements are the texts of all steps, for one table.
@@ -52,6 +52,9 @@ type statements struct {
 	resolvable                   string
 	purgeFind, purge             string
 	window, list, listSlot       string
+	clock, reseal                string
+	audit, auditTime             string
+	trail, trailSlot             string
 	ping, server, engine         string
 	members, settings, status    string
 	packet                       string
@@ -63,7 +66,6 @@ func newStatements(table string) (*statements, error) {
 		return nil, fmt.Errorf("Config.Table %q is not a letter and up to 54 letters, digits and underscores", table)
 	}
 	s := &statements{table: table, files: schemaFiles}
-	list := s.text("list")
 	for _, f := range []struct {
 		to   *string
 		file string
@@ -88,6 +90,10 @@ func newStatements(table string) (*statements, error) {
 		{&s.purgeFind, "purge_find"},
 		{&s.purge, "purge"},
 		{&s.window, "window"},
+		{&s.clock, "clock"},
+		{&s.reseal, "reseal"},
+		{&s.audit, "audit"},
+		{&s.auditTime, "audit_time"},
 		{&s.ping, "ping"},
 		{&s.server, "server"},
 		{&s.engine, "engine"},
@@ -101,6 +107,12 @@ func newStatements(table string) (*statements, error) {
 	} {
 		*f.to = s.text(f.file)
 	}
+	s.fillForms()
+	return s, nil
+}
+
+// fillForms sets the statements that are forms of one file.
+func (s *statements) fillForms() {
 	only := s.text("insert_if")
 	s.insertAbsent = strings.ReplaceAll(only, "{condition}", s.fill(absent))
 	s.insertNamed = strings.ReplaceAll(only, "{condition}", named)
@@ -110,9 +122,12 @@ func newStatements(table string) (*statements, error) {
 	take := s.text("take")
 	s.take = strings.ReplaceAll(take, "{row}", s.fill("{table} AS s"))
 	s.takeUnlocked = strings.ReplaceAll(take, "{row}", s.text("unlocked"))
+	list := s.text("list")
 	s.list = strings.ReplaceAll(list, "{index}", "created_at")
 	s.listSlot = strings.ReplaceAll(list, "{index}", "PRIMARY")
-	return s, nil
+	trail := s.text("trail")
+	s.trail = strings.NewReplacer("{index}", "PRIMARY", "{chosen}", "").Replace(trail)
+	s.trailSlot = strings.NewReplacer("{index}", "slot", "{chosen}", "slot = ? AND").Replace(trail)
 }
 
 // text returns an embedded file with this store's names in it.
@@ -128,6 +143,7 @@ func (s *statements) fill(text string) string {
 	return strings.NewReplacer(
 		"{table}", "`"+s.table+"`",
 		"{versions}", "`"+s.table+"_schema`",
+		"{audit}", "`"+s.table+"_audit`",
 		"{name}", s.table,
 		"{now}", now,
 		"{nowait}", noWait,

@@ -19,6 +19,8 @@ var (
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Resealer       = (*Store)(nil)
+	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Looker         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
@@ -29,7 +31,7 @@ var (
 type Config struct {
 	// Table is the table of the records, in the database of the connection: a
 	// letter or underscore and up to 54 letters, digits and underscores. Beside
-	// it lies the table TABLE_schema. Default "semel_slots".
+	// it lie the tables TABLE_schema and TABLE_audit. Default "semel_slots".
 	Table string
 	// AcceptGalera lets the store serve from a Galera cluster, with grade C.
 	// Nodes of such a cluster have been seen to lose acknowledged commits and

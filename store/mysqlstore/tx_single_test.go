@@ -69,7 +69,7 @@ func TestSingleCommits(t *testing.T) {
 				mustComplete(t, b.store, r, "old")
 			}
 			r = anew(r)
-			r.Retention = time.Hour
+			r.Retention, r.Route = time.Hour, "POST /"+before
 			x := b.taken(r)
 			x.write(before)
 			waits := status(t, b.db, "Innodb_row_lock_waits")
@@ -89,8 +89,8 @@ func TestSingleCommits(t *testing.T) {
 			mustReplay(t, b.store, r, "body")
 			rival := b.begin()
 			held, err := rival.Reserve(rival.ctx, anew(r))
-			if err != nil || held.State != semel.StateCompleted || string(held.Response.Body) != "body" || held.Attempts != wantAttempts {
-				t.Errorf("%s: got a %v slot of attempt %d (%v), want the kept response", before, held.State, held.Attempts, err)
+			if err != nil || held.State != semel.StateCompleted || string(held.Response.Body) != "body" || held.Attempts != wantAttempts || held.Route != r.Route {
+				t.Errorf("%s: got a %v slot of attempt %d, route %q (%v), want the kept response", before, held.State, held.Attempts, held.Route, err)
 			}
 			rival.Rollback(rival.ctx)
 		}

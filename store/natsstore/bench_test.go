@@ -34,7 +34,7 @@ func benchReservation() semel.Reservation {
 	return semel.Reservation{
 		Key:         semel.Key{Scope: benchScope, ID: fmt.Sprintf("0b6c6b3e-6d2f-4c47-8f5e-%012d", benchKeys.Add(1))},
 		Fingerprint: semel.FingerprintOf(benchBody[:32]), Token: semel.NewToken(),
-		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1",
+		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1", Route: "POST /payments/{id}",
 	}
 }
 

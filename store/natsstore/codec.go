@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/ownerfield"
 )
 
 // encodingVersion is the newest version of the value of a message that this
@@ -37,9 +38,10 @@ func (w *row) version() byte {
 
 // encode writes the row as the value of a message: magic, version, the fields
 // in order, in version 2 those that it adds, and a CRC-32C of all that. Numbers
-// are varints, texts have their length in front.
+// are varints, texts have their length in front. The route is in the owner's field.
 func (w *row) encode() []byte {
-	b := make([]byte, 0, 208+len(w.key.Scope)+len(w.key.ID)+len(w.owner)+len(w.reason)+len(w.response.Header)+len(w.response.Body))
+	owner := ownerfield.Join(w.owner, w.route)
+	b := make([]byte, 0, 208+len(w.key.Scope)+len(w.key.ID)+len(owner)+len(w.reason)+len(w.response.Header)+len(w.response.Body))
 	b = append(b, magic...)
 	b = append(b, w.version(), byte(w.state))
 	b = append(b, w.fingerprint[:]...)
@@ -52,7 +54,7 @@ func (w *row) encode() []byte {
 	}
 	b = appendText(b, w.key.Scope)
 	b = appendText(b, w.key.ID)
-	b = appendText(b, w.owner)
+	b = appendText(b, owner)
 	b = appendText(b, w.response.Header)
 	b = appendText(b, w.response.Body)
 	if w.version() > 1 {
@@ -94,7 +96,7 @@ func decode(value []byte) (row, error) {
 	w.lease, w.expires, w.keep = time.Duration(r.integer()), r.integer(), time.Duration(r.integer())
 	w.response.Status = r.small()
 	w.key.Scope, w.key.ID = string(r.text()), string(r.text())
-	w.owner = string(r.text())
+	w.owner, w.route = ownerfield.Split(string(r.text()))
 	w.response.Header, w.response.Body = r.text(), r.text()
 	if version > 1 {
 		w.deferred, w.leaseEnd, w.reason = r.flag(), r.integer(), string(r.text())

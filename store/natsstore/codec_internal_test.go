@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -272,5 +273,49 @@ func TestClock(t *testing.T) {
 	now = now.Add(sampleAge)
 	if _, _, ok := c.bounds(); ok {
 		t.Error("an old answer is built upon")
+	}
+}
+
+// A route makes no record unreadable to the program of the version before: it is in
+// the owner's field, and the version is the one that there was.
+func TestCodecRoute(t *testing.T) {
+	t.Parallel()
+	w := newRow(&semel.Reservation{
+		Key: semel.Key{Scope: "tenant-1", ID: "order-7"}, Token: semel.Token{1}, Owner: "host/1", Route: "POST /a", Lease: 30 * time.Second,
+	})
+	value := w.encode()
+	if value[3] != 1 || !bytes.Contains(value, []byte("\x0fhost/1\x00POST /a\x07")) {
+		t.Errorf("got %q, want version 1 with the route behind the owner", value)
+	}
+	if got, err := decode(value); err != nil || got.owner != "host/1" || got.route != "POST /a" {
+		t.Errorf("got owner %q, route %q, error %v", got.owner, got.route, err)
+	}
+}
+
+// What is read of an entry is what was written, and nothing else is read.
+func TestEntryCodec(t *testing.T) {
+	t.Parallel()
+	want := semel.AuditEntry{
+		ID: 7, At: time.Unix(1_790_000_000, 0), Actor: "ops", Action: semel.ActionRelease, Key: semel.Key{Scope: "s", ID: "i"},
+		Fence: math.MaxInt64, Reason: "a\x00b", Begun: 6, Result: semel.AuditDone,
+	}
+	good := encodeEntry(&want)
+	if got, err := decodeEntry(good, 7, want.At); err != nil || got != want {
+		t.Errorf("got %+q, error %v, want it as it was", got.Reason, err)
+	}
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if _, err := decodeEntry(bad, 7, want.At); err == nil {
+			t.Errorf("byte %d may be another", i)
+		}
+		if _, err := decodeEntry(good[:i], 7, want.At); err == nil {
+			t.Errorf("%d of %d bytes are read", i, len(good))
+		}
+	}
+	newer := bytes.Clone(good)
+	newer[3] = 2
+	if _, err := decodeEntry(newer, 7, want.At); !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("got error %v, want one about the version", err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package natsstore keeps records in NATS JetStream: one message for each slot,
-// in one stream, on one server or on a cluster.
+// in one stream, on one server or on a cluster. Beside it lies the stream of the trail.
 //
 // # Use
 //
@@ -41,6 +41,18 @@
 // the stream forgets every reservation: give nobody else the right to it. The
 // store needs roll-ups, so the stream itself cannot deny purges.
 //
+// # Operators
+//
+// JetStream has no order by age, so each page of a list reads the stream to its end and
+// holds what the page needs. A whole key, or slot, is one look.
+//
+// The trail ([Store.Audit]) is the stream STREAM-AUDIT with the subjects SUBJECT.audit.SLOT
+// (SUBJECT.audit.none for actions over many slots), in files, with as many replicas as the records.
+// It has no bounds, expires never, and denies deletes and purges; who may delete the
+// stream can. [Store.Migrate] makes it: a store that was last migrated by the version
+// before serves without it, and refuses operators until somebody migrates. The user needs the
+// right to publish to SUBJECT.audit.*.
+//
 // # Promise
 //
 // Grade B with [Config.SyncAlways], else C. A step that returned nil is kept by
@@ -62,7 +74,9 @@
 // version that can say it: 1, which the program before knows, unless it is a
 // deferred reservation, was resolved with a reason, or has begun its effects by
 // another process than it was reserved by (2). This version reads both; what the
-// other wrote is not deferred and has no reason.
+// other wrote is not deferred and has no reason. A route needs no version of its own: it
+// stands behind the owner, in his field, where a program that knows none shows it as a
+// part of his name and keeps it.
 //
 // The program before refuses a record of version 2 with [SchemaError] and leaves
 // it as it is. That never misreads, but costs more than a refusal when the slot

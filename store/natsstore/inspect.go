@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,24 @@ func (s *Store) Inspect(ctx context.Context) (semel.Inspection, error) {
 		return semel.Inspection{}, failed("inspect", err)
 	}
 	s.setGrade(info)
-	return s.inspection(info), nil
+	found = s.inspection(info)
+	found.Findings = append(found.Findings, s.trailFinding(ctx))
+	return found, nil
+}
+
+// trailFinding is about the stream of the trail, without which the store serves and
+// operators are refused.
+func (s *Store) trailFinding(ctx context.Context) semel.Finding {
+	const name = "audit stream"
+	stream, err := s.openTrail(ctx)
+	if err != nil {
+		return weak(name, "unusable", err.Error())
+	}
+	c := stream.CachedInfo().Config
+	if !reflect.DeepEqual(s.trail(c.Replicas).want(c), c) {
+		return weak(name, "changed", "migrate: as it is, entries may be lost")
+	}
+	return fine(name, s.trailStream())
 }
 
 func (s *Store) inspection(info *jetstream.StreamInfo) semel.Inspection {

@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -14,9 +15,9 @@ import (
 )
 
 // List implements [semel.Lister]. A filter with scope and id, or with a whole
-// slot, is one look; any other reads the whole stream, bodies included, and
-// keeps what it chose in memory, or no more than twice the limit, before it
-// yields. A record whose retention is over is none, although the server deletes
+// slot, is one look; any other, and so each page of it, reads the whole stream, bodies
+// included, and keeps what it chose in memory, or no more than twice the limit, before
+// it yields. A record whose retention is over is none, although the server deletes
 // it only a minute later. A damaged record ends it.
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
@@ -97,11 +98,16 @@ func (c *chooser) choose(slot semel.Slot, h *held) {
 	if h.absent || h.state != semel.StateReserved && h.expires <= c.now ||
 		f.Scope != "" && f.Scope != h.key.Scope || f.ID != "" && f.ID != h.key.ID ||
 		len(f.States) > 0 && !slices.Contains(f.States, h.state) ||
+		f.Route != "" && f.Route != h.route ||
+		f.MinAge > 0 && c.now-h.created < int64(f.MinAge) || f.MaxAge > 0 && c.now-h.created > int64(f.MaxAge) ||
 		f.Lapsed && (h.state != semel.StateReserved || !over) ||
 		!strings.HasPrefix(slot.String(), f.Slot) {
 		return
 	}
 	rec := h.record(over)
+	if !f.After.IsZero() && behind(rec.Place(), f.After) >= 0 {
+		return
+	}
 	if !f.Bodies {
 		rec.Response.Header, rec.Response.Body = nil, nil
 	}
@@ -119,10 +125,13 @@ func (c *chooser) sorted() []semel.Record {
 	for _, rec := range c.found {
 		all = append(all, rec)
 	}
-	slices.SortFunc(all, func(a, b semel.Record) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.Fence, a.Fence))
-	})
+	slices.SortFunc(all, func(a, b semel.Record) int { return behind(b.Place(), a.Place()) })
 	return all
+}
+
+// behind is less than zero when a is listed behind b.
+func behind(a, b semel.Place) int {
+	return cmp.Or(cmp.Compare(a.CreatedAt.UnixMicro(), b.CreatedAt.UnixMicro()), bytes.Compare(a.Slot[:], b.Slot[:]))
 }
 
 func (c *chooser) result() []semel.Record {

@@ -16,6 +16,7 @@ type row struct {
 	fingerprint semel.Fingerprint
 	token       semel.Token // zero when free
 	owner       string
+	route       string
 	// fence is the sequence of the message that made the reservation; 0 in that
 	// message itself, whose sequence nobody knew before.
 	fence            int64
@@ -45,7 +46,7 @@ const noKeep = time.Duration(math.MinInt64)
 // newRow is the reservation of r on a slot that was absent.
 func newRow(r *semel.Reservation) row {
 	return row{
-		key: r.Key, state: semel.StateReserved, fingerprint: r.Fingerprint, token: r.Token, owner: r.Owner,
+		key: r.Key, state: semel.StateReserved, fingerprint: r.Fingerprint, token: r.Token, owner: r.Owner, route: r.Route,
 		attempts: 1, deferred: r.Deferred, lease: r.Lease, keep: r.Retention,
 	}
 }
@@ -163,11 +164,12 @@ func (h *held) yields(r *semel.Reservation) bool {
 		(r.TakeOver || r.TakeOverBlameless && h.blameless())
 }
 
-// record is the slot as others see it.
+// record is the slot as others see it. In a list records of one microsecond are equally
+// old.
 func (h *held) record(over bool) semel.Record {
 	return semel.Record{
 		Key: h.key, State: h.state, Fingerprint: h.fingerprint, Token: h.token, Fence: h.fence,
-		Attempts: h.attempts, Lapses: h.lapses, Deferred: h.deferred, Lapsed: h.state == semel.StateReserved && over, Owner: h.owner,
-		CreatedAt: time.Unix(0, h.created), ExpiresAt: time.Unix(0, h.expires), Reason: h.reason, Response: h.response,
+		Attempts: h.attempts, Lapses: h.lapses, Deferred: h.deferred, Lapsed: h.state == semel.StateReserved && over, Owner: h.owner, Route: h.route,
+		CreatedAt: time.UnixMicro(h.created / int64(time.Microsecond)), ExpiresAt: time.Unix(0, h.expires), Reason: h.reason, Response: h.response,
 	}
 }

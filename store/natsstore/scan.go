@@ -1,6 +1,7 @@
 package natsstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -16,6 +17,8 @@ const fetchSize = 500
 type scan struct {
 	store  *Store
 	stream jetstream.Stream
+	// subject, when not empty, is the only one of the stream that is read.
+	subject string
 	// see is shown each message and returns false to end the scan.
 	see func(jetstream.Msg, *jetstream.MsgMetadata) (more bool, err error)
 
@@ -32,7 +35,7 @@ var errAgain = errors.New("the consumer of the stream does not deliver")
 // for again.
 func (c *scan) run(ctx context.Context, from uint64) (err error) {
 	c.last = max(from, 1) - 1
-	if c.newest, err = c.store.newest(ctx, c.stream); err != nil || c.newest <= c.last {
+	if c.newest, err = c.newestOf(ctx); err != nil || c.newest <= c.last {
 		return err
 	}
 	for try := range maxTries {
@@ -41,7 +44,7 @@ func (c *scan) run(ctx context.Context, from uint64) (err error) {
 		if !errors.Is(err, errAgain) {
 			return err
 		}
-		now, err := c.store.newest(ctx, c.stream) // what was the newest may be deleted
+		now, err := c.newestOf(ctx) // what was the newest may be deleted
 		if err != nil {
 			return err
 		}
@@ -52,16 +55,16 @@ func (c *scan) run(ctx context.Context, from uint64) (err error) {
 	return err
 }
 
-// newest is the sequence of the last message that the leader has; 0 for none.
-func (s *Store) newest(ctx context.Context, stream jetstream.Stream) (uint64, error) {
-	ctx, cancel := s.within(ctx)
+// newestOf is the sequence of the last message that the leader has; 0 for none.
+func (c *scan) newestOf(ctx context.Context) (uint64, error) {
+	ctx, cancel := c.store.within(ctx)
 	defer cancel()
-	msg, err := stream.GetLastMsgForSubject(ctx, s.cfg.Subject+".*")
+	msg, err := c.stream.GetLastMsgForSubject(ctx, cmp.Or(c.subject, ">"))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, s.explain(err)
+		return 0, c.store.explain(err)
 	}
 	return msg.Sequence, nil
 }
@@ -74,6 +77,7 @@ func (c *scan) consume(ctx context.Context) error {
 	consumer, err := c.stream.CreateConsumer(create, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.last + 1,
+		FilterSubject:     c.subject,
 		InactiveThreshold: time.Minute, // if nobody deletes it
 	})
 	if err != nil {

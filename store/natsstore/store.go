@@ -20,12 +20,14 @@ var (
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Resealer       = (*Store)(nil)
+	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
 )
 
-// Store keeps records in one JetStream stream. Make one with [New] or [Open].
+// Store keeps records in one JetStream stream, and the trail in another. Make one with [New] or [Open].
 // All methods are safe for concurrent use.
 type Store struct {
 	cfg   Config

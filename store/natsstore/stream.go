@@ -41,18 +41,23 @@ func (s *Store) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
 	if s.cfg.MaxBytes > 0 {
 		c.MaxBytes = s.cfg.MaxBytes
 	}
-	metadata := maps.Clone(c.Metadata)
-	if metadata == nil {
-		metadata = make(map[string]string)
-	}
-	metadata[schemaKey] = strconv.Itoa(s.layout)
-	c.Metadata = metadata
+	c.Metadata = withSchema(c.Metadata, s.layout)
 	return c
 }
 
-// Migrate makes the stream, or brings its configuration to what this version
-// needs, and validates it. Any number of processes may run it at once. It
-// fails when the stream holds messages and was not made by a Migrate, and with
+// withSchema adds the version of a layout to a stream's metadata.
+func withSchema(metadata map[string]string, layout int) map[string]string {
+	metadata = maps.Clone(metadata)
+	if metadata == nil {
+		metadata = make(map[string]string)
+	}
+	metadata[schemaKey] = strconv.Itoa(layout)
+	return metadata
+}
+
+// Migrate makes the stream and that of the trail, or brings their configuration to what
+// this version needs, and validates the first. Any number of processes may run it at once. It
+// fails when a stream holds messages and was not made by a Migrate, and with
 // [*SchemaError] when a newer version made it. It never deletes anything.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
@@ -67,26 +72,56 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 6*s.cfg.Timeout) // a cluster may elect leaders first
 	defer cancel()
+	records, err := s.ensure(ctx, s.records())
+	if err != nil {
+		return err
+	}
+	_, err = s.ensure(ctx, s.trail(records.Replicas))
+	return err
+}
+
+// design is a stream as the store needs it.
+type design struct {
+	fresh   jetstream.StreamConfig                                   // what a new one has beside what is wanted
+	want    func(c jetstream.StreamConfig) jetstream.StreamConfig    // changes only what must be
+	version func(metadata map[string]string) (have int, wrong error) // what the stream has
+	layout  int                                                      // what it should have
+}
+
+func (s *Store) records() design {
+	return design{
+		fresh: jetstream.StreamConfig{
+			Name: s.cfg.Stream, Description: "Semel: one message for each idempotency key",
+			Storage: jetstream.FileStorage, Replicas: 1, MaxBytes: -1,
+			FirstSeq: firstSeq(s.clock.now()),
+		},
+		want: s.wanted, version: s.version, layout: s.layout,
+	}
+}
+
+// ensure makes a stream, or changes what must be changed of the one that is there. It
+// returns its configuration.
+func (s *Store) ensure(ctx context.Context, d design) (jetstream.StreamConfig, error) {
+	var none jetstream.StreamConfig
 	for try := range maxTries {
 		pause(try)
-		stream, err := s.js.Stream(ctx, s.cfg.Stream)
+		stream, err := s.js.Stream(ctx, d.fresh.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			_, err = s.js.CreateStream(ctx, s.wanted(jetstream.StreamConfig{
-				Name: s.cfg.Stream, Description: "Semel: one message for each idempotency key",
-				Storage: jetstream.FileStorage, Replicas: 1, MaxBytes: -1,
-				FirstSeq: firstSeq(s.clock.now()),
-			}))
+			stream, err = s.js.CreateStream(ctx, d.want(d.fresh))
 			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 				continue // another process was faster
 			}
-			return err
+			if err != nil {
+				return none, err
+			}
+			return stream.CachedInfo().Config, nil
 		}
 		if err != nil {
-			return err
+			return none, err
 		}
-		return s.upgrade(ctx, stream.CachedInfo())
+		return s.upgrade(ctx, stream.CachedInfo(), d)
 	}
-	return errContended
+	return none, errContended
 }
 
 // firstSeq is where the sequences of a new stream begin, so that the fences of
@@ -96,32 +131,37 @@ func (s *Store) migrate(ctx context.Context) error {
 func firstSeq(now time.Time) uint64 { return uint64(max(1, now.UnixMicro())) }
 
 // upgrade changes what must be changed of a stream that is there.
-func (s *Store) upgrade(ctx context.Context, info *jetstream.StreamInfo) error {
-	have, err := s.version(info.Config.Metadata)
+func (s *Store) upgrade(ctx context.Context, info *jetstream.StreamInfo, d design) (jetstream.StreamConfig, error) {
+	var none jetstream.StreamConfig
+	have, err := d.version(info.Config.Metadata)
 	switch {
 	case err == nil:
-	case have > s.layout:
-		return err
+	case have > d.layout:
+		return none, err
 	case have == 0 && info.State.Msgs > 0:
-		return fmt.Errorf("the stream %s holds messages and was not made by semel", s.cfg.Stream)
+		return none, fmt.Errorf("the stream %s holds messages and was not made by semel", d.fresh.Name)
 	}
-	want := s.wanted(info.Config)
+	want := d.want(info.Config)
 	if reflect.DeepEqual(want, info.Config) {
-		return nil
+		return want, nil
 	}
 	_, err = s.js.UpdateStream(ctx, want)
-	return err
+	return want, err
 }
 
-// version returns the layout that a stream's metadata tell, 0 for none, and
-// fails unless it is this program's.
+// version returns the layout that the metadata of the stream of records tell, 0 for
+// none, and fails unless it is this program's.
 func (s *Store) version(metadata map[string]string) (int, error) {
+	return versionOf(s.cfg.Stream, metadata, s.layout)
+}
+
+func versionOf(stream string, metadata map[string]string, want int) (int, error) {
 	have, err := strconv.Atoi(metadata[schemaKey])
 	if err != nil || have < 0 {
 		have = 0
 	}
-	if have != s.layout {
-		return have, &SchemaError{What: "the stream " + s.cfg.Stream, Have: have, Want: s.layout}
+	if have != want {
+		return have, &SchemaError{What: "the stream " + stream, Have: have, Want: want}
 	}
 	return have, nil
 }

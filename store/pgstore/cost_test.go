@@ -163,6 +163,12 @@ func TestOneRoundTrip(t *testing.T) {
 			one("new", func() error { _, err := s.Reserve(t.Context(), fresh); return err })
 			one("complete", func() error { return s.Complete(t.Context(), completion(fresh, "body")) })
 			one("complete again", func() error { return s.Complete(t.Context(), completion(fresh, "body")) })
+			if err := s.Reseal(t.Context(), semel.Holder{Key: fresh.Key}, nil, nil); err == nil { // makes the statement known
+				t.Error("sealed what another token has completed")
+			}
+			one("reseal", func() error {
+				return s.Reseal(t.Context(), semel.Holder{Key: fresh.Key, Token: fresh.Token}, []byte("header"), []byte("sealed"))
+			})
 			lapsed, _ := lapse(t, s, "lapsed anew")
 			next := taker(lapsed)
 			one("take over", func() error { _, err := s.Reserve(t.Context(), next); return err })

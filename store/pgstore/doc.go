@@ -33,7 +33,9 @@
 //
 // A role that may use the schema and SELECT, INSERT, UPDATE and DELETE in the
 // table, and SELECT in its version table, is enough to serve. Who may do more
-// runs [Store.Migrate], or what [Store.Schema] returns.
+// runs [Store.Migrate], or what [Store.Schema] returns. An operator needs SELECT and
+// INSERT in the table of the trail, NAME_audit, too: see [Store.Audit]. A trigger there
+// refuses UPDATE, DELETE and TRUNCATE, to its owner as well, who could drop the trigger.
 //
 // # Promise
 //

@@ -14,13 +14,25 @@ import (
 // reserveFirst reserves as the program of schema 1 does.
 func reserveFirst(t *testing.T, s *Store, r semel.Reservation) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/reserve_schema_1.sql")
+	reserveOld(t, s, 1, r)
+}
+
+// reserveOld reserves as the program of that schema does.
+func reserveOld(t *testing.T, s *Store, schema int, r semel.Reservation) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("testdata/reserve_schema_%d.sql", schema))
 	if err != nil {
 		t.Fatal(err)
 	}
 	slot := r.Key.Slot()
-	rows, err := s.pool.Query(t.Context(), s.names.replacer.Replace(string(text)), slot[:], r.Token[:], r.Fingerprint[:],
-		micros(r.Lease), micros(r.Retention), micros(r.Margin), r.TakeOver, []byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner))
+	args := []any{
+		slot[:], r.Token[:], r.Fingerprint[:], micros(r.Lease), micros(r.Retention), micros(r.Margin), r.TakeOver,
+		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner),
+	}
+	if schema == 2 {
+		args = append(args, r.TakeOverBlameless, r.Deferred, s.names.number(slot))
+	}
+	rows, err := s.pool.Query(t.Context(), s.names.replacer.Replace(string(text)), args...)
 	if err != nil {
 		t.Fatal(err)
 	}

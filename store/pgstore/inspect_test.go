@@ -54,7 +54,7 @@ func TestInspect(t *testing.T) {
 	if g := s.Grade(); g.Letter != "B" {
 		t.Errorf("got grade %s, want B", g.Letter)
 	}
-	wantFinding(t, s, "schema", "2", semel.Fine, "")
+	wantFinding(t, s, "schema", "3", semel.Fine, "")
 	wantFinding(t, s, "pooler", "none seen", semel.Fine, "")
 	wantFinding(t, s, "role", "primary", semel.Fine, "")
 

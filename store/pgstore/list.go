@@ -65,12 +65,17 @@ type query struct {
 	low, high semel.Slot
 	created   int64 // the place of the last record
 	slot      semel.Slot
+	leastAge  int64 // in microseconds
+	mostAge   int64
 	left      int // of Filter.Limit; negative: no limit
 	over      bool
 }
 
+// ages is more than any age, in microseconds, and may be added to any time.
+const ages = math.MaxInt64 / 2
+
 func newQuery(f semel.Filter) (*query, error) {
-	q := &query{filter: f, created: math.MaxInt64, left: -1}
+	q := &query{filter: f, created: math.MaxInt64, leastAge: -ages, mostAge: ages, left: -1}
 	if f.Limit > 0 {
 		q.left = f.Limit
 	}
@@ -82,6 +87,15 @@ func newQuery(f semel.Filter) (*query, error) {
 	}
 	for i := range q.slot {
 		q.slot[i] = 0xff
+	}
+	if !f.After.IsZero() {
+		q.created, q.slot = f.After.CreatedAt.UnixMicro(), f.After.Slot
+	}
+	if f.MinAge > 0 {
+		q.leastAge = micros(f.MinAge)
+	}
+	if f.MaxAge > 0 {
+		q.mostAge = f.MaxAge.Microseconds() // rounded down: an age has whole microseconds
 	}
 	prefix := strings.ToLower(f.Slot)
 	if len(prefix) > 2*len(q.low) {
@@ -113,6 +127,15 @@ func (s *Store) planEach() pgx.QueryExecMode {
 	return s.wholeMode
 }
 
+// listArgs are the arguments of list.sql.
+func listArgs(q *query, limit int) []any {
+	f := &q.filter
+	return []any{
+		q.created, q.slot[:], q.low[:], q.high[:], q.states, f.Lapsed, micros(f.Margin),
+		[]byte(f.Scope), []byte(f.ID), int32(limit), []byte(f.Route), q.leastAge, q.mostAge, //nolint:gosec // at most listPage
+	}
+}
+
 // page reads the records behind the place.
 func (s *Store) page(ctx context.Context, q *query) (found []semel.Record, err error) {
 	limit := listPage
@@ -120,8 +143,7 @@ func (s *Store) page(ctx context.Context, q *query) (found []semel.Record, err e
 		limit = min(limit, q.left)
 	}
 	margin := micros(q.filter.Margin)
-	rows, err := s.pool.Query(ctx, s.sql.list, s.planEach(), q.created, q.slot[:], q.low[:], q.high[:], q.states,
-		q.filter.Lapsed, margin, []byte(q.filter.Scope), []byte(q.filter.ID), int32(limit))
+	rows, err := s.pool.Query(ctx, s.sql.list, append([]any{s.planEach()}, listArgs(q, limit)...)...)
 	if err != nil {
 		return nil, err
 	}

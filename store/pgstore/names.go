@@ -63,11 +63,16 @@ func newNames(schema, table string) (*names, error) {
 		`"migrations"`, n.qualified(n.migrations()),
 		`"slots_expires_at"`, pgx.Identifier{table + "_expires_at"}.Sanitize(),
 		`"slots_created_at"`, pgx.Identifier{table + "_created_at"}.Sanitize(),
+		`"audit"`, n.qualified(n.audit()),
+		`"audit_slot"`, pgx.Identifier{n.audit() + "_slot"}.Sanitize(),
+		`"audit_keep"`, n.qualified(n.audit()+"_keep"),
 	)
 	return n, nil
 }
 
 func (n *names) migrations() string { return n.table + "_migrations" }
+
+func (n *names) audit() string { return n.table + "_audit" }
 
 func (n *names) qualified(name string) string {
 	return pgx.Identifier{n.schema, name}.Sanitize()
@@ -87,7 +92,8 @@ type statements struct {
 	reserve, complete, release, beginEffects, renew, held string
 	lock, reserveFresh, reserveIn                         string
 	completeIn, completeLast, look                        string
-	resolve, purge, list, body                            string
+	resolve, reseal, purge, list, body                    string
+	audit, trail, trailSlot                               string
 	server, rights, version, ping                         string
 }
 
@@ -106,9 +112,13 @@ func (n *names) statements() statements {
 		completeLast: strings.Replace(n.statement("complete_last"), "{complete_in}", n.statement("complete_in"), 1),
 		look:         n.statement("look"),
 		resolve:      n.statement("resolve"),
+		reseal:       n.statement("reseal"),
 		purge:        n.statement("purge"),
 		list:         n.statement("list"),
 		body:         n.statement("body"),
+		audit:        n.statement("audit"),
+		trail:        n.statement("trail"),
+		trailSlot:    n.statement("trail_slot"),
 		server:       n.statement("server"),
 		rights:       n.statement("rights"),
 		version:      n.statement("version"),

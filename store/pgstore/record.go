@@ -20,12 +20,12 @@ type row struct {
 // those into rest.
 func (w *row) scan(from pgx.Row, rest ...any) error {
 	var state int16
-	var token, fingerprint, owner, reason []byte
+	var token, fingerprint, owner, reason, route []byte
 	var created, deferredFence int64
 	var attempts, lapses, status int32
 	dest := append([]any{
 		&w.now, &state, &token, &fingerprint, &w.record.Fence, &w.leaseUntil, &created, &w.expiresAt,
-		&attempts, &lapses, &deferredFence, &owner, &status, &reason,
+		&attempts, &lapses, &deferredFence, &owner, &status, &reason, &route,
 	}, rest...)
 	if err := from.Scan(dest...); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (w *row) scan(from pgx.Row, rest ...any) error {
 	w.record.Token, w.record.Fingerprint = semel.Token(token), semel.Fingerprint(fingerprint)
 	w.record.Attempts, w.record.Lapses = int(attempts), int(lapses)
 	w.record.Deferred = w.record.State == semel.StateReserved && deferredFence == w.record.Fence
-	w.record.Owner, w.record.Reason = string(owner), string(reason)
+	w.record.Owner, w.record.Route, w.record.Reason = string(owner), string(route), string(reason)
 	w.record.CreatedAt, w.record.ExpiresAt = timeOf(created), timeOf(w.expiresAt)
 	w.record.Response.Status = int(status)
 	return nil

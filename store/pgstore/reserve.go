@@ -36,7 +36,7 @@ func (s *Store) reserve(ctx context.Context, q querier, slot semel.Slot, r semel
 	var atWork bool
 	err := w.scan(q.QueryRow(ctx, s.sql.reserve, s.execMode(), slot[:], r.Token[:], r.Fingerprint[:],
 		micros(r.Lease), micros(r.Retention), micros(r.Margin), r.TakeOver,
-		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.TakeOverBlameless, r.Deferred, s.names.number(slot)),
+		[]byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.TakeOverBlameless, r.Deferred, s.names.number(slot), []byte(r.Route)),
 		&w.record.Response.Header, &w.record.Response.Body, &atWork)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -50,7 +50,7 @@ func withFiles(t *testing.T, schema string, n int, more ...string) *Store {
 }
 
 // newest is the version of this program's schema.
-const newest = 2
+const newest = 3
 
 // nextProgram is the store of a program that has one migration more.
 func nextProgram(t *testing.T, schema string) *Store {
@@ -118,7 +118,7 @@ func TestOlderSchema(t *testing.T) {
 	kept := keep(t, old, 20)
 
 	next := nextProgram(t, schema)
-	wantVersions(t, next.Validate(t.Context()), "validate", newest, newest+1, "has schema 2, and this program needs 3: migrate it, with Store.Migrate or semel schema apply")
+	wantVersions(t, next.Validate(t.Context()), "validate", newest, newest+1, "has schema 3, and this program needs 4: migrate it, with Store.Migrate or semel schema apply")
 	_, err := next.Reserve(t.Context(), ask("a"))
 	wantVersions(t, err, "reserve", newest, newest+1, "migrate it")
 

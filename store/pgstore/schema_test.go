@@ -59,7 +59,7 @@ func TestOtherSchemas(t *testing.T) {
 		wantError(t, err, "reserve", nil, parts...)
 		err = s.Validate(t.Context())
 		wantError(t, err, "validate", nil, parts...)
-		if se := new(pgstore.SchemaError); !errors.As(err, &se) || se.Have != have || se.Want != 2 || !strings.Contains(se.Table, schema) {
+		if se := new(pgstore.SchemaError); !errors.As(err, &se) || se.Have != have || se.Want != 3 || !strings.Contains(se.Table, schema) {
 			t.Errorf("%s: got %#v, want a SchemaError with version %d", what, err, have)
 		}
 	}
@@ -148,6 +148,13 @@ func TestRights(t *testing.T) {
 	mustReserve(t, writes, reservation("a"))
 	wantFinding(t, writes, "rights", "without DELETE", 1, "GRANT DELETE ON")
 	migrate(t, writes) // there is nothing to do, so nothing that it may not
+
+	_, err = writes.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge})
+	wantError(t, err, "audit", nil, "the role lacks a right")
+	run(t, admin, "GRANT SELECT, INSERT ON "+schema+".semel_slots_audit TO "+role)
+	if _, err := writes.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge}); err != nil {
+		t.Error(err)
+	}
 
 	run(t, admin, "GRANT DELETE ON "+schema+".semel_slots TO "+role)
 	wantFinding(t, writes, "rights", "all", 0, "")

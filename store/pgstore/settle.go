@@ -56,16 +56,27 @@ func (s *Store) BeginEffects(ctx context.Context, key semel.Key, token semel.Tok
 	return s.update(ctx, "begin effects", s.sql.beginEffects, key, token)
 }
 
-// update runs a statement that changes the row which token holds.
-func (s *Store) update(ctx context.Context, step, text string, key semel.Key, token semel.Token) error {
+// update runs a statement that changes the row which token holds, or has completed.
+func (s *Store) update(ctx context.Context, step, text string, key semel.Key, token semel.Token, more ...any) error {
 	slot := key.Slot()
+	args := append([]any{nil, slot[:], token[:]}, more...)
 	return s.step(ctx, step, func(ctx context.Context, q querier, _ int) error {
-		tag, err := q.Exec(ctx, text, s.execMode(), slot[:], token[:])
+		args[0] = s.execMode() // the last try may have changed it
+		tag, err := q.Exec(ctx, text, args...)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = semel.ErrLost
 		}
 		return err
 	})
+}
+
+// Reseal implements [semel.Resealer]. A response of more than 256 MiB is refused with
+// [semel.ErrTooLarge].
+func (s *Store) Reseal(ctx context.Context, holder semel.Holder, header, body []byte) error {
+	if err := tooLarge("reseal", semel.Response{Header: header, Body: body}); err != nil {
+		return err
+	}
+	return s.update(ctx, "reseal", s.sql.reseal, holder.Key, holder.Token, header, body)
 }
 
 // Resolve implements [semel.Resolver]. The slot gets a new token: the lapsed

@@ -124,11 +124,16 @@ func TestCanceledWaitIsNoSuccess(t *testing.T) {
 	admin := awaitNobody(t, server)
 	r := reservation("a")
 	reserve := func() error {
+		_, err := s.Reserve(t.Context(), r)
+		return err
+	}
+	audit := func() error {
+		_, err := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge})
+		return err
+	}
+	canceled := func(step func() error) error {
 		result := make(chan error, 1)
-		go func() {
-			_, err := s.Reserve(t.Context(), r)
-			result <- err
-		}()
+		go func() { result <- step() }()
 		for {
 			select {
 			case err := <-result:
@@ -138,8 +143,9 @@ func TestCanceledWaitIsNoSuccess(t *testing.T) {
 			}
 		}
 	}
-	wantError(t, reserve(), "reserve", pgstore.ErrNotReplicated)
-	wantError(t, reserve(), "reserve", pgstore.ErrNotReplicated)
+	wantError(t, canceled(audit), "audit", pgstore.ErrNotReplicated)
+	wantError(t, canceled(reserve), "reserve", pgstore.ErrNotReplicated)
+	wantError(t, canceled(reserve), "reserve", pgstore.ErrNotReplicated)
 	setStandbys(t, admin, "")
 	mustReserve(t, s, r)
 	mustComplete(t, s, r, "body")

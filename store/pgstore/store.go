@@ -20,6 +20,8 @@ var (
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Resealer       = (*Store)(nil)
+	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)

@@ -138,7 +138,7 @@ func (t *steps) reserveFresh(ctx context.Context, r semel.Reservation) (semel.Re
 	}
 	return semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
-		Fence: fence, Attempts: 1, Deferred: r.Deferred, Owner: r.Owner,
+		Fence: fence, Attempts: 1, Deferred: r.Deferred, Owner: r.Owner, Route: r.Route,
 		CreatedAt: timeOf(fence), ExpiresAt: timeOf(fence + micros(r.Retention)),
 	}, err == nil, err
 }
@@ -149,6 +149,7 @@ func (t *steps) reservation(r semel.Reservation) []any {
 	return []any{
 		slot[:], r.Token[:], r.Fingerprint[:], micros(r.Lease), micros(r.Retention),
 		t.store.names.number(slot), []byte(r.Key.Scope), []byte(r.Key.ID), []byte(r.Owner), r.Deferred,
+		[]byte(r.Route),
 	}
 }
 

@@ -42,7 +42,7 @@ func benchAsk() semel.Reservation {
 	return semel.Reservation{
 		Key:         semel.Key{Scope: benchScope, ID: fmt.Sprintf("%s%012d", benchRun, benchKeys.Add(1))},
 		Fingerprint: semel.FingerprintOf(benchBody[:32]), Token: semel.NewToken(),
-		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1",
+		Lease: 30 * time.Second, Retention: 24 * time.Hour, Owner: "bench/1", Route: "POST /payments/{id}",
 	}
 }
 

@@ -30,10 +30,11 @@
 // stays, refuses what writes ([semel.ErrFull]), and goes on by itself.
 // Nothing that was acknowledged is lost either way.
 //
-// One key holds one record, PREFIX{SLOT}, and every script has one key, so a
+// One key holds one record, PREFIX{SLOT}, one more the trail, and every script has one key, so a
 // cluster needs no care. Keep other programs' keys elsewhere, or under another
 // prefix: what is no record is never overwritten ([DamagedError]). The user
 // needs EVALSHA, EVAL, GET, SET, TIME and PING on the prefix; SCAN for List,
+// EXISTS, XADD, XREVRANGE, XINFO and, with [Config.Replicas], XSETID for the trail,
 // INFO and CONFIG GET for Validate to be sure.
 //
 // Steps that wait at the same time share a pipeline, one or two at a time to
@@ -44,6 +45,16 @@
 // safe: the same token may repeat any step. Purge has nothing to do, as Redis
 // deletes by itself what is over. A lapsed reservation has no time to live and
 // stays until somebody resolves it.
+//
+// # Operators
+//
+// Redis has no order among keys: [Store.List], and each page of it, scans all keys of
+// every master and holds what the page needs. That is for operators, not for traffic.
+//
+// The trail ([Store.Audit]) is one stream, PREFIX{audit}, which never expires and which one
+// master of a cluster has. It survives what the grade says, no more: a failover may
+// forget its last entries. The trail of one slot reads all of it. Who may write to the prefix can
+// trim it; IDs then go on.
 //
 // # Promise
 //
@@ -72,5 +83,6 @@
 // before refuses those with [SchemaError] and leaves them as they are, a deferred
 // one until it completes, is released or has begun its effects; a list of its
 // ends there. This version reads both; what the other wrote is not deferred and
-// has no reason.
+// has no reason. A route needs no layout of its own: it stands behind the owner, in
+// his field, where a program that knows none shows it as a part of his name and keeps it.
 package redisstore

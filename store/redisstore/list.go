@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -19,26 +20,27 @@ const (
 	listPage  = 100  // records that are loaded at a time
 )
 
-// found is where a record was, and its age.
+// found is where a record was, and when it was made, in microseconds.
 type found struct {
 	slot    semel.Slot
 	created int64
-	fence   int64
 }
 
-// List implements [semel.Lister]. It looks through every key of every master
-// first, remembering 48 bytes a chosen record, or no more than the limit needs,
+// List implements [semel.Lister]. A list by scope and id looks at one key. Any other,
+// and so each page of it, looks through every key of every master
+// first, remembering 40 bytes a chosen record, or no more than the limit needs,
 // and loads the records while it yields. It ends when ctx does. A damaged
 // response ends it only with [semel.Filter.Bodies].
 func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record, error] {
 	return func(yield func(semel.Record, error) bool) {
 		all, err := s.index(ctx, &f)
+		f.MinAge, f.MaxAge = 0, 0 // they were right when it was found
 		for page := range slices.Chunk(all, listPage) {
 			var records []semel.Record
 			if err == nil {
 				records, err = s.peek(ctx, page, &f)
 			}
-			for _, rec := range records {
+			for _, rec := range asFound(records, page) {
 				if !yield(rec, nil) {
 					return
 				}
@@ -48,6 +50,16 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			yield(semel.Record{}, explain("list", semel.Slot{}, err))
 		}
 	}
+}
+
+// asFound leaves out the records of a page that were reserved since it was found:
+// they stand elsewhere in the list.
+func asFound(records []semel.Record, page []found) []semel.Record {
+	at := make(map[found]bool, len(page))
+	for _, w := range page {
+		at[w] = true
+	}
+	return slices.DeleteFunc(records, func(rec semel.Record) bool { return !at[placeOf(rec.Place())] })
 }
 
 // index finds the slots that f chooses, the youngest first.
@@ -112,7 +124,7 @@ func (s *Store) scan(ctx context.Context, m *redis.Client, cursor uint64, prefix
 func (s *Store) choose(ctx context.Context, all, page []found, f *semel.Filter) ([]found, error) {
 	records, err := s.peek(ctx, page, f)
 	for _, rec := range records {
-		all = append(all, found{rec.Key.Slot(), rec.CreatedAt.UnixMicro(), rec.Fence})
+		all = append(all, found{rec.Key.Slot(), rec.CreatedAt.UnixMicro()})
 	}
 	if f.Limit > 0 && len(all) > 2*f.Limit+scanCount { // memory stays bounded by the limit
 		all = youngest(all, f.Limit)
@@ -127,21 +139,29 @@ func youngest(all []found, limit int) []found {
 		return cmp.Or(slices.Compare(a.slot[:], b.slot[:]), cmp.Compare(b.created, a.created))
 	})
 	all = slices.CompactFunc(all, func(a, b found) bool { return a.slot == b.slot })
-	slices.SortFunc(all, func(a, b found) int {
-		return cmp.Or(cmp.Compare(b.created, a.created), cmp.Compare(b.fence, a.fence))
-	})
+	slices.SortFunc(all, func(a, b found) int { return behind(b, a) })
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}
 	return all
 }
 
+// behind is less than zero when a is listed behind b.
+func behind(a, b found) int {
+	return cmp.Or(cmp.Compare(a.created, b.created), bytes.Compare(a.slot[:], b.slot[:]))
+}
+
+// placeOf is where a list goes on.
+func placeOf(p semel.Place) found { return found{p.Slot, p.CreatedAt.UnixMicro()} }
+
 // peek loads the records of a page that f chooses, in the order of the page.
 func (s *Store) peek(ctx context.Context, page []found, f *semel.Filter) ([]semel.Record, error) {
 	return within(ctx, s, func(ctx context.Context) (records []semel.Record, err error) {
 		steps := make([]*step, len(page))
 		for i, w := range page {
-			steps[i] = &step{script: peekScript, key: s.keyOf(w.slot), args: []any{micros(f.Margin), flag(f.Bodies)}}
+			steps[i] = &step{script: peekScript, key: s.keyOf(w.slot), args: []any{
+				micros(f.Margin), flag(f.Bodies), micros(f.MinAge), micros(f.MaxAge),
+			}}
 		}
 		s.router.doAll(context.WithoutCancel(ctx), steps)
 		for i, p := range steps {
@@ -169,6 +189,8 @@ func chosen(rec *semel.Record, f *semel.Filter) bool {
 	return (f.Scope == "" || f.Scope == rec.Key.Scope) &&
 		(f.ID == "" || f.ID == rec.Key.ID) &&
 		(len(f.States) == 0 || slices.Contains(f.States, rec.State)) &&
+		(f.Route == "" || f.Route == rec.Route) &&
 		(!f.Lapsed || rec.Lapsed) &&
+		(f.After.IsZero() || behind(placeOf(rec.Place()), placeOf(f.After)) < 0) &&
 		(f.Slot == "" || strings.HasPrefix(rec.Key.Slot().String(), strings.ToLower(f.Slot)))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/ownerfield"
 )
 
 // recordVersion is the newest of the layouts that lua/record.lua describes. A
@@ -45,17 +46,18 @@ const (
 const magic = "SML"
 
 // nameOf is the part of a record that a reservation brings: fingerprint,
-// token, key and owner.
+// token, key and owner, with the route in the owner's field.
 func nameOf(r semel.Reservation) []byte {
-	b := make([]byte, 0, atNames+len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner))
+	owner := ownerfield.Join(r.Owner, r.Route)
+	b := make([]byte, 0, atNames+len(r.Key.Scope)+len(r.Key.ID)+len(owner))
 	b = append(b, r.Fingerprint[:]...)
 	b = append(b, r.Token[:]...)
-	for _, s := range [...]string{r.Key.Scope, r.Key.ID, r.Owner} {
+	for _, s := range [...]string{r.Key.Scope, r.Key.ID, owner} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s))) //nolint:gosec // maxOwner and the key's limits bound it
 	}
 	b = append(b, r.Key.Scope...)
 	b = append(b, r.Key.ID...)
-	return append(b, r.Owner...)
+	return append(b, owner...)
 }
 
 // responseOf is the part of a record that a completion brings.
@@ -144,8 +146,8 @@ func extension(rec *semel.Record, v string) (rest string, ok bool) {
 	return v[end:], true
 }
 
-// names reads the fingerprint, the token, the key and the owner, and returns
-// what follows them.
+// names reads the fingerprint, the token, the key, the owner and the route, and
+// returns what follows them.
 func names(rec *semel.Record, v string) (rest string, ok bool) {
 	if len(v) < atNames {
 		return "", false
@@ -160,6 +162,7 @@ func names(rec *semel.Record, v string) (rest string, ok bool) {
 		}
 		*dst, rest = strings.Clone(rest[:n]), rest[n:]
 	}
+	rec.Owner, rec.Route = ownerfield.Split(rec.Owner)
 	return rest, true
 }
 

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"encoding/hex"
 	"errors"
 	"reflect"
 	"testing"
@@ -122,5 +123,33 @@ func TestMicros(t *testing.T) {
 		if got := micros(d); got != want {
 			t.Errorf("%v: got %d, want %d", d, got, want)
 		}
+	}
+}
+
+// What the version before wrote, in both layouts, is read as it was meant: without a
+// route. A program with a route writes the same layouts.
+func TestDecodeWithoutRoute(t *testing.T) {
+	t.Parallel()
+	r, response := benchRecord()
+	for text, want := range map[string]semel.Record{
+		"534d4c0102000001f70006010203040500000601020304050100060102030405020006010203040503000000020000000101000000000000000000000000000000" +
+			"000000000000000000000000000000020300000000000000000000000000000400000005000000020000000673636f70656964686f73742f310000000643bf59e3" +
+			"686561646572626f6479": {State: semel.StateCompleted, Response: response},
+		"534d4c0201000000000006010203040500000601020304050100060102030405020006010203040503000000020000000101000001000000000000000000000000" +
+			"000000000000000000000000000000000000020300000000000000000000000000000400000005000000020000000673636f70656964686f73742f31": {State: semel.StateReserved},
+	} {
+		value, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(r.Key.Slot(), "0"+string(value), true)
+		if err != nil || got.State != want.State || got.Owner != "host/1" || got.Route != "" || string(got.Response.Body) != string(want.Response.Body) {
+			t.Errorf("got %+v, error %v, want a %v record without a route", got, err, want.State)
+		}
+	}
+	r.Route = "POST /a"
+	got, err := decode(r.Key.Slot(), written(r, &response), true)
+	if err != nil || got.Owner != r.Owner || got.Route != r.Route {
+		t.Errorf("got owner %q, route %q, error %v", got.Owner, got.Route, err)
 	}
 }

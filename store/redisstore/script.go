@@ -30,6 +30,12 @@ var (
 	luaResolve string
 	//go:embed lua/peek.lua
 	luaPeek string
+	//go:embed lua/reseal.lua
+	luaReseal string
+	//go:embed lua/audit.lua
+	luaAudit string
+	//go:embed lua/trail.lua
+	luaTrail string
 )
 
 var (
@@ -40,12 +46,21 @@ var (
 	renewScript    = newScript(luaRenew)
 	resolveScript  = newScript(luaResolve)
 	peekScript     = newScript(luaPeek)
+	resealScript   = newScript(luaReseal)
+	auditScript    = named(luaAudit) // whose key holds no record
+	trailScript    = named(luaTrail)
 
-	scripts = []*script{reserveScript, beginScript, completeScript, releaseScript, renewScript, resolveScript, peekScript}
+	scripts = []*script{
+		reserveScript, beginScript, completeScript, releaseScript, renewScript, resolveScript, peekScript, resealScript,
+		auditScript, trailScript,
+	}
 )
 
 func newScript(step string) *script {
-	source := luaRecord + step
+	return named(luaRecord + step)
+}
+
+func named(source string) *script {
 	sum := sha1.Sum([]byte(source)) //nolint:gosec // as above
 	return &script{source: source, sha: hex.EncodeToString(sum[:])}
 }

@@ -21,6 +21,8 @@ var (
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
+	_ semel.Resealer       = (*Store)(nil)
+	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
@@ -28,11 +30,13 @@ var (
 
 // Config is what [New] and [Open] may be told. The zero value is safe.
 type Config struct {
-	// Prefix begins the key of every record: PREFIX{SLOT}. Stores with different
+	// Prefix begins the key of every record, PREFIX{SLOT}, and that of the trail,
+	// PREFIX{audit}. Stores with different
 	// prefixes share nothing. Up to 128 bytes without braces. Default "semel:".
 	Prefix string
 	// Replicas is how many replicas must confirm a reservation, the beginning of
-	// its effects, a completion and a resolution (WAIT) before it counts. When fewer do in time, the step fails
+	// its effects, a completion, a resolution, a response that is sealed again and
+	// an entry of the trail (WAIT) before it counts. When fewer do in time, the step fails
 	// with [ErrNotReplicated], and a reservation is given back. It makes it rarer
 	// that a failover forgets a record, not impossible. 0 to 16; in a cluster, of
 	// each master. Default 0: nobody waits.

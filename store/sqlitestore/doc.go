@@ -43,6 +43,10 @@
 // file does not shrink. A program that keeps a read transaction open on the
 // file holds back the log, which then grows.
 //
+// What operators did is in the table audit (semel_audit with [Config.Guest]), see
+// [Store.Audit]. Triggers refuse to change, replace or remove an entry; who may write to
+// the file may drop them.
+//
 // # Promise
 //
 // Grade B. A step that returned nil is on the disk: it survives a kill of the

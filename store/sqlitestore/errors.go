@@ -15,6 +15,8 @@ var (
 	// ErrPoisoned: the disk refused to sync or the file is damaged. The store
 	// writes nothing more until it is opened again.
 	ErrPoisoned = errors.New("sqlitestore: the store refuses to write until it is opened again")
+	// ErrGuest: the file is an application's, which keeps its records in it.
+	ErrGuest = errors.New("it is an application's database, with records beside: open it with Config.Guest")
 	// ErrReadOnly: the store was opened with [Config.ReadOnly].
 	ErrReadOnly = errors.New("sqlitestore: the store is open for reading only")
 )

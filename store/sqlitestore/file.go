@@ -173,7 +173,11 @@ func (c *conn) checkPages() error {
 	if err != nil || info.Size() >= checkBelow {
 		return err
 	}
-	for _, part := range c.ours() {
+	parts, err := c.ours()
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
 		found, err := c.value("PRAGMA integrity_check(" + part + ")")
 		if err == nil && found != "ok" {
 			err = fmt.Errorf("the file is damaged: %v", found)

@@ -1,19 +1,25 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 
 	"github.com/semel-go/semel"
 )
 
-// listWindow is how many row ids one read looks at. Between two reads nothing
-// of the file is held, however slowly the caller goes on.
-const listWindow = 10_000
+// A read looks at about so many rows, whether they are wanted or not: first few, so that
+// a page costs what is on it, then more. Between two reads nothing of the file is held,
+// however slowly the caller goes on.
+const (
+	listLeast = 64
+	listMost  = 10_000
+)
 
 // List implements [semel.Lister]. It ends when ctx does, between two reads. A
 // damaged response ends it only with [semel.Filter.Bodies].
@@ -50,8 +56,8 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 	}
 }
 
-// withBody adds the response. The record may have changed since the window was
-// read; then the new one counts, when it still is what was asked for.
+// withBody adds the response. A record that was taken anew since the window was read
+// is left out: it stands elsewhere in the order now.
 func (s *Store) withBody(rec semel.Record, q *query) (_ semel.Record, ok bool, err error) {
 	if !q.filter.Bodies || rec.State != semel.StateCompleted {
 		return rec, true, nil
@@ -65,25 +71,41 @@ func (s *Store) withBody(rec semel.Record, q *query) (_ semel.Record, ok bool, e
 		return rec, false, err
 	}
 	now.record.Key = rec.Key
-	now.record.Lapsed = now.lapsed(q.margin, q.now)
-	wanted := q.states>>now.record.State&1 == 1 && (!q.filter.Lapsed || now.record.Lapsed)
-	return now.record, wanted, nil
+	return now.record, now.record.State == rec.State && now.record.Fence == rec.Fence, nil
 }
 
-// query is a List under way.
+// spot is a place in the order of the list, as the table has it.
+type spot struct {
+	created int64
+	slot    semel.Slot
+}
+
+// from is the place before all that are created at a time.
+func from(created int64) spot {
+	return spot{created, semel.Slot(bytes.Repeat([]byte{0xff}, len(semel.Slot{})))}
+}
+
+// query is a List under way. What it has not read lies behind top, and is not older than
+// bottom.
 type query struct {
 	filter      semel.Filter
 	now, margin int64
 	states      int64 // bit n: state n is wanted
 	low, high   semel.Slot
-	narrow      bool  // few slots can match: use their index
-	before      int64 // ids from here on were read; 0: nothing was
+	narrow      bool // few slots can match: use their index
+	top         spot
+	bottom      int64
+	window      int64 // how many rows the next read looks at
+	most        int64 // how many one ever does
 	left        int64 // of Filter.Limit; negative: no limit
 	over        bool
 }
 
 func newQuery(f semel.Filter, now int64) (*query, error) {
-	q := &query{filter: f, now: now, margin: max(0, micros(f.Margin)), left: -1}
+	q := &query{
+		filter: f, now: now, margin: max(0, micros(f.Margin)), left: -1, window: listMost, most: listMost,
+		top: from(math.MaxInt64), bottom: math.MinInt64,
+	}
 	for _, s := range f.States {
 		q.states |= 1 << s
 	}
@@ -92,10 +114,33 @@ func newQuery(f semel.Filter, now int64) (*query, error) {
 	}
 	if f.Limit > 0 {
 		q.left = int64(f.Limit)
+		q.window = min(max(q.left, listLeast), listMost)
 	}
+	q.bound()
+	return q, q.choose()
+}
+
+// bound finds where the list begins and ends. An age has whole microseconds, so the
+// least is rounded up and the largest down.
+func (q *query) bound() {
+	f := &q.filter
+	if !f.After.IsZero() {
+		q.top = spot{f.After.CreatedAt.UnixMicro(), f.After.Slot}
+	}
+	if youngest := q.now - micros(f.MinAge); f.MinAge > 0 && youngest < q.top.created {
+		q.top = from(youngest)
+	}
+	if f.MaxAge > 0 {
+		q.bottom = q.now - f.MaxAge.Microseconds()
+	}
+}
+
+// choose finds the slots that can match.
+func (q *query) choose() error {
+	f := &q.filter
 	prefix := strings.ToLower(f.Slot)
 	if len(prefix) > 2*len(q.low) {
-		return nil, fmt.Errorf("sqlitestore: a slot has %d hexadecimal digits, not %d", 2*len(q.low), len(prefix))
+		return fmt.Errorf("sqlitestore: a slot has %d hexadecimal digits, not %d", 2*len(q.low), len(prefix))
 	}
 	for _, bound := range []struct {
 		slot *semel.Slot
@@ -103,7 +148,7 @@ func newQuery(f semel.Filter, now int64) (*query, error) {
 	}{{&q.low, "0"}, {&q.high, "f"}} {
 		text := prefix + strings.Repeat(bound.fill, 2*len(q.low)-len(prefix))
 		if _, err := hex.Decode(bound.slot[:], []byte(text)); err != nil {
-			return nil, fmt.Errorf("sqlitestore: slot prefix %q: %w", f.Slot, err)
+			return fmt.Errorf("sqlitestore: slot prefix %q: %w", f.Slot, err)
 		}
 	}
 	if f.Scope != "" && f.ID != "" {
@@ -112,44 +157,45 @@ func newQuery(f semel.Filter, now int64) (*query, error) {
 		q.low, q.high = slot, slot
 	}
 	q.narrow = len(prefix) >= 4 || q.low == q.high
-	return q, nil
+	return nil
 }
 
 // next reads one window, the youngest first.
 func (q *query) next(c *readConn) (found []semel.Record, err error) {
-	var v [2]driver.Value
-	if _, err := c.span.first(v[:]); err != nil {
+	if q.narrow {
+		q.over = true
+		return q.read(c.listSlot, q.bottom)
+	}
+	end, more, err := q.end(c.listWindow)
+	if err != nil {
 		return nil, err
 	}
-	cols := columns{values: v[:]}
-	least, some := cols.optional()
-	most, _ := cols.optional()
-	if cols.err != nil || !some {
-		q.over = true
-		return nil, cols.err
-	}
-	if q.before == 0 {
-		q.before = most + 1
-	}
-	stmt, from := c.list, q.before-listWindow
-	if q.narrow {
-		stmt, from = c.listSlot, least
-	}
-	found, err = q.read(stmt, from)
-	q.before = from
+	found, err = q.read(c.list, end)
 	if q.left > 0 {
 		q.left -= int64(len(found))
 	}
-	q.over = q.before <= least || q.left == 0
+	q.top, q.window = from(end-1), min(4*q.window, q.most)
+	q.over = !more || q.left == 0
 	return found, err
 }
 
-func (q *query) read(stmt *stmt, from int64) (found []semel.Record, err error) {
+// end is the last time in the window, and whether there may be anything behind it. All
+// that is as old belongs to the window, too.
+func (q *query) end(stmt *stmt) (end int64, more bool, err error) {
+	end, more, err = stmt.integer(q.top.created, q.bottom, q.window-1)
+	if !more {
+		end = q.bottom
+	}
+	return end, more && end > q.bottom, err
+}
+
+// read reads what lies behind top and is not older than end.
+func (q *query) read(stmt *stmt, end int64) (found []semel.Record, err error) {
 	lapsed := int64(0)
 	if q.filter.Lapsed {
 		lapsed = 1
 	}
-	var v [16]driver.Value
+	var v [17]driver.Value
 	err = stmt.each(v[:], func() error {
 		var w row
 		if err := w.scanListed(v[:], q); err != nil {
@@ -157,8 +203,8 @@ func (q *query) read(stmt *stmt, from int64) (found []semel.Record, err error) {
 		}
 		found = append(found, w.record)
 		return nil
-	}, from, q.before, q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
-		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.left)
+	}, q.top.created, end, q.top.created, q.top.slot[:], q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
+		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.filter.Route, q.filter.Route, q.left)
 	return found, err
 }
 
@@ -181,6 +227,7 @@ func (w *row) scanListed(v []driver.Value, q *query) error {
 	w.record.Response.Status = int(status)
 	w.record.Deferred = c.integer() != 0
 	w.record.Reason = c.text()
+	w.record.Route = c.text()
 	w.record.Lapsed = w.lapsed(q.margin, q.now)
 	return c.err
 }

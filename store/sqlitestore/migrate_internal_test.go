@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,5 +163,123 @@ func blamelessTaker(rec semel.Record) semel.Reservation {
 	return semel.Reservation{
 		Key: rec.Key, Fingerprint: rec.Fingerprint, Token: semel.NewToken(), Lease: time.Hour, Retention: time.Hour,
 		TakeOverBlameless: true,
+	}
+}
+
+// secondFile makes a file as version 2 made it, an application's or not, with records
+// whose order of age is not that in which they were written.
+func secondFile(t *testing.T, guest bool) (path string, oldest []string) {
+	t.Helper()
+	all, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "second.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	oldest = []string{"completed", "lapsed", "free", "empty", "running"}
+	err = database{path, guest}.with(readWrite, writerPragmas, func(c *conn) error {
+		if err := c.apply(all[:2]); err != nil {
+			return err
+		}
+		return c.script(c.fill(`
+			INSERT INTO {bodies} (header, body, sum) VALUES (NULL, NULL, 0);
+			INSERT INTO {slots} (slot, scope, key, state, fingerprint, token, fence, lease_until, attempts, lapses,
+			                     owner, created_at, expires_at, status, body_id, deferred, reason)
+			SELECT unhex(substr(hex(value) || printf('%064d', 0), 1, 64)), 's', value, CASE value WHEN 'running' THEN 1 WHEN 'lapsed' THEN 1 WHEN 'free' THEN 0 ELSE 2 END,
+			       zeroblob(32), zeroblob(16), 1, CASE value WHEN 'running' THEN 9000000000000000 ELSE 0 END, 3, 0,
+			       'host/1', 1000 + 7 * key % 5, 9000000000000000, 204, 1, 0, CASE value WHEN 'free' THEN 'asked' ELSE '' END
+			  FROM json_each('["completed", "free", "running", "lapsed", "empty"]')`, true))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, oldest
+}
+
+// I2, I9: a file of version 2 is brought to this one's by whoever of many comes first,
+// while the others wait. It keeps what it had, without a route, and is listed by age.
+func TestSecondFileIsMigrated(t *testing.T) {
+	for _, guest := range []bool{false, true} {
+		path, oldest := secondFile(t, guest)
+		for _, cfg := range []Config{{ReadOnly: true}, {Shared: true}, {NoMigrate: true}} {
+			cfg.Guest = guest
+			_, err := Open(path, cfg)
+			if stale := (*SchemaError)(nil); !errors.As(err, &stale) || stale.Have != 2 || stale.Want != 3 {
+				t.Errorf("%+v: got error %v, want a SchemaError with both versions", cfg, err)
+			}
+		}
+		at := 1
+		if guest {
+			at = 8
+		}
+		var wg sync.WaitGroup
+		for range at {
+			wg.Go(func() {
+				s, err := Open(path, Config{Guest: guest})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() {
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				}()
+				var got []string
+				for rec, err := range s.List(t.Context(), semel.Filter{}) {
+					if err != nil || rec.Route != "" || rec.Owner != "host/1" || rec.Attempts != 3 || (rec.Reason == "asked") != (rec.Key.ID == "free") {
+						t.Errorf("got %+v, error %v, want it as it was", rec, err)
+					}
+					got = append(got, rec.Key.ID)
+				}
+				slices.Reverse(got)
+				if !slices.Equal(got, oldest) {
+					t.Errorf("got %v, want %v, the oldest first", got, oldest)
+				}
+				if _, err := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// A program of version 2 that has an application's file open goes on beside this one, and
+// what it reserves has no route.
+func TestSecondProgramGoesOn(t *testing.T) {
+	path, _ := secondFile(t, true)
+	err := database{path, true}.with(readWrite, writerPragmas, func(c *conn) error {
+		p := preparer{conn: c}
+		insert := p.text("insert", c.fill(`INSERT INTO {slots} (slot, scope, key, state, fingerprint, token, fence, lease_until,
+			attempts, lapses, owner, created_at, expires_at, deferred) VALUES (?, 's', ?, 1, zeroblob(32), zeroblob(16), 1, 1, 1, 0, '', 1, 1, 0)
+			ON CONFLICT (slot) DO NOTHING`, true))
+		if p.err != nil {
+			return p.err
+		}
+		for _, id := range []string{"before", "after"} {
+			slot := semel.Key{Scope: "s", ID: id}.Slot()
+			if n, err := insert.exec(slot[:], id); err != nil || n != 1 {
+				return fmt.Errorf("%s: %d rows: %w", id, n, err)
+			}
+			s, err := Open(path, Config{Guest: true})
+			if err != nil {
+				return err
+			}
+			for rec, err := range s.List(t.Context(), semel.Filter{Scope: "s", ID: id}) {
+				if err != nil || rec.Route != "" || rec.State != semel.StateReserved {
+					t.Errorf("%s: got %+v, error %v", id, rec, err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

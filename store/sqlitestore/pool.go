@@ -11,11 +11,11 @@ const readers = 4
 // readConn is a connection that never writes, and its statements.
 type readConn struct {
 	*conn
-	alive          *stmt
-	find           *stmt
-	list, listSlot *stmt
-	span           *stmt
-	purgeFind      *stmt
+	alive                      *stmt
+	find                       *stmt
+	list, listSlot, listWindow *stmt
+	purgeFind                  *stmt
+	trail, trailSlot           *stmt
 }
 
 func openReadConn(d database) (*readConn, error) {
@@ -25,13 +25,15 @@ func openReadConn(d database) (*readConn, error) {
 	}
 	p := preparer{conn: c}
 	r := &readConn{
-		conn:      c,
-		alive:     p.text("alive", "PRAGMA user_version"),
-		find:      p.file("find"),
-		list:      p.file("list"),
-		listSlot:  p.file("list_slot"),
-		span:      p.file("span"),
-		purgeFind: p.file("purge_find"),
+		conn:       c,
+		alive:      p.text("alive", "PRAGMA user_version"),
+		find:       p.file("find"),
+		list:       p.file("list"),
+		listSlot:   p.file("list_slot"),
+		listWindow: p.file("list_window"),
+		purgeFind:  p.file("purge_find"),
+		trail:      p.file("trail"),
+		trailSlot:  p.file("trail_slot"),
 	}
 	if p.err != nil {
 		return nil, errors.Join(p.err, c.close())

@@ -20,7 +20,7 @@ type row struct {
 }
 
 // rowWidth is how many columns find.sql has.
-const rowWidth = 18
+const rowWidth = 19
 
 // takeable says whether a reservation may have the slot at the time now.
 func (w *row) takeable(r semel.Reservation, now int64) bool {
@@ -67,6 +67,7 @@ func (w *row) scan(slot semel.Slot, v []driver.Value) error {
 	w.bodyID, _ = c.optional()
 	w.record.Deferred = c.integer() != 0
 	w.record.Reason = c.text()
+	w.record.Route = c.text()
 	header, body := c.blob(), c.blob()
 	sum, hasSum := c.optional()
 	if c.err != nil {

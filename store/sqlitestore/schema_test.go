@@ -30,7 +30,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	for _, cfg := range []sqlitestore.Config{{}, {Shared: true}, {NoMigrate: true}, {ReadOnly: true}} {
 		err := refused(t, path, cfg, "99")
 		var schema *sqlitestore.SchemaError
-		if !errors.As(err, &schema) || schema.Have != 99 || schema.Want != 2 {
+		if !errors.As(err, &schema) || schema.Have != 99 || schema.Want != 3 {
 			t.Errorf("got %v, want a SchemaError with both versions", err)
 		}
 	}
@@ -60,8 +60,8 @@ func TestMigrateAndValidate(t *testing.T) {
 func TestSchemaMakesADatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "own.db")
 	execute(t, path, sqlitestore.Schema())
-	if got := look(t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('slots', 'bodies', 'fence_floor')"); got != 3 {
-		t.Errorf("got %d tables, want 3", got)
+	if got := look(t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('slots', 'bodies', 'fence_floor', 'audit')"); got != 4 {
+		t.Errorf("got %d tables, want 4", got)
 	}
 	if strings.Contains(sqlitestore.Schema(), "WITHOUT ROWID") {
 		t.Error("a wide row in a clustered table costs half the speed")

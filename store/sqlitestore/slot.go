@@ -51,12 +51,12 @@ type slotTx struct {
 func (t *slotTx) Reserve(slot semel.Slot, r semel.Reservation) (semel.Record, error) {
 	fresh := semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
-		Fence: max(t.now, t.floor+1), Attempts: 1, Deferred: r.Deferred, Owner: r.Owner,
+		Fence: max(t.now, t.floor+1), Attempts: 1, Deferred: r.Deferred, Owner: r.Owner, Route: r.Route,
 		CreatedAt: timeOf(t.now), ExpiresAt: timeOf(t.now + micros(r.Retention)),
 	}
 	lease, expires := t.now+micros(r.Lease), t.now+micros(r.Retention)
 	n, err := t.reserve.exec(slot[:], r.Key.Scope, r.Key.ID, r.Fingerprint[:], r.Token[:],
-		fresh.Fence, lease, r.Owner, t.now, expires, r.Deferred)
+		fresh.Fence, lease, r.Owner, t.now, expires, r.Deferred, r.Route)
 	switch {
 	case err != nil:
 		return semel.Record{}, err
@@ -90,7 +90,7 @@ func (t *slotTx) Take(held *row, fresh semel.Record, lease int64) (semel.Record,
 	}
 	n, err := t.take.exec(fresh.Fingerprint[:], fresh.Token[:], fresh.Fence, lease,
 		int64(fresh.Attempts), int64(fresh.Lapses), fresh.Owner,
-		fresh.CreatedAt.UnixMicro(), fresh.ExpiresAt.UnixMicro(), fresh.Deferred, held.id, held.record.Fence)
+		fresh.CreatedAt.UnixMicro(), fresh.ExpiresAt.UnixMicro(), fresh.Deferred, fresh.Route, held.id, held.record.Fence)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("take: %d rows instead of one", n)
 	}

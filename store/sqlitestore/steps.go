@@ -27,7 +27,7 @@ func (s *Store) Reserve(_ context.Context, r semel.Reservation) (semel.Record, e
 		held, err = t.Reserve(slot, r)
 		return err
 	}}
-	b, err := s.writer.queue.add(len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner), &p)
+	b, err := s.writer.queue.add(len(r.Key.Scope)+len(r.Key.ID)+len(r.Owner)+len(r.Route), &p)
 	if err == nil {
 		select {
 		case <-b.done:

@@ -235,7 +235,11 @@ func TestClosed(t *testing.T) {
 	_, reserve := s.Reserve(t.Context(), again(r))
 	_, renew := s.Renew(t.Context(), time.Minute, []semel.Holder{{Key: r.Key, Token: r.Token}})
 	_, purge := s.Purge(t.Context(), 1)
-	var list error
+	_, audit := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge})
+	var list, trail error
+	for _, err := range s.Trail(t.Context(), semel.AuditFilter{}) {
+		trail = err
+	}
 	for _, err := range s.List(t.Context(), semel.Filter{}) {
 		list = err
 	}
@@ -246,6 +250,9 @@ func TestClosed(t *testing.T) {
 		"Renew":    renew,
 		"Purge":    purge,
 		"List":     list,
+		"Audit":    audit,
+		"Trail":    trail,
+		"Reseal":   s.Reseal(t.Context(), semel.Holder{Key: r.Key, Token: r.Token}, nil, nil),
 		"Resolve":  s.Resolve(t.Context(), semel.Resolution{Key: r.Key}),
 		"Ping":     s.Ping(t.Context()),
 	} {

@@ -139,6 +139,9 @@ func childRefuseLog(path string, _ io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+	if _, err := s.Audit(uncancelled(), semel.AuditEntry{Actor: "ops", Action: semel.ActionRelease, Key: r.Key}); !errors.Is(err, sqlitestore.ErrPoisoned) {
+		return fmt.Errorf("an entry that is not on the disk: got %w, want ErrPoisoned", err)
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, 10)
 	for i := range errs {

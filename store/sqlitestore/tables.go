@@ -30,7 +30,7 @@ func (d database) fill(text string, ours bool) string {
 		prefix = "main." + prefix
 	}
 	return strings.NewReplacer(
-		"{slots}", prefix+"slots", "{bodies}", prefix+"bodies", "{fence_floor}", prefix+"fence_floor",
+		"{slots}", prefix+"slots", "{bodies}", prefix+"bodies", "{fence_floor}", prefix+"fence_floor", "{audit}", prefix+"audit",
 	).Replace(strings.TrimSpace(text))
 }
 
@@ -85,11 +85,16 @@ func (c *conn) mark(version int) error {
 
 // ours are the tables that a check of the file looks at: all of a file of our
 // own.
-func (c *conn) ours() []string {
+func (c *conn) ours() ([]string, error) {
 	if !c.guest {
-		return []string{"1"}
+		return []string{"1"}, nil
 	}
-	return []string{"semel_slots", "semel_bodies", "semel_fence_floor", "semel_schema"}
+	tables := []string{"semel_slots", "semel_bodies", "semel_fence_floor", "semel_schema"}
+	trails, err := c.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'semel_audit'")
+	if trails > 0 { // since version 3
+		tables = append(tables, "semel_audit")
+	}
+	return tables, err
 }
 
 // checkOwner returns an error when the file is not of the kind that it was
@@ -106,7 +111,7 @@ func (c *conn) checkOwner() error {
 	}
 	tables, err := c.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'semel_schema'")
 	if err == nil && tables > 0 {
-		return fmt.Errorf("it is an application's database, with records beside: open it with Config.Guest")
+		return ErrGuest
 	}
 	return fmt.Errorf("it is a database of another application (application_id %#x, ours is %#x)", id, applicationID)
 }

@@ -17,6 +17,7 @@ type writeConn struct {
 	beginEffects, release, renew    *stmt
 	resolveFree, resolveDone, isDue *stmt
 	purgeSlot                       *stmt
+	kept, reseal, audit             *stmt
 }
 
 func openWriteConn(d database) (*writeConn, error) {
@@ -41,6 +42,9 @@ func openWriteConn(d database) (*writeConn, error) {
 		resolveDone:  p.file("resolve_complete"),
 		isDue:        p.file("resolvable"),
 		purgeSlot:    p.file("purge_slot"),
+		kept:         p.file("kept"),
+		reseal:       p.file("reseal"),
+		audit:        p.file("audit"),
 	}
 	err = p.err
 	if err == nil {

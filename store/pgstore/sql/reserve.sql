@@ -3,7 +3,8 @@
 -- the SELECT. Nothing is written, and no transaction id taken, when the slot is
 -- not to be had.
 -- $1 slot, $2 token, $3 fingerprint, $4 lease, $5 retention, $6 margin, $7 take over,
--- $8 scope, $9 key, $10 owner, $11 take over what is blameless, $12 deferred, $13 number
+-- $8 scope, $9 key, $10 owner, $11 take over what is blameless, $12 deferred, $13 number,
+-- $14 route
 WITH clock AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
 ), open AS ( -- the row, if it is to be had now; locked by others, it is not
@@ -26,15 +27,16 @@ WITH clock AS MATERIALIZED (
            lapses = CASE WHEN s.state <> 1 OR s.deferred_fence = s.fence AND s.lapses = 0 THEN 0
                          ELSE s.lapses + 1 END,
            deferred_fence = CASE WHEN $12::boolean THEN greatest(s.fence + 1, now) ELSE 0 END,
-           status = NULL, header = NULL, body = NULL, reason = NULL
+           status = NULL, header = NULL, body = NULL, reason = NULL,
+           route = $14::bytea
       FROM open, clock
      WHERE s.slot = open.slot
     RETURNING s.*
 ), inserted AS (
     INSERT INTO "slots" (slot, scope, key, state, token, fingerprint, owner,
-                         fence, lease_until, created_at, expires_at, attempts, lapses, deferred_fence)
+                         fence, lease_until, created_at, expires_at, attempts, lapses, deferred_fence, route)
     SELECT $1, $8::bytea, $9::bytea, 1, $2, $3, $10, now, now + $4, now, now + $5, 1, 0,
-           CASE WHEN $12 THEN now ELSE 0 END
+           CASE WHEN $12 THEN now ELSE 0 END, $14
       FROM clock
      WHERE NOT EXISTS (SELECT FROM "slots" WHERE slot = $1)
         ON CONFLICT (slot) DO NOTHING
@@ -47,7 +49,7 @@ WITH clock AS MATERIALIZED (
     SELECT * FROM "slots" WHERE slot = $1 AND NOT EXISTS (SELECT FROM taken)
 )
 SELECT now, state, token, fingerprint, fence, lease_until, created_at, expires_at,
-       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body,
+       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, route, header, body,
        -- A reservation that was to be had, and was not: does a transaction hold it?
        CASE WHEN state = 1 AND token <> $2 AND fingerprint = $3 AND ($7 OR $11)
              AND (lease_until = 0 OR lease_until + $6 <= now)

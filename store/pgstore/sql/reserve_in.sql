@@ -10,7 +10,7 @@
 -- lock: what was committed in between makes the INSERT write nothing, or the
 -- row's lock fail, at the higher levels with a serialization failure.
 -- $1 slot, $2 token, $3 fingerprint, $4 lease, $5 retention, $6 number,
--- $7 scope, $8 key, $9 owner, $10 deferred
+-- $7 scope, $8 key, $9 owner, $10 deferred, $11 route
 WITH clock AS MATERIALIZED (
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
 ), held AS MATERIALIZED ( -- not to be had: whoever asks for it needs no number
@@ -31,15 +31,16 @@ WITH clock AS MATERIALIZED (
            lease_until = now + $4::bigint, created_at = now, expires_at = now + $5::bigint,
            attempts = CASE WHEN s.expires_at <= now THEN 1 ELSE s.attempts + 1 END, lapses = 0,
            deferred_fence = CASE WHEN $10::boolean THEN greatest(s.fence + 1, now) ELSE 0 END,
-           status = NULL, header = NULL, body = NULL, reason = NULL
+           status = NULL, header = NULL, body = NULL, reason = NULL,
+           route = $11::bytea
       FROM open, clock
      WHERE s.slot = open.slot
     RETURNING s.*
 ), inserted AS (
     INSERT INTO "slots" (slot, scope, key, state, token, fingerprint, owner,
-                         fence, lease_until, created_at, expires_at, attempts, lapses, deferred_fence)
+                         fence, lease_until, created_at, expires_at, attempts, lapses, deferred_fence, route)
     SELECT $1, $7::bytea, $8::bytea, 1, $2, $3, $9, now, now + $4, now, now + $5, 1, 0,
-           CASE WHEN $10 THEN now ELSE 0 END
+           CASE WHEN $10 THEN now ELSE 0 END, $11
       FROM clock, turn
      WHERE mine AND NOT EXISTS (SELECT FROM "slots" WHERE slot = $1)
         ON CONFLICT (slot) DO NOTHING
@@ -52,10 +53,10 @@ WITH clock AS MATERIALIZED (
     SELECT * FROM "slots" WHERE slot = $1 AND NOT EXISTS (SELECT FROM taken)
 )
 SELECT now, state, token, fingerprint, fence, lease_until, created_at, expires_at,
-       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, header, body,
+       attempts, lapses, deferred_fence, owner, coalesce(status, 0), reason, route, header, body,
        coalesce(txid_current_if_assigned(), 0)
   FROM verdict, clock, turn WHERE mine
 UNION ALL
 SELECT now, 1::smallint, decode(repeat('00', 16), 'hex'), $3, 0, now + $4, now, now + $5,
-       0, 0, 0, ''::bytea, 0, NULL, NULL, NULL, 0
+       0, 0, 0, ''::bytea, 0, NULL, ''::bytea, NULL, NULL, 0
   FROM clock, turn WHERE NOT mine

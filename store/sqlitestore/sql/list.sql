@@ -1,11 +1,12 @@
--- Records between two ids, without their bodies. The last condition counts
--- only when its first parameter is 1.
+-- Records of two times, and of those between, that lie behind a place in the order of
+-- the list, without their bodies. A condition on the lapse, the scope, the key or the route counts only
+-- when its first parameter says so.
 SELECT slot, scope, key, state, fingerprint, token, fence, lease_until, attempts, lapses,
-       owner, created_at, expires_at, status, deferred, reason
-  FROM {slots} NOT INDEXED
- WHERE id >= ? AND id < ?
+       owner, created_at, expires_at, status, deferred, reason, route
+  FROM {slots} INDEXED BY {slots}_created_at
+ WHERE created_at <= ? AND created_at >= ? AND (created_at < ? OR slot < ?)
    AND slot BETWEEN ? AND ?
    AND (? >> state) & 1
    AND (? = 0 OR (state = 1 AND lease_until <= ?))
-   AND (? = '' OR scope = ?) AND (? = '' OR key = ?)
- ORDER BY id DESC LIMIT ?
+   AND (? = '' OR scope = ?) AND (? = '' OR key = ?) AND (? = '' OR route = ?)
+ ORDER BY created_at DESC, slot DESC LIMIT ?

@@ -1,11 +1,10 @@
--- list.sql through the index on the slot. Records without their bodies. The last condition counts
--- only when its first parameter is 1.
+-- list.sql through the index on the slot, for few slots: SQLite sorts what it finds.
 SELECT slot, scope, key, state, fingerprint, token, fence, lease_until, attempts, lapses,
-       owner, created_at, expires_at, status, deferred, reason
+       owner, created_at, expires_at, status, deferred, reason, route
   FROM {slots} INDEXED BY {slots}_slot
- WHERE id >= ? AND id < ?
+ WHERE created_at <= ? AND created_at >= ? AND (created_at < ? OR slot < ?)
    AND slot BETWEEN ? AND ?
    AND (? >> state) & 1
    AND (? = 0 OR (state = 1 AND lease_until <= ?))
-   AND (? = '' OR scope = ?) AND (? = '' OR key = ?)
- ORDER BY id DESC LIMIT ?
+   AND (? = '' OR scope = ?) AND (? = '' OR key = ?) AND (? = '' OR route = ?)
+ ORDER BY created_at DESC, slot DESC LIMIT ?

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/semel-go/semel/cmd/semel/internal/config"
-	"github.com/semel-go/semel/store/memstore"
 )
 
 // run runs the command in this process.
@@ -86,7 +85,7 @@ func TestEveryCommandAndFlagIsExplained(t *testing.T) {
 func TestDefaultsAreStated(t *testing.T) {
 	for _, s := range config.Settings() {
 		switch s.Name {
-		case "upstream", "recover_url", "upstream_host", "secret_file", "otlp_endpoint", "settle", "key_query", "key_member",
+		case "upstream", "recover_url", "upstream_host", "secret_file", "keyring_file", "otlp_endpoint", "settle", "key_query", "key_member",
 			"tls_cert", "tls_key", "tls_client_ca", "upstream_ca", "upstream_cert", "upstream_key":
 			if s.Default != "" {
 				t.Errorf("%s has the default %q", s.Name, s.Default)
@@ -264,10 +263,12 @@ func TestFlagValuesAreProposed(t *testing.T) {
 func TestPurgeStops(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	o := &operator{app: &app{err: new(bytes.Buffer)}}
-	n, err := o.purgeAll(ctx, memstore.New(memstore.Config{}), 1, 1)
-	if f := (*fault)(nil); n != 0 || !errors.As(err, &f) || f.code != exitRefused {
-		t.Errorf("got %d, %v", n, err)
+	var out bytes.Buffer
+	o := deskOn(t, &out)
+	o.err, o.store = new(bytes.Buffer), o.engine.Store()
+	err := o.purge(ctx, purging{batch: 1, yes: true})
+	if f := (*fault)(nil); !errors.As(err, &f) || f.code != exitRefused || out.String() != "purged: 0 records\n" {
+		t.Errorf("got %q, %v", out.String(), err)
 	}
 }
 

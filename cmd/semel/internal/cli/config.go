@@ -32,7 +32,7 @@ the files that they name. Nothing is opened but those, no store and no port.`,
 		if err != nil {
 			return err
 		}
-		if _, err := readSecret(cfg); err != nil {
+		if _, _, err := engineConfig(cfg); err != nil {
 			return err
 		}
 		if _, err := tlsServer(cfg); err != nil {

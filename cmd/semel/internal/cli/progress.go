@@ -10,15 +10,16 @@ import (
 // second. Elsewhere it is silent.
 type progress struct {
 	w     io.Writer // nil: silent
+	done  string    // the verb, when it is done
 	total int       // 0: not known
 	last  time.Time
 }
 
-func (a *app) progress(total int) *progress {
+func (a *app) progress(done string, total int) *progress {
 	if !isTerminal(a.err) {
 		return &progress{}
 	}
-	return &progress{w: a.err, total: total}
+	return &progress{w: a.err, done: done, total: total}
 }
 
 func (p *progress) show(n int) {
@@ -26,9 +27,9 @@ func (p *progress) show(n int) {
 		return
 	}
 	p.last = time.Now()
-	text := fmt.Sprintf("semel: purged %d records", n)
+	text := fmt.Sprintf("semel: %s %d records", p.done, n)
 	if p.total > 0 {
-		text = fmt.Sprintf("semel: purged %d of about %d records", n, p.total)
+		text = fmt.Sprintf("semel: %s %d of about %d records", p.done, n, p.total)
 	}
 	_, _ = fmt.Fprintf(p.w, "\r%s\x1b[K", text) // to the end of the line
 }

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/semel-go/semel"
+	operators "github.com/semel-go/semel/operator"
+	"github.com/semel-go/semel/store/memstore"
 )
 
 // Progress stands on one line, and leaves it clean.
@@ -15,7 +18,7 @@ func TestProgress(t *testing.T) {
 		"\rsemel: purged 1 of about 9 records\x1b[K\r\x1b[K": {total: 9},
 	} {
 		var out strings.Builder
-		p.w = &out
+		p.w, p.done = &out, "purged"
 		p.show(1)
 		p.show(2) // too soon after the first
 		p.end()
@@ -28,11 +31,25 @@ func TestProgress(t *testing.T) {
 	silent.end()
 }
 
+// deskOn is a desk over an empty store that prints to w.
+func deskOn(t *testing.T, w io.Writer) *operator {
+	t.Helper()
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	desk, err := operators.New(engine, operators.Config{Actor: "ops"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &operator{app: &app{out: &output{w: w}}, Desk: desk, engine: engine}
+}
+
 // A lapsed record is red where colors are wanted, and plain elsewhere.
 func TestTableColors(t *testing.T) {
 	for colors, want := range map[bool]bool{true: true, false: false} {
 		var text strings.Builder
-		rows := table{ref: func(semel.Key) string { return "ref" }, out: &output{w: &text}, colors: colors, now: time.Now()}
+		rows := table{operator: deskOn(t, &text), colors: colors, now: time.Now()}
 		rows.record(semel.Record{State: semel.StateReserved, Lapsed: true}, true)
 		if got := strings.Contains(text.String(), "\x1b[31mLAPSED   \x1b[0m  "); got != want || !strings.Contains(text.String(), "LAPSED") {
 			t.Errorf("colors %v: got %q", colors, text.String())

@@ -62,7 +62,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	level := new(slog.LevelVar)
 	level.Set(cfg.LogLevel)
 	log := a.logger(cfg, level)
-	secret, err := readSecret(cfg)
+	engineCfg, keys, err := engineConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -78,10 +78,9 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		return err
 	}
 	defer end()
-	engine, err := semel.New(opened.Store, semel.Config{ // config has checked what New checks
-		Lease: cfg.Lease, Margin: orNone(cfg.Margin), MaxRun: cfg.MaxRun, Retention: cfg.Retention,
-		Secret: secret, Observe: semel.Observers(metrics.Observe, traces.observe), Logger: log,
-	})
+	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
+	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
 	if err != nil {
 		return wrong("", "%w", err)
 	}
@@ -99,7 +98,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	warn(ctx, cfg, log)
-	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, log: log, level: level}
+	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
 	defer reloads.start(ctx)()
 	if err := server.Run(ctx); err != nil {
 		return runFault(cfg, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/cmd/semel/internal/config"
 	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	operators "github.com/semel-go/semel/operator"
 )
 
 func (a *app) records() *cobra.Command {
@@ -22,21 +24,27 @@ use meanwhile.
 
 A record is named by the first digits of its slot, by the reference that an
 answer and the log carry (--ref, with the --secret-file of the proxy), or by its
-scope and key. The key itself is a secret: it is printed with --reveal only.`,
+scope and key. Keys and kept responses are secrets: they are printed with --reveal
+and a --reason only, and the trail tells who has looked, see semel audit.`,
 	})
-	addSettings(cmd, cmd.PersistentFlags(), "store", "margin", "secret_file")
-	addConfig(cmd.PersistentFlags())
-	cmd.AddCommand(a.recordsList(), a.recordsShow(), a.recordsRelease(), a.recordsComplete(), a.recordsPurge())
+	addStoreSettings(cmd)
+	cmd.AddCommand(a.recordsList(), a.recordsTail(), a.recordsShow(), a.recordsRelease(), a.recordsComplete(), a.recordsPurge())
 	return cmd
 }
 
-// operator is an open store and what the commands under records need beside it.
+// addStoreSettings gives cmd the flags that say which store, and how its records are read.
+func addStoreSettings(cmd *cobra.Command) {
+	addSettings(cmd, cmd.PersistentFlags(), append([]string{"store", "margin"}, guardingNames...)...)
+	addConfig(cmd.PersistentFlags())
+}
+
+// operator is an open store, and who works on it.
 type operator struct {
 	*app
+	*operators.Desk
 	cfg    config.Config
 	store  semel.Store
-	lister semel.Lister
-	engine *semel.Engine // makes references, nothing else
+	engine *semel.Engine
 
 	purgeBatch int // 0 for the default
 }
@@ -47,7 +55,7 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return err
 	}
-	secret, err := readSecret(cfg)
+	keys, _, err := engineConfig(cfg)
 	if err != nil {
 		return err
 	}
@@ -56,33 +64,63 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 		return openFault(cfg, err)
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
-	lister, ok := semel.As[semel.Lister](opened.Store)
-	if !ok {
-		return refused("", "a store of kind %s cannot list its records", opened.Kind)
-	}
-	engine, err := semel.New(opened.Store, semel.Config{Secret: secret})
+	engine, err := semel.New(opened.Store, keys)
 	if err != nil {
-		return outside("", "%w", err)
+		return wrong("", "%s", strings.TrimPrefix(err.Error(), "semel: "))
+	}
+	desk, err := operators.New(engine, operators.Config{Actor: whoami(), Margin: orNone(cfg.Margin), Retention: cfg.Retention})
+	if err != nil {
+		return refused("", "a store of kind %s: %s", opened.Kind, strings.TrimPrefix(err.Error(), "operator: "))
 	}
 	return f(cmd.Context(), &operator{
-		app: a, cfg: cfg, store: opened.Store, lister: lister, engine: engine, purgeBatch: opened.PurgeBatch,
+		app: a, Desk: desk, cfg: cfg, store: opened.Store, engine: engine, purgeBatch: opened.PurgeBatch,
 	})
 }
 
 // each calls f with every record that filter chooses, until it returns false.
 func (o *operator) each(ctx context.Context, filter semel.Filter, f func(semel.Record) bool) error {
-	filter.Margin = o.cfg.Margin
-	for rec, err := range o.lister.List(ctx, filter) {
+	for rec, err := range o.Each(ctx, filter) {
 		switch {
-		case errors.Is(err, context.Canceled):
-			return refused("", "stopped")
 		case err != nil:
-			return storeFault(err)
+			return deskFault(err)
 		case !f(rec):
 			return nil
 		}
 	}
 	return nil
+}
+
+// deskFault gives an error of package operator its code and hint.
+func deskFault(err error) error {
+	var untrailed *operators.UntrailedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, operators.ErrUnknown):
+		return refused("semel records show says what the record holds, semel audit what was done", "stopped; it is not known what became of it")
+	case errors.Is(err, context.Canceled):
+		return refused("", "stopped")
+	case errors.Is(err, operators.ErrNoTrail):
+		return refused("semel schema apply makes what the trail needs, on stores that can keep one", "the store keeps no trail of what operators do, so nothing is done")
+	case errors.As(err, &untrailed):
+		return outside(stores.Hint(err), "nothing was done, because the trail could not be written: %w", untrailed.Err)
+	case errors.Is(err, operators.ErrReason):
+		return wrong("say how you know, such as --reason 'ledger: charge 17 is there'", "--reason: %s", strings.TrimPrefix(err.Error(), operators.ErrReason.Error()+": "))
+	case errors.Is(err, semel.ErrDamaged):
+		return refused("it was sealed under a key that is not in the keyring, moved, or damaged; retries are refused with record-damaged",
+			"the kept response cannot be read: %w", err)
+	}
+	return storeFault(err)
+}
+
+// unrecorded tells about an action that was done and whose result is not in the trail,
+// and returns the error of any other.
+func (o *operator) unrecorded(err error) error {
+	if err != nil && operators.Done(err) {
+		o.say("warning: %s", strings.TrimPrefix(err.Error(), "operator: "))
+		return nil
+	}
+	return err
 }
 
 // selector says which record is meant.
@@ -130,48 +168,58 @@ func isSlotPrefix(s string) bool {
 	return s != "" && len(s) <= hex.EncodedLen(len(semel.Slot{})) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// ambiguous is how many records are listed when several are meant.
-const ambiguous = 10
-
 // find returns the one record that s names, without its bodies.
 func (o *operator) find(ctx context.Context, s *selector) (semel.Record, error) {
-	var found []semel.Record
-	filter := semel.Filter{Slot: s.slot, Scope: s.scope, ID: s.key}
-	if s.ref == "" {
-		filter.Limit = ambiguous + 1
-	}
-	err := o.each(ctx, filter, func(rec semel.Record) bool {
-		if s.ref == "" || o.engine.Ref(rec.Key) == s.ref {
-			found = append(found, rec)
-		}
-		return len(found) <= ambiguous
-	})
+	rec, err := o.Find(ctx, operators.Selector{Slot: s.slot, Ref: s.ref, Scope: s.scope, Key: s.key})
+	var several *operators.AmbiguousError
 	switch {
-	case err != nil:
-		return semel.Record{}, err
-	case len(found) == 0 && s.ref != "":
-		return semel.Record{}, refused("references need the --secret-file that the proxy has; and a purge removes what is over", "no record has this reference")
-	case len(found) == 0:
-		return semel.Record{}, refused("semel records list shows what there is; a purge removes what is over", "no such record")
-	case len(found) == 1:
-		return found[0], nil
+	case errors.As(err, &several):
+		for _, one := range several.Records {
+			o.say("  %s  %s", one.Key.Slot(), o.stateOf(one))
+		}
+		return rec, refused("add digits, or take --ref", "more than one record is meant")
+	case errors.Is(err, operators.ErrNoRecord) && s.ref != "":
+		return rec, refused("references need the --secret-file that the proxy has; and a purge removes what is over", "no record has this reference")
+	case errors.Is(err, operators.ErrNoRecord):
+		return rec, refused("semel records list shows what there is; a purge removes what is over", "no such record")
+	case errors.Is(err, operators.ErrSelector):
+		return rec, wrong("", "%s", strings.TrimPrefix(err.Error(), operators.ErrSelector.Error()+": "))
 	}
-	for _, rec := range found[:min(len(found), ambiguous)] {
-		o.say("  %s  %s", rec.Key.Slot(), stateOf(rec))
-	}
-	return semel.Record{}, refused("add digits, or take --ref", "more than one record is meant")
+	return rec, deskFault(err)
 }
 
-// again reads the record with its response. It may have changed since.
-func (o *operator) again(ctx context.Context, rec semel.Record) (semel.Record, error) {
-	gone := true
-	filter := semel.Filter{Scope: rec.Key.Scope, ID: rec.Key.ID, Bodies: true, Limit: 1}
-	err := o.each(ctx, filter, func(now semel.Record) bool {
-		rec, gone = now, false
-		return false
-	})
-	if err == nil && gone {
-		return rec, refused("", "the record was removed just now")
+// revealing is the wish to see keys or kept responses.
+type revealing struct {
+	wanted bool
+	reason string
+}
+
+func addRevealing(cmd *cobra.Command, what string) *revealing {
+	r := new(revealing)
+	cmd.Flags().BoolVar(&r.wanted, "reveal", false, "print "+what+" too; the trail tells who has looked")
+	cmd.Flags().StringVar(&r.reason, "reason", "", "`TEXT` that says why, for the trail (required with --reveal)")
+	return r
+}
+
+func (r *revealing) check() error {
+	switch {
+	case r.wanted && strings.TrimSpace(r.reason) == "":
+		return wrong("say why you look, such as --reason 'ticket 4711'", "--reveal needs --reason: both go into the trail")
+	case !r.wanted && r.reason != "":
+		return wrong("", "--reason is for --reveal")
 	}
-	return rec, err
+	return nil
+}
+
+// use is how a store is opened: a look that leaves a trail writes.
+func (r *revealing) use() stores.Use {
+	if r.wanted {
+		return stores.Change
+	}
+	return stores.Look
+}
+
+// ownStates are the names of states that --state takes.
+func ownStates() []string {
+	return slices.Concat([]string{"free", "reserved", "completed"}, []string{stateLapsed})
 }

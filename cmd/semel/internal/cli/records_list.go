@@ -3,25 +3,30 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	"github.com/semel-go/semel/cmd/semel/internal/config"
+	operators "github.com/semel-go/semel/operator"
 )
 
 // listing is what semel records list was asked for.
 type listing struct {
-	states []string
-	lapsed bool
-	scope  string
-	limit  int
-	reveal bool
-	format *outputFlag
+	states       []string
+	lapsed       bool
+	scope, route string
+	older, newer string // durations
+	after        string // a place
+	limit        int
+	reveal       *revealing
+	format       *outputFlag
 }
 
 func (a *app) recordsList() *cobra.Command {
@@ -36,36 +41,67 @@ request runs by itself. REF is what answers and the log carry, given the
 
 With --lapsed it lists exactly what needs a decision, the oldest first.`,
 		Example: `  semel records list --lapsed
+  semel records list --route 'POST /v1/payments' --older-than 1h --state reserved
   semel records list --state completed --limit 0 --output jsonl`,
 		Args: nothing(),
 	}
 	var l listing
 	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed, or lapsed alone (default all)")
-	propose(cmd, "state", []string{"free", "reserved", "completed", stateLapsed})
+	propose(cmd, "state", ownStates())
 	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only what needs a decision, the oldest first: reservations whose outcome is not known")
 	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
+	cmd.Flags().StringVar(&l.route, "route", "", "only records of this `ROUTE`, as show prints it")
+	cmd.Flags().StringVar(&l.older, "older-than", "", "only records that were reserved longer ago than this `DURATION`")
+	cmd.Flags().StringVar(&l.newer, "newer-than", "", "only records that were reserved within this `DURATION`")
+	cmd.Flags().StringVar(&l.after, "after", "", "go on behind this `PLACE`, which a list that was cut has printed")
 	cmd.Flags().IntVar(&l.limit, "limit", 50, "stop after `N` records; 0 lists all")
-	cmd.Flags().BoolVar(&l.reveal, "reveal", false, "print the keys, which are secrets, too")
+	l.reveal = addRevealing(cmd, "the keys, which are secrets,")
 	l.format = addOutput(cmd, formatTable, formatJSON, formatLines)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		filter, err := l.filter()
 		if err != nil {
 			return err
 		}
-		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
+		return a.operate(cmd, l.reveal.use(), func(ctx context.Context, o *operator) error {
+			list := o.list
 			if l.lapsed {
-				return o.worklist(ctx, &l, filter)
+				list = o.worklist
 			}
-			return o.list(ctx, &l, filter)
+			if !l.reveal.wanted {
+				return list(ctx, &l, filter)
+			}
+			deed := operators.Deed{Action: semel.ActionReveal, Reason: l.reveal.reason}
+			var listed error // has its code already
+			err := o.Perform(ctx, deed, func(context.Context) error {
+				listed = list(ctx, &l, filter)
+				return listed
+			})
+			if listed != nil {
+				return listed
+			}
+			return deskFault(o.unrecorded(err))
 		})
 	}
 	return cmd
 }
 
 func (l *listing) filter() (semel.Filter, error) {
-	f := semel.Filter{Scope: l.scope, Lapsed: l.lapsed}
-	if err := l.format.check(); err != nil {
+	f := semel.Filter{Scope: l.scope, Route: l.route, Lapsed: l.lapsed}
+	if err := errors.Join(l.format.check(), l.reveal.check()); err != nil {
 		return f, err
+	}
+	var err error
+	if f.MinAge, err = ageFlag("older-than", l.older); err != nil {
+		return f, err
+	}
+	if f.MaxAge, err = ageFlag("newer-than", l.newer); err != nil {
+		return f, err
+	}
+	if f.After, err = parsePlace(l.after); err != nil {
+		return f, err
+	}
+	if l.lapsed && l.after != "" {
+		return f, wrong("--state lapsed has pages, the youngest first", "--after is not for --lapsed, which begins with the oldest")
 	}
 	if l.limit < 0 {
 		return f, wrong("0 lists all", "--limit: %d is less than 0", l.limit)
@@ -108,6 +144,7 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 	p.begin()
 	n := 0
 	more := false
+	var last semel.Place
 	err := o.each(ctx, filter, func(rec semel.Record) bool {
 		if l.limit > 0 && n == l.limit {
 			more = true
@@ -115,6 +152,7 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 		}
 		p.record(rec, n == 0)
 		n++
+		last = rec.Place()
 		return o.out.err == nil
 	})
 	p.end(n)
@@ -122,7 +160,7 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 		return err
 	}
 	if more {
-		o.say("hint: there are more than %d records: --limit 0 lists all", l.limit)
+		o.say("hint: there are more than %d records: --after %s goes on, --limit 0 lists all", l.limit, formatPlace(last))
 	}
 	return nil
 }
@@ -133,7 +171,7 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 	var work []semel.Record
 	themselves := 0
 	err := o.each(ctx, filter, func(rec semel.Record) bool {
-		if needsDecision(rec) {
+		if o.NeedsDecision(rec) {
 			work = append(work, rec)
 		} else {
 			themselves++
@@ -173,7 +211,7 @@ type printer struct {
 func (o *operator) printer(l *listing) printer {
 	none := func() {}
 	line := func(rec semel.Record) string {
-		text, err := json.Marshal(o.view(rec, l.reveal))
+		text, err := json.Marshal(o.view(rec, l.reveal.wanted))
 		if err != nil { // a year that RFC 3339 cannot write
 			return strconv.Quote(err.Error())
 		}
@@ -200,7 +238,7 @@ func (o *operator) printer(l *listing) printer {
 			},
 		}
 	}
-	t := table{ref: o.engine.Ref, out: o.out, colors: o.colors(), now: time.Now(), reveal: l.reveal}
+	t := table{operator: o, colors: o.colors(), now: time.Now(), reveal: l.reveal.wanted}
 	return printer{none, t.record, func(n int) {
 		if n == 0 {
 			o.say("no records")
@@ -210,8 +248,7 @@ func (o *operator) printer(l *listing) printer {
 
 // table prints records in columns.
 type table struct {
-	ref    func(semel.Key) string
-	out    *output
+	*operator
 	colors bool
 	now    time.Time
 	reveal bool
@@ -227,16 +264,49 @@ func (t table) record(rec semel.Record, first bool) {
 	if first {
 		t.row(columns, "SLOT", "REF", fmt.Sprintf("%-9s", "STATE"), "STATUS", "ATTEMPTS", "FENCE", "AGE", "EXPIRES", "OWNER", "SCOPE", "KEY")
 	}
-	state := fmt.Sprintf("%-9s", stateOf(rec))
-	if needsDecision(rec) && t.colors {
+	state := fmt.Sprintf("%-9s", t.stateOf(rec))
+	if t.NeedsDecision(rec) && t.colors {
 		state = red + state + plain
 	}
 	status := "-"
 	if rec.Response.Status != 0 {
 		status = strconv.Itoa(rec.Response.Status)
 	}
-	t.row(columns, rec.Key.Slot().String()[:12], t.ref(rec.Key), state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
+	t.row(columns, rec.Key.Slot().String()[:12], t.engine.Ref(rec.Key), state, status, strconv.Itoa(rec.Attempts), strconv.FormatInt(rec.Fence, 10),
 		span(t.now.Sub(rec.CreatedAt)), expiry(rec, t.now), printable(rec.Owner), printable(rec.Key.Scope), printable(rec.Key.ID))
+}
+
+// ageFlag reads a duration that bounds ages; "" is no bound.
+func ageFlag(name, text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := config.ParseDuration(text)
+	if err == nil && d == 0 {
+		err = errors.New("it is not more than zero")
+	}
+	if err != nil {
+		return 0, wrong("give a duration such as 90s, 2h or 7d", "--%s: %w", name, err)
+	}
+	return d, nil
+}
+
+// formatPlace writes a place as parsePlace reads it: microseconds since 1970 and the slot.
+func formatPlace(p semel.Place) string {
+	return strconv.FormatInt(p.CreatedAt.UnixMicro(), 10) + "-" + p.Slot.String()
+}
+
+func parsePlace(text string) (semel.Place, error) {
+	if text == "" {
+		return semel.Place{}, nil
+	}
+	micros, digits, _ := strings.Cut(text, "-")
+	at, err := strconv.ParseInt(micros, 10, 64)
+	slot, slotErr := operators.ParseSlot(digits)
+	if err != nil || slotErr != nil {
+		return semel.Place{}, wrong("a list that was cut prints one", "--after: %q is no place in a list", text)
+	}
+	return semel.Place{CreatedAt: time.UnixMicro(at), Slot: slot}, nil
 }
 
 // row prints the cells, the last of which is the key.

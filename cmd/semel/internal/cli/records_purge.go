@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,11 +12,13 @@ import (
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	operators "github.com/semel-go/semel/operator"
 )
 
 // purging is what semel records purge was asked for.
 type purging struct {
 	batch       int
+	reason      string
 	yes, dryRun bool
 }
 
@@ -32,6 +35,7 @@ on. It may be stopped at any time.`,
 	}
 	var p purging
 	cmd.Flags().IntVar(&p.batch, "batch", 0, "delete `N` records in one step (default 50 in a file, whose writers wait meanwhile, and 1000 on a server)")
+	cmd.Flags().StringVar(&p.reason, "reason", "", "`TEXT` for the trail, see semel audit")
 	addAsking(cmd, &p.yes, &p.dryRun)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("batch") && (p.batch < 1 || p.batch > 10_000) {
@@ -48,8 +52,7 @@ on. It may be stopped at any time.`,
 
 // purge counts what is over, asks, and deletes it.
 func (o *operator) purge(ctx context.Context, p purging) error {
-	purger, ok := semel.As[semel.Purger](o.store)
-	if !ok {
+	if _, ok := semel.As[semel.Purger](o.store); !ok {
 		return refused("", "this store cannot purge")
 	}
 	over := 0
@@ -70,9 +73,14 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 	if err := o.confirm(ctx, fmt.Sprintf("%s will be deleted. Go on?", records(over)), p.yes, "--yes"); err != nil {
 		return err
 	}
-	n, err := o.purgeAll(ctx, purger, cmp.Or(p.batch, o.purgeBatch, defaultBatch), over)
+	progress := o.progress("purged", over)
+	n, err := o.Purge(ctx, operators.Purging{Batch: cmp.Or(p.batch, o.purgeBatch), Reason: p.reason, Progress: progress.show})
+	progress.end()
 	o.out.printf("purged: %s\n", records(n))
-	return err
+	if err = o.unrecorded(err); errors.Is(err, context.Canceled) {
+		return refused("run it again to go on", "stopped")
+	}
+	return deskFault(err)
 }
 
 func records(n int) string {
@@ -95,37 +103,4 @@ func (o *operator) countOver(ctx context.Context) (int, error) {
 		return true
 	})
 	return n, err
-}
-
-// defaultBatch is that of [semel.Purging].
-const defaultBatch = 50
-
-// share is the part of the time that steps take, as in [semel.Purging].
-const share = 5
-
-// purgeAll deletes in steps until nothing is left or ctx ends. It returns how
-// many records are gone.
-func (o *operator) purgeAll(ctx context.Context, purger semel.Purger, batch, over int) (int, error) {
-	progress := o.progress(over)
-	defer progress.end()
-	n := 0
-	for context.Cause(ctx) == nil {
-		start := time.Now()
-		done, err := purger.Purge(context.WithoutCancel(ctx), batch)
-		n += done
-		if err != nil {
-			return n, storeFault(err)
-		}
-		if done == 0 {
-			return n, nil
-		}
-		progress.show(n)
-		pause := time.NewTimer((share - 1) * time.Since(start))
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-		case <-pause.C:
-		}
-	}
-	return n, refused("run it again to go on", "stopped")
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	operators "github.com/semel-go/semel/operator"
 )
 
 // resolving is an operator's answer for a lapsed record.
@@ -110,8 +112,11 @@ func (r *resolving) check(cmd *cobra.Command) (err error) {
 		return wrong("give the fence that semel records show has printed", "--yes needs --fence: "+
 			"nothing else says that the record is still the one that was looked at")
 	}
-	r.reason, err = signed(whoami(), r.why)
-	return err
+	if strings.TrimSpace(r.why) == "" {
+		return wrong("say how you know, such as --reason 'ledger: charge 17 is there'", "--reason is required: it is kept with the record")
+	}
+	r.reason, err = operators.Sign(whoami(), r.why)
+	return deskFault(err)
 }
 
 // addAsking gives cmd the flags of everything that changes records for good.
@@ -122,15 +127,19 @@ func addAsking(cmd *cobra.Command, yes, dryRun *bool) {
 
 // resolve ends the lapsed record that r names, if nobody did meanwhile.
 func (o *operator) resolve(ctx context.Context, r *resolving) error {
-	resolver, ok := semel.As[semel.Resolver](o.store)
-	if !ok {
+	if err := o.CanAct(); errors.Is(err, errors.ErrUnsupported) {
 		return refused("", "this store cannot resolve records")
+	} else if err != nil {
+		return deskFault(err)
 	}
 	rec, err := o.find(ctx, r.selector)
 	if err != nil {
 		return err
 	}
-	if err := mayResolve(rec, r); err != nil {
+	if r.fence == 0 {
+		r.fence = rec.Fence
+	}
+	if err := r.refusal(o.Resolvable(rec, r.fence), rec); err != nil {
 		return err
 	}
 	what := fmt.Sprintf("slot %s ref %s fence %d", rec.Key.Slot(), o.engine.Ref(rec.Key), rec.Fence)
@@ -147,39 +156,36 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	if err := o.confirm(ctx, question, r.yes, fmt.Sprintf("--fence %d --yes", rec.Fence)); err != nil {
 		return err
 	}
-	err = resolver.Resolve(ctx, semel.Resolution{
-		Key: rec.Key, Fence: rec.Fence, Margin: o.cfg.Margin, Response: r.response, Retention: o.cfg.Retention,
-		Reason: r.reason,
-	})
-	switch {
-	case err == nil:
-		o.out.printf("%s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
-		return nil
-	case errors.Is(err, semel.ErrInFlight):
-		return inFlight(r.done)
-	case errors.Is(err, semel.ErrLost):
-		return refused("look again with semel records show", "the record was changed just now, and is not %s", r.done)
+	decision := operators.Decision{Slot: rec.Key.Slot(), Fence: r.fence, Reason: r.why}
+	if r.response == nil {
+		err = o.Release(ctx, decision)
+	} else {
+		err = o.Complete(ctx, decision, *r.response)
 	}
-	return storeFault(err)
-}
-
-// mayResolve refuses early, with a hint, what the store would refuse.
-func mayResolve(rec semel.Record, r *resolving) error {
-	switch {
-	case rec.State == semel.StateFree:
-		return refused("its next request runs", "the record is free: there is nothing to be %s", r.done)
-	case rec.State == semel.StateCompleted:
-		return refused("semel records show prints the kept response", "the record is completed: retries get its response")
-	case r.fence != 0 && rec.Fence != r.fence:
-		return refused("another attempt has come: look again with semel records show",
-			"the record has the fence %d, not %d, and is not %s", rec.Fence, r.fence, r.done)
-	case !rec.Lapsed:
-		return inFlight(r.done)
+	if err = o.unrecorded(err); err != nil {
+		return r.refusal(err, rec)
 	}
+	o.out.printf("%s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
 	return nil
 }
 
-func inFlight(done string) error {
-	return refused("wait until the lease is over; a process that died cannot renew it",
-		"the attempt may be running: its lease is not over, and it is not %s", done)
+// refusal says why rec was not resolved.
+func (r *resolving) refusal(err error, rec semel.Record) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, operators.ErrFree):
+		return refused("its next request runs", "the record is free: there is nothing to be %s", r.done)
+	case errors.Is(err, operators.ErrCompleted):
+		return refused("semel records show prints the kept response", "the record is completed: retries get its response")
+	case errors.Is(err, semel.ErrLost) && rec.Fence != r.fence:
+		return refused("another attempt has come: look again with semel records show",
+			"the record has the fence %d, not %d, and is not %s", rec.Fence, r.fence, r.done)
+	case errors.Is(err, semel.ErrLost), errors.Is(err, operators.ErrNoRecord):
+		return refused("look again with semel records show", "the record was changed just now, and is not %s", r.done)
+	case errors.Is(err, semel.ErrInFlight):
+		return refused("wait until the lease is over; a process that died cannot renew it",
+			"the attempt may be running: its lease is not over, and it is not %s", r.done)
+	}
+	return deskFault(err)
 }

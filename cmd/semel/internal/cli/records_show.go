@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	operators "github.com/semel-go/semel/operator"
 	"github.com/semel-go/semel/semelhttp"
 )
 
@@ -19,54 +20,70 @@ func (a *app) recordsShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SLOT | --ref REFERENCE | --scope SCOPE --key KEY",
 		Short: "Show one record with its kept response",
+		Long: `Show one record. Its key and its kept response are secrets: --reveal prints them, for
+a --reason, and the trail tells who has looked.`,
 		Example: `  semel records show 3f2a9c
-  semel records show 3f2a9c --body > answer.bin`,
+  semel records show 3f2a9c --reveal --reason 'ticket 4711'
+  semel records show 3f2a9c --reveal --reason 'ticket 4711' --body > answer.bin`,
 	}
 	s := addSelector(cmd)
-	reveal := cmd.Flags().Bool("reveal", false, "print the key, which is a secret, too")
-	body := cmd.Flags().Bool("body", false, "print the kept body and nothing else, byte for byte")
+	reveal := addRevealing(cmd, "the key and the kept response, which are secrets,")
+	body := cmd.Flags().Bool("body", false, "print the kept body and nothing else, byte for byte; with --reveal")
 	format := addOutput(cmd, formatText, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := format.check(); err != nil {
+		if err := errors.Join(format.check(), reveal.check()); err != nil {
 			return err
 		}
-		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
+		if *body && !reveal.wanted {
+			return wrong("add --reveal and --reason", "--body prints a secret")
+		}
+		return a.operate(cmd, reveal.use(), func(ctx context.Context, o *operator) error {
 			rec, err := o.find(ctx, s)
 			if err != nil {
 				return err
 			}
-			if *body {
-				return o.showBody(ctx, rec)
+			if !reveal.wanted {
+				return o.show(rec, nil, false, format.value == formatJSON)
 			}
-			return o.show(ctx, rec, *reveal, format.value == formatJSON)
+			rec, kept, err := o.reveal(ctx, rec, reveal.reason)
+			switch {
+			case *body && err == nil:
+				return o.showBody(rec, kept)
+			case *body:
+				return err
+			case rec.Fence == 0: // it was not read
+				return err
+			}
+			return errors.Join(o.show(rec, kept, true, format.value == formatJSON), err)
 		})
 	}
 	return cmd
 }
 
-// kept reads and decodes the kept response; nil when there is none.
-func (o *operator) kept(ctx context.Context, rec semel.Record) (*semelhttp.Kept, error) {
-	if rec.State != semel.StateCompleted {
-		return nil, nil //nolint:nilnil // nothing is kept, and that is no error
+// reveal reads the record with its key and its kept response, which is nil when there is
+// none. A response that cannot be read is an error beside the record.
+func (o *operator) reveal(ctx context.Context, seen semel.Record, reason string) (semel.Record, *semelhttp.Kept, error) {
+	rec, err := o.Reveal(ctx, seen.Key.Slot(), reason)
+	switch err = o.unrecorded(err); {
+	case errors.Is(err, semel.ErrLost), errors.Is(err, operators.ErrNoRecord):
+		return semel.Record{}, nil, refused("look again", "the record was changed just now")
+	case err != nil:
+		return rec, nil, deskFault(err)
+	case rec.State != semel.StateCompleted:
+		return rec, nil, nil
 	}
-	rec, err := o.again(ctx, rec)
-	if err != nil || rec.State != semel.StateCompleted {
-		return nil, err
-	}
-	k, err := semelhttp.Decode(rec.Response)
+	kept, err := semelhttp.Decode(rec.Response)
 	if err != nil {
-		return nil, refused("it was sealed, kept by another transport, or damaged; retries are refused with record-damaged", "the kept response cannot be read: %w", err)
+		return rec, nil, refused("it was sealed, kept by another transport, or damaged; retries are refused with record-damaged",
+			"the kept response cannot be read: %w", err)
 	}
-	return &k, nil
+	return rec, &kept, nil
 }
 
-func (o *operator) showBody(ctx context.Context, rec semel.Record) error {
-	k, err := o.kept(ctx, rec)
+func (o *operator) showBody(rec semel.Record, k *semelhttp.Kept) error {
 	switch {
-	case err != nil:
-		return err
 	case k == nil:
-		return refused("", "the record is %s: no response is kept", stateOf(rec))
+		return refused("", "the record is %s: no response is kept", o.stateOf(rec))
 	case k.NotKept:
 		return refused("", "the answer was too large or was streamed: only its status %d is kept", k.Status)
 	}
@@ -74,24 +91,23 @@ func (o *operator) showBody(ctx context.Context, rec semel.Record) error {
 	return nil
 }
 
-// show prints all fields, and the response as far as it can be read.
-func (o *operator) show(ctx context.Context, rec semel.Record, reveal, asJSON bool) error {
-	k, err := o.kept(ctx, rec)
+// show prints all fields, and the response as far as it was read.
+func (o *operator) show(rec semel.Record, k *semelhttp.Kept, revealed, asJSON bool) error {
 	if asJSON {
-		v := o.view(rec, reveal)
+		v := o.view(rec, revealed)
 		if k != nil {
 			v.Response = viewResponse(*k)
 		}
-		if werr := o.writeJSON(v); werr != nil {
-			return werr
-		}
-		return err
+		return o.writeJSON(v)
 	}
-	o.showFields(rec, reveal)
-	if k != nil {
+	o.showFields(rec, revealed)
+	switch {
+	case k != nil:
 		o.showResponse(k)
+	case rec.State == semel.StateCompleted && !revealed:
+		o.out.printf("%-12s %d %s, hidden, see --reveal\n", "response", rec.Response.Status, http.StatusText(rec.Response.Status))
 	}
-	return err
+	return nil
 }
 
 func (o *operator) showFields(rec semel.Record, reveal bool) {
@@ -100,9 +116,9 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	if reveal {
 		key = printable(rec.Key.ID)
 	}
-	state := stateOf(rec)
+	state := o.stateOf(rec)
 	switch {
-	case needsDecision(rec):
+	case o.NeedsDecision(rec):
 		state = "reserved, LAPSED: the attempt never ended, its outcome is not known"
 	case rec.Lapsed:
 		state = "reserved, lapsed: nothing is unknown, the next request runs"
@@ -123,6 +139,9 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	line("fence", "%d", rec.Fence)
 	line("token", "%s", rec.Token)
 	line("owner", "%s", printable(rec.Owner))
+	if rec.Route != "" {
+		line("route", "%s", printable(rec.Route))
+	}
 	line("scope", "%s", printable(rec.Key.Scope))
 	line("key", "%s", key)
 	line("fingerprint", "%s", rec.Fingerprint)

@@ -36,8 +36,9 @@ type recordView struct {
 	Fence int64 `json:"fence"`
 	// Token is that of the attempt that holds or completed the slot.
 	Token string `json:"token"`
-	// Owner is the process of that attempt.
+	// Owner is the process of that attempt, Route the kind of its request.
 	Owner string `json:"owner"`
+	Route string `json:"route"`
 	Scope string `json:"scope"`
 	// Key is there with --reveal only.
 	Key string `json:"key,omitempty"`
@@ -49,7 +50,7 @@ type recordView struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// Reason is what an operator gave who resolved the slot; "" when nobody did.
 	Reason string `json:"reason"`
-	// Response is there in semel records show, for completed records.
+	// Response is there in semel records show --reveal, for completed records.
 	Response *responseView `json:"response,omitempty"`
 }
 
@@ -70,10 +71,10 @@ type responseView struct {
 func (o *operator) view(rec semel.Record, reveal bool) recordView {
 	v := recordView{
 		Slot: rec.Key.Slot().String(), Ref: o.engine.Ref(rec.Key),
-		State: rec.State.String(), Lapsed: rec.Lapsed, Deferred: rec.Deferred, NeedsDecision: needsDecision(rec),
+		State: rec.State.String(), Lapsed: rec.Lapsed, Deferred: rec.Deferred, NeedsDecision: o.NeedsDecision(rec),
 		Status:   rec.Response.Status,
 		Attempts: rec.Attempts, Lapses: rec.Lapses, Fence: rec.Fence, Token: rec.Token.String(),
-		Owner: rec.Owner, Scope: rec.Key.Scope, Fingerprint: rec.Fingerprint.String(),
+		Owner: rec.Owner, Route: rec.Route, Scope: rec.Key.Scope, Fingerprint: rec.Fingerprint.String(),
 		CreatedAt: rec.CreatedAt.UTC(), ExpiresAt: rec.ExpiresAt.UTC(), Reason: rec.Reason,
 	}
 	if reveal {
@@ -93,20 +94,10 @@ func viewResponse(k semelhttp.Kept) *responseView {
 	return v
 }
 
-// sweeperKey is the slot that a sweep holds while it works. When its process
-// dies, the next round takes it.
-var sweeperKey = semel.Key{Scope: "semel", ID: "sweeper"}
-
-// needsDecision reports whether a record waits for somebody who knows what
-// happened. What had no effect yet runs again by itself.
-func needsDecision(rec semel.Record) bool {
-	return rec.Lapsed && !rec.Blameless() && rec.Key != sweeperKey
-}
-
 // stateOf returns the state for people: what needs a decision stands out.
-func stateOf(rec semel.Record) string {
+func (o *operator) stateOf(rec semel.Record) string {
 	switch {
-	case needsDecision(rec):
+	case o.NeedsDecision(rec):
 		return "LAPSED"
 	case rec.Lapsed:
 		return "lapsed"

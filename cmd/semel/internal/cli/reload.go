@@ -22,6 +22,7 @@ type reloader struct {
 	again   func() (config.Config, error)
 	opened  *stores.Opened
 	metrics *proxy.Metrics
+	keys    *liveKeys // nil when nothing is sealed
 	log     *slog.Logger
 	level   *slog.LevelVar
 }
@@ -77,5 +78,13 @@ func (r *reloader) next() (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	return cfg, r.server.Reload(cfg.Scope.Func(), wanted)
+	takeKeys, err := r.keys.next(cfg)
+	if err != nil {
+		return cfg, err
+	}
+	if err := r.server.Reload(cfg.Scope.Func(), wanted); err != nil {
+		return cfg, err
+	}
+	takeKeys()
+	return cfg, nil
 }

@@ -59,7 +59,11 @@ type Config struct {
 	LogFormat       string
 	LogLevel        slog.Level
 	SecretFile      string
-	OTLPEndpoint    string // "" when only the OTEL_ variables count
+	HashKeys        bool
+	// KeyringFile has the keys of kept responses; "" keeps them in clear.
+	KeyringFile      string
+	KeyringReadPlain bool
+	OTLPEndpoint     string // "" when only the OTEL_ variables count
 	// Routes come from the file only.
 	Routes []Route
 

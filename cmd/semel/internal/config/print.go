@@ -129,7 +129,8 @@ func maskURL(s string) string {
 // Fixed are the settings that a running proxy cannot change.
 func Fixed() []string {
 	return []string{
-		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "log_format", "otlp_endpoint",
+		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "hash_keys", "log_format",
+		"otlp_endpoint",
 	}
 }
 

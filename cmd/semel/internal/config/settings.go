@@ -270,6 +270,20 @@ func running() []Setting {
 			set:   one(parseText, func(c *Config) *string { return &c.SecretFile }),
 		},
 		{
+			Name: "hash_keys", Bool: true, Default: "false",
+			Usage: "store keys and scopes as keyed hashes only; needs secret_file, and holds for new records",
+			set:   one(parseBool, func(c *Config) *bool { return &c.HashKeys }),
+		},
+		{
+			Name: "keyring_file", Arg: "PATH", Usage: "encrypt kept responses under the keys in this file, see semel keys",
+			set: one(parseText, func(c *Config) *string { return &c.KeyringFile }),
+		},
+		{
+			Name: "keyring_read_plain", Bool: true, Default: "false",
+			Usage: "also read responses that were kept before there was a keyring_file",
+			set:   one(parseBool, func(c *Config) *bool { return &c.KeyringReadPlain }),
+		},
+		{
 			Name: "otlp_endpoint", Arg: "URL",
 			Usage: "send traces to this OpenTelemetry collector, http://HOST:4318, as OTLP over HTTP (JSON)",
 			set:   one(parseOTLP, func(c *Config) *string { return &c.OTLPEndpoint }),

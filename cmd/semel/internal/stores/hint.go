@@ -125,6 +125,8 @@ func hintFile(err error) string {
 		return "the file, its directory and the files beside it (-wal, -shm, -lock) must belong to this user"
 	case errors.Is(err, semel.ErrFull):
 		return "make room where the store keeps its records; nothing that was acknowledged is lost"
+	case errors.Is(err, sqlitestore.ErrGuest):
+		return "its application makes the tables when it opens the file; semel records, audit and doctor work on it, a proxy needs a file of its own"
 	case errors.Is(err, sqlitestore.ErrPoisoned):
 		return "look at the disk, then restart: the store writes nothing more until it is opened again"
 	}

@@ -26,12 +26,17 @@ func checkSQLite(path string) string {
 }
 
 func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) {
-	store, err := sqlitestore.Open(path, sqlitestore.Config{ //nolint:contextcheck // opening a file cannot be cancelled
+	cfg := sqlitestore.Config{
 		ReadOnly:  opt.Use == Look || opt.Use == Examine,
 		Shared:    opt.Use == Change,
 		NoMigrate: opt.NoMigrate,
 		Logger:    opt.Logger,
-	})
+	}
+	store, err := sqlitestore.Open(path, cfg) //nolint:contextcheck // opening a file cannot be cancelled
+	if opt.Use != Serve && errors.Is(err, sqlitestore.ErrGuest) {
+		cfg.Guest = true
+		store, err = sqlitestore.Open(path, cfg) //nolint:contextcheck // likewise
+	}
 	if err != nil {
 		if opt.Use == Serve && errors.Is(err, fs.ErrNotExist) {
 			err = noDirectoryError{err}

@@ -266,3 +266,44 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// An operator works on an application's file, which a proxy is not given.
+func TestOpenGuest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	guest, err := sqlitestore.Open(path, sqlitestore.Config{Guest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := semel.Reservation{
+		Key: semel.Key{Scope: "a", ID: "k"}, Token: semel.NewToken(), Lease: time.Minute, Retention: time.Hour,
+	}
+	if _, err := guest.Reserve(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, use := range []Use{Look, Change, Examine} { // beside the application
+		opened, err := Open(t.Context(), "sqlite:"+path, Options{Use: use})
+		if err != nil {
+			t.Fatalf("use %v: %v", use, err)
+		}
+		n := 0
+		lister, _ := semel.As[semel.Lister](opened.Store)
+		for _, err := range lister.List(t.Context(), semel.Filter{}) {
+			if err != nil {
+				t.Error(err)
+			}
+			n++
+		}
+		if n != 1 {
+			t.Errorf("use %v: got %d records, want 1", use, n)
+		}
+		if err := opened.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := guest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), "sqlite:"+path, Options{Use: Serve}); !errors.Is(err, sqlitestore.ErrGuest) || Hint(err) == "" {
+		t.Errorf("serve: got %v, hint %q", err, Hint(err))
+	}
+}

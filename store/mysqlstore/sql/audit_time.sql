@@ -1,0 +1,2 @@
+-- When an entry was added.
+SELECT added_at FROM {audit} WHERE id = ?

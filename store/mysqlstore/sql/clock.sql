@@ -1,0 +1,2 @@
+-- The server's clock, from which ages count.
+SELECT {now}

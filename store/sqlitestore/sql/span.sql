@@ -1,1 +1,0 @@
-SELECT (SELECT min(id) FROM {slots}), (SELECT max(id) FROM {slots})

@@ -117,7 +117,7 @@ func (c *Collector) newRoute(label string) *route {
 		c.shadowed.WithLabelValues(would, label)
 	}
 	for how := range r.handlers {
-		settle := semel.Disposition(how).String() //nolint:gosec // at most Free
+		settle := semel.Disposition(how).String()
 		r.handlers[how] = c.handlers.WithLabelValues(settle, label)
 	}
 	for step := range numSteps {

@@ -74,11 +74,16 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
 	metrics := proxy.NewMetrics(readBuild().String())
+	traces, end, err := openTraces(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
 	meter := console.NewMeter()
-	engineCfg.Observe, engineCfg.Logger = metrics.Observe, log
+	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
 	if cfg.Console || cfg.ConsoleTokens != "" {
-		engineCfg.Observe = meter.Beside(metrics.Observe)
+		engineCfg.Observe = meter.Beside(engineCfg.Observe)
 	}
 	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
 	if err != nil {
@@ -95,6 +100,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if pages != nil { // an interface that holds nil is none
 		wanted.Console = pages
 	}
+	wanted.Tracer = traces.tracer
 	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "proxy: "))

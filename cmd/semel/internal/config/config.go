@@ -66,6 +66,7 @@ type Config struct {
 	// KeyringFile has the keys of kept responses; "" keeps them in clear.
 	KeyringFile      string
 	KeyringReadPlain bool
+	OTLPEndpoint     string // "" when only the OTEL_ variables count
 	// Routes come from the file only.
 	Routes []Route
 

@@ -296,6 +296,11 @@ func running() []Setting {
 			Usage: "also read responses that were kept before there was a keyring_file",
 			set:   one(parseBool, func(c *Config) *bool { return &c.KeyringReadPlain }),
 		},
+		{
+			Name: "otlp_endpoint", Arg: "URL",
+			Usage: "send traces to this OpenTelemetry collector, http://HOST:4318, as OTLP over HTTP (JSON)",
+			set:   one(parseOTLP, func(c *Config) *string { return &c.OTLPEndpoint }),
+		},
 	}
 }
 

@@ -203,6 +203,20 @@ func parseAddr(s string) (string, error) {
 	return s, nil
 }
 
+// parseOTLP reads the base address of a collector.
+func parseOTLP(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", notURL(err)
+	case u.User != nil:
+		return "", errURLUser
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("%q is not a URL such as http://127.0.0.1:4318", s)
+	}
+	return s, nil
+}
+
 // parseAdmin reads an address, or "off", which it returns as "".
 func parseAdmin(s string) (string, error) {
 	if s == "off" {

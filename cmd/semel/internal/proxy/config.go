@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -106,6 +108,10 @@ type Config struct {
 	// observer, from which /readyz knows too whether the store writes. Default:
 	// only what the proxy itself counts.
 	Metrics *Metrics
+	// Tracer, when not nil, makes a span of each request and of its way upstream. The trace
+	// of a client that has one is continued, and passed on to the upstream. Default: none,
+	// and the fields of a trace pass as they are.
+	Tracer trace.Tracer
 	// Logger gets failures, never a key, a scope or a body. Default [slog.Default].
 	Logger *slog.Logger
 	// Version is shown by /version. Default "unknown".

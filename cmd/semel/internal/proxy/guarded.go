@@ -36,17 +36,17 @@ func (e unsentError) Unwrap() error { return e.error }
 // guard sends the request, and answers when the whole answer is there: only so
 // can one that is cut short become a refusal instead of a dead connection.
 func (x *exchange) guard(ctx context.Context) {
-	if err := x.prepare(); err != nil {
-		x.fail(ctx, unsentError{err})
-		return
-	}
-	res, err := x.guarded.send(ctx, x)
+	ctx, span := x.traceUpstream(ctx)
+	res, err := x.deliver(ctx)
 	if err != nil {
+		endUpstream(span, nil, err)
 		x.fail(ctx, err)
 		return
 	}
 	defer func() { _ = res.Body.Close() }() // an error that counts was seen by receive or stream
-	switch body, err := x.receive(ctx, res); {
+	body, err := x.receive(ctx, res)
+	endUpstream(span, res, err)
+	switch {
 	case err != nil:
 		x.fail(ctx, reason(ctx, err))
 	case body == nil:
@@ -54,6 +54,15 @@ func (x *exchange) guard(ctx context.Context) {
 	default:
 		x.answer(res, body)
 	}
+}
+
+// deliver sends the request and returns the header of the answer.
+func (x *exchange) deliver(ctx context.Context) (*http.Response, error) {
+	if err := x.prepare(); err != nil {
+		return nil, unsentError{err}
+	}
+	x.inject(ctx, x.header)
+	return x.guarded.send(ctx, x)
 }
 
 // prepare takes the request body, which the middleware holds whole, into memory

@@ -127,7 +127,7 @@ func (s *Server) Reload(scope semelhttp.ScopeFunc, cfg Config) error {
 			return fmt.Errorf("proxy: Config.%s cannot change while the server runs", fixed.name)
 		}
 	}
-	cfg.Metrics, cfg.Version = s.cfg.Metrics, s.cfg.Version
+	cfg.Metrics, cfg.Version, cfg.Tracer = s.cfg.Metrics, s.cfg.Version, s.cfg.Tracer
 	next, err := s.newLive(scope, cfg)
 	if err != nil {
 		return err

@@ -149,8 +149,9 @@ type matched struct{ http.Handler }
 
 // ServeHTTP implements [http.Handler].
 func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	h, _ := r.mux.Handler(cleaned(req))
+	h, pattern := r.mux.Handler(cleaned(req))
 	if route, ok := h.(matched); ok {
+		r.name(req.Context(), pattern)
 		route.ServeHTTP(w, req)
 		return
 	}

@@ -76,6 +76,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	s.cfg.Metrics.serving.Add(1)
 	defer s.cfg.Metrics.serving.Add(-1)
+	r, span := s.traced(r)
+	if span != nil {
+		defer span.End()
+	}
 	l := s.enter()
 	defer s.leave(l)
 	l.handler.ServeHTTP(w, r)

@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// w3c continues traces as W3C Trace Context says. Its fields are in no fingerprint.
+var w3c propagation.TraceContext
+
+// traced continues the trace of r, or begins one, with a span for the request. It must be
+// ended. Without a tracer the client's fields pass as any other.
+func (s *Server) traced(r *http.Request) (*http.Request, trace.Span) {
+	if s.cfg.Tracer == nil {
+		return r, nil
+	}
+	ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	method := r.Method
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+	default:
+		method = "_OTHER" // what a client writes there is not bounded
+	}
+	ctx, span := s.cfg.Tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("http.request.method", method)))
+	return r.WithContext(ctx), span
+}
+
+// name gives the span of a request the name of its route.
+func (r *router) name(ctx context.Context, pattern string) {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetName(pattern)
+		span.SetAttributes(attribute.String("semel.route", pattern))
+	}
+}
+
+// traceUpstream begins the span of the way to the upstream and back.
+func (x *exchange) traceUpstream(ctx context.Context) (context.Context, trace.Span) {
+	if x.cfg.Tracer == nil {
+		return ctx, nil
+	}
+	return x.cfg.Tracer.Start(ctx, "upstream", trace.WithSpanKind(trace.SpanKindClient))
+}
+
+// endUpstream ends that span; res is nil when there was no answer.
+func endUpstream(span trace.Span, res *http.Response, err error) {
+	if span == nil {
+		return
+	}
+	if res != nil {
+		span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
+	}
+	if err != nil {
+		span.SetStatus(codes.Error, unquoted(err))
+	}
+	span.End()
+}
+
+// inject names the span of ctx to whoever gets header. The client's own fields, which name a
+// span further out, are replaced.
+func (x *exchange) inject(ctx context.Context, header http.Header) {
+	if x.cfg.Tracer != nil {
+		delete(header, "Tracestate")
+		w3c.Inject(ctx, propagation.HeaderCarrier(header))
+	}
+}

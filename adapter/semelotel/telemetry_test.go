@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,9 +95,9 @@ func (r *rig) span(t *testing.T, name string) tracetest.SpanStub {
 	t.Helper()
 	all := r.spans.GetSpans()
 	r.spans.Reset()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].Name == name {
-			return all[i]
+	for _, one := range slices.Backward(all) {
+		if one.Name == name {
+			return one
 		}
 	}
 	t.Fatalf("there is no span %s", name)

@@ -4,7 +4,7 @@ import "slices"
 
 // pgTxMutants break what PostgreSQL's transactions rest on.
 func pgTxMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
-	return slices.Concat(pgStepMutants(mutant), pgHandleMutants(mutant), pgCommitMutants(mutant))
+	return slices.Concat(pgStepMutants(mutant), pgHandleMutants(mutant), pgFateMutants(mutant), pgCommitMutants(mutant))
 }
 
 // pgStepMutants break the steps inside a transaction.
@@ -86,6 +86,30 @@ func pgHandleMutants(mutant func(name, file, before, after, test string) Mutant)
 			"		return semelsql.Aborted", "		return semelsql.None", "^TestSpoiledSQLTransactions$"),
 		mutant("what the handle of database/sql does not see is not asked for", "sqltransactions.go",
 			"pg.TxStatus() == 'I':", "pg.TxStatus() == 'X':", "^TestUnseenEndsOfSQLTransactions$"),
+	}
+}
+
+// pgFateMutants break what finds out, after a rollback, that a statement had ended the
+// transaction before.
+func pgFateMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	const test = "^TestDoTxCommitsBehindOurBackAndFails$"
+	return []Mutant{
+		mutant("a text of two statements is above suspicion", "fate.go",
+			"	if _, rest, more := strings.Cut(text, \";\"); more &&", "	if _, rest, more := strings.Cut(text, \";\"); false && more &&", test),
+		mutant("nobody asks what has become of a transaction", "transaction.go",
+			"cmp.Or(t.fate.ended(t.store, t.over.Load()), err)", "err", test),
+		mutant("nobody asks what has become of one of database/sql", "sqltransactions.go",
+			"return f.ended(d.store, over) },", "return nil },", test),
+		mutant("a transaction that was committed counts as rolled back", "fate.go",
+			"status == \"aborted\" && f", "status != \"\" && f", test),
+		mutant("whoever rolled back has committed nothing else", "fate.go",
+			"		doubt = mayBeAnother\n", "		doubt = mayHaveEnded\n", test),
+		mutant("every text of two statements has committed", "fate.go",
+			"			f.doubt.Store(noDoubt)\n			return nil\n", "			return errEnded\n", "^TestDoTxFailsWithManyStatements$"),
+		mutant("every transaction is asked for", "fate.go",
+			"	case rewritten(args), !plain(text):\n", "	case true:\n", "^TestFateIsAskedForInDoubt$"),
+		mutant("a text that the driver rewrites is trusted", "fate.go",
+			"	case rewritten(args), !plain(text):\n", "	case !plain(text):\n", "^TestFateIsAskedForInDoubt$"),
 	}
 }
 

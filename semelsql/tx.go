@@ -271,6 +271,13 @@ func (t *Tx) err() error {
 	return t.spoilt
 }
 
+// known is err, without a look.
+func (t *Tx) known() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spoilt
+}
+
 // poll looks at the rows that business code reads, which may end with an error
 // that nobody passed on, and forgets those that are closed. That a context ended
 // is no news there: database/sql says so also of rows that were closed before. The

@@ -114,9 +114,15 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return tx.QueryRowContext(ctx, text, args...)
 	}
+	f := new(fate)
 	return semelsql.Session{
 		Tx:    tx,
-		Steps: &steps{store: d.store, row: row},
+		Steps: fatedSteps{&steps{store: d.store, row: row}, f},
+		Watch: func(_, query string) semelsql.Mark {
+			f.see(query, nil)
+			return nil // it can be told afterwards
+		},
+		Fate: func(over bool) error { return f.ended(d.store, over) },
 		Gone: func() (gone error) {
 			err := conn.Raw(func(any) error { // not while a statement is under way
 				gone = lost(pg)

@@ -14,7 +14,7 @@ import (
 // transaction implements [semel.Transaction].
 type transaction struct {
 	*session
-	steps  *steps
+	steps  fatedSteps
 	handle *handle
 }
 
@@ -34,7 +34,9 @@ func newTransaction(s *session) *transaction {
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return s.queryRow(ctx, steady, text, args)
 	}
-	return &transaction{session: s, steps: &steps{store: s.store, row: row}, handle: &handle{session: s, mode: seen}}
+	return &transaction{
+		session: s, steps: fatedSteps{&steps{store: s.store, row: row}, &s.fate}, handle: &handle{session: s, mode: seen},
+	}
 }
 
 // with puts the mode before the arguments, where the driver looks for it.
@@ -87,8 +89,8 @@ func (t *transaction) step(f func() error) error {
 
 // Err implements [semel.Transaction].
 func (t *transaction) Err() error {
-	if err := t.enter(); err != nil {
-		return err
+	if err := t.enter(); err != nil { // it is over, or in the hands of a step that hangs
+		return cmp.Or(t.fate.ended(t.store, t.over.Load()), err)
 	}
 	defer t.mu.Unlock()
 	return t.reason()

@@ -32,6 +32,8 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 			"SELECT 1 / count(*)", "SELECT 1 / greatest(count(*), 1)", "^TestCompleteAndCommit$"),
 		mutant("a division of the business code's ends its transaction", "transaction.go",
 			"		if t.conn.Conn().PgConn().TxStatus() != 'E' {", "		if codeOf(err) != codeDivisionByZero {", "^TestDivisionAtTheCommit$"),
+		mutant("what the server says before the COMMIT leaves the commit unknown", "transaction.go",
+			"	case fell(err): // before", "	case false: // before", "^TestIdleBeforeTheCommit$"),
 		mutant("business writes commit after a step that failed", "transaction.go",
 			"	t.final = cmp.Or(t.final, err)\n	return t.final", "	return cmp.Or(t.final, err)", "^TestTheLockIsALease$"),
 		mutant("competitors wait for a single transaction", "sql/reserve_in.sql",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/pgstore"
@@ -78,6 +79,48 @@ func TestDivisionAtTheCommit(t *testing.T) {
 		}
 		if n := l.paid(t, call.Key.ID); n != 0 {
 			t.Errorf("%s: got %d effects", c.name, n)
+		}
+	}
+}
+
+// I8: a session that the server ended while the business code had it idle has not
+// committed, although a COMMIT was sent: the first word that comes back is about
+// the completion. The cause is told, and the work is not done again if it would only
+// idle again.
+func TestIdleBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{})
+	pool := poolOf(t, l.url+"&idle_in_transaction_session_timeout=100ms")
+	plain := poolOf(t, l.url+"&application_name="+l.schema)
+	for _, mode := range modes {
+		call, ran := callOf(servertest.Name(t)), 0
+		_, err := semel.DoTx(t.Context(), e, call, l.Transactions(pgstore.TxConfig{Mode: mode, Pool: pool}), func(ctx context.Context) (string, error) {
+			ran++
+			err := execIn(ctx, l.insert(), call.Key.ID)
+			eventually(t, "the server ends the session", func() bool {
+				return look[bool](t, l.watch, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", int32(pgstore.TxFrom(ctx).Conn().PgConn().PID()))
+			})
+			return "", err
+		})
+		if pe, ok := errors.AsType[*pgconn.PgError](err); !ok || pe.Code != "25P03" || ran != 1 || errors.Is(err, semel.ErrTxBusy) || errors.Is(err, semel.ErrTxEnded) {
+			t.Errorf("%v: got %v after %d runs, want the server's reason after one", mode, err, ran)
+		}
+		if n := l.paid(t, call.Key.ID); n != 0 {
+			t.Errorf("%v: got %d effects", mode, n)
+		}
+
+		ran = 0 // one that was ended by an operator is done again
+		call = callOf(servertest.Name(t))
+		_, err = semel.DoTx(t.Context(), e, call, l.Transactions(pgstore.TxConfig{Mode: mode, Pool: plain}), func(ctx context.Context) (string, error) {
+			err := execIn(ctx, l.insert(), call.Key.ID)
+			if ran++; ran == 1 {
+				run(t, l.watch, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+			}
+			return "", err
+		})
+		if n := l.paid(t, call.Key.ID); err != nil || ran != 2 || n != 1 {
+			t.Errorf("%v: got %d effects after %d runs (%v), want one after two", mode, n, ran, err)
 		}
 	}
 }

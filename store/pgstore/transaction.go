@@ -3,6 +3,7 @@ package pgstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -159,6 +160,10 @@ func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion)
 			return err
 		}
 		err := t.completeAndCommit(context.WithoutCancel(ctx), c)
+		if _, broken := errors.AsType[*brokenError](err); broken {
+			t.rollback(ctx)
+			return explain("complete", err)
+		}
 		if t.conn.Conn().PgConn().TxStatus() != 'E' {
 			return t.committed(ctx, err)
 		}
@@ -191,7 +196,10 @@ func (t *transaction) completeAndCommit(ctx context.Context, c semel.Completion)
 	results := t.conn.SendBatch(ctx, b)
 	var one int64
 	err := results.QueryRow().Scan(&one)
-	if err == nil {
+	switch {
+	case fell(err): // before the COMMIT: what the server has sent comes in order
+		err = &brokenError{err}
+	case err == nil:
 		var tag pgconn.CommandTag
 		tag, err = results.Exec()
 		switch {

@@ -153,12 +153,23 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return r
 }
 
-// LargeObjects implements [pgx.Tx].
+// LargeObjects implements [pgx.Tx]. They have the driver's own transaction, which then has
+// to be told of its end: the commit takes a round trip of its own.
 func (h *handle) LargeObjects() (objects pgx.LargeObjects) {
-	if tx := h.tx(); tx != nil { // it has begun
+	h.session.lent.Store(true)
+	if tx := h.tx(); h.session.sealed.Load() || h.session.over.Load() {
+		objects = closedTx().LargeObjects()
+	} else if tx != nil { // it has begun
 		objects = tx.LargeObjects()
 	}
 	return objects
+}
+
+// closedTx is a transaction of the driver whose methods return [pgx.ErrTxClosed].
+func closedTx() pgx.Tx {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{})
+	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
 }
 
 // Conn implements [pgx.Tx].

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
@@ -121,6 +122,52 @@ func TestIdleBeforeTheCommit(t *testing.T) {
 		})
 		if n := l.paid(t, call.Key.ID); err != nil || ran != 2 || n != 1 {
 			t.Errorf("%v: got %d effects after %d runs (%v), want one after two", mode, n, ran, err)
+		}
+	}
+}
+
+// I8: large objects that were kept write nothing once the transaction is over, on a
+// connection that by then is somebody else's; nor do those that are asked for afterwards.
+func TestLargeObjectsAreOver(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{})
+	no := errors.New("no")
+	for _, mode := range modes {
+		txs := l.Transactions(pgstore.TxConfig{Mode: mode})
+		for what, end := range map[string]error{"a commit": nil, "a rollback": no} {
+			call := callOf(servertest.Name(t))
+			var kept, nested pgx.LargeObjects
+			var h pgx.Tx
+			_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
+				h = pgstore.TxFrom(ctx)
+				kept = h.LargeObjects()
+				inner, err := h.Begin(ctx)
+				must(t, err)
+				nested = inner.LargeObjects()
+				_, err = kept.Create(ctx, 0)
+				return "", errors.Join(err, execIn(ctx, l.insert(), call.Key.ID), end)
+			})
+			if !errors.Is(err, end) {
+				t.Fatal(err)
+			}
+			late := h.LargeObjects()
+			for name, objects := range map[string]pgx.LargeObjects{"kept": kept, "of a savepoint": nested, "asked for late": late} {
+				if oid, err := objects.Create(t.Context(), 0); !errors.Is(err, pgx.ErrTxClosed) {
+					t.Errorf("%v, %s, after %s: got object %d (%v), want ErrTxClosed", mode, name, what, oid, err)
+				}
+			}
+		}
+		call := callOf(servertest.Name(t)) // and where nobody had asked before
+		var h pgx.Tx
+		_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
+			h = pgstore.TxFrom(ctx)
+			return "", execIn(ctx, l.insert(), call.Key.ID)
+		})
+		must(t, err)
+		late := h.LargeObjects()
+		if oid, err := late.Create(t.Context(), 0); !errors.Is(err, pgx.ErrTxClosed) {
+			t.Errorf("%v, after all: got object %d (%v), want ErrTxClosed", mode, oid, err)
 		}
 	}
 }

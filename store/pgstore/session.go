@@ -33,6 +33,7 @@ type session struct {
 	sealed atomic.Bool // the handle's turn is over
 	over   atomic.Bool // Commit or Rollback was called
 	owned  atomic.Bool // the handle was told to end the transaction
+	lent   atomic.Bool // the driver's own transaction was given out
 	fate   fate
 
 	mu    sync.Mutex // held by the user; what follows is its

@@ -146,14 +146,14 @@ func (t *transaction) committed(ctx context.Context, err error) error {
 
 // CompleteAndCommit implements [semel.CompleteCommitter].
 func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion) error {
-	if !t.batch {
+	t.sealed.Store(true) // before the look at lent: who comes later gets nothing
+	if !t.batch || t.lent.Load() {
 		if err := t.Complete(ctx, c); err != nil {
 			t.Rollback(ctx)
 			return err
 		}
 		return t.Commit(ctx)
 	}
-	t.sealed.Store(true)
 	return t.end(ctx, func() error {
 		if err := tooLarge("complete", c.Response); err != nil {
 			t.rollback(ctx)

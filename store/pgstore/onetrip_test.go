@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/pgstore"
@@ -168,6 +169,55 @@ func TestLargeObjectsAreOver(t *testing.T) {
 		late := h.LargeObjects()
 		if oid, err := late.Create(t.Context(), 0); !errors.Is(err, pgx.ErrTxClosed) {
 			t.Errorf("%v, after all: got object %d (%v), want ErrTxClosed", mode, oid, err)
+		}
+	}
+}
+
+// L4: connections that broke while they rested cost the work none of its tries, although
+// they are found out by the first step: nothing has happened then.
+func TestFirstStepOnDeadConnections(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int32{1, 12, 40} {
+		l := newLedger(t, servertest.Postgres(t).DSN())
+		cfg, err := pgxpool.ParseConfig(l.url + "&application_name=" + l.schema)
+		must(t, err)
+		cfg.MaxConns = size
+		cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		must(t, err)
+		t.Cleanup(pool.Close)
+		own, err := pgstore.New(pool, pgstore.Config{Schema: l.schema, Logger: quiet})
+		must(t, err)
+		far := *l
+		far.Store = own
+		for name, c := range map[string]struct {
+			l   *ledger
+			cfg pgstore.TxConfig
+		}{
+			"claim": {l, pgstore.TxConfig{Pool: pool}}, "single": {l, pgstore.TxConfig{Pool: pool, Mode: semel.SingleTx}},
+			"single, of the store": {&far, pgstore.TxConfig{Mode: semel.SingleTx}},
+		} {
+			e, txs := c.l.engine(t, semel.Config{}), c.l.Transactions(c.cfg)
+			_, err := c.l.order(t.Context(), e, callOf(servertest.Name(t)), txs)
+			must(t, err)
+			var conns []*pgxpool.Conn
+			for range size {
+				conn, err := pool.Acquire(t.Context())
+				must(t, err)
+				must(t, conn.Ping(t.Context()))
+				conns = append(conns, conn)
+			}
+			for _, conn := range conns {
+				conn.Release()
+			}
+			run(t, l.watch, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+			call := callOf(servertest.Name(t))
+			res, err := c.l.order(t.Context(), e, call, txs)
+			if err != nil {
+				t.Errorf("%s, %d dead connections: %v", name, size, err)
+				continue
+			}
+			l.wantOne(t, call.Key.ID, res.Value)
 		}
 	}
 }

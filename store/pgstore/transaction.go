@@ -50,12 +50,12 @@ func with(mode, args []any) []any {
 
 // Lock implements [semel.TxSteps].
 func (t *transaction) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
-	return t.step(func() error { return t.steps.Lock(ctx, key, token) })
+	return t.step(ctx, func() error { return t.steps.Lock(ctx, key, token) })
 }
 
 // Reserve implements [semel.TxSteps].
 func (t *transaction) Reserve(ctx context.Context, r semel.Reservation) (held semel.Record, err error) {
-	err = t.step(func() (err error) {
+	err = t.step(ctx, func() (err error) {
 		held, err = t.steps.Reserve(ctx, r)
 		return err
 	})
@@ -66,12 +66,12 @@ func (t *transaction) Reserve(ctx context.Context, r semel.Reservation) (held se
 // business code still runs can undo nothing of it, with a savepoint from before.
 func (t *transaction) Complete(ctx context.Context, c semel.Completion) error {
 	t.sealed.Store(true)
-	return t.step(func() error { return t.steps.Complete(ctx, c) })
+	return t.step(ctx, func() error { return t.steps.Complete(ctx, c) })
 }
 
 // step runs a step, unless there is a reason why it cannot be committed. After an error
 // there is: business writes without their record would be lost to every retry.
-func (t *transaction) step(f func() error) error {
+func (t *transaction) step(ctx context.Context, f func() error) error {
 	if err := t.enter(); err != nil {
 		return err
 	}
@@ -80,6 +80,13 @@ func (t *transaction) step(f func() error) error {
 		return err
 	}
 	err := f()
+	for try := 1; !t.used && try < maxTries && t.conn.Conn().IsClosed() && again(err); try++ {
+		if err := t.redial(ctx); err != nil {
+			return explain("begin", err)
+		}
+		err = f()
+	}
+	t.used = t.used || err == nil
 	if t.mine {
 		t.store.learn(err)
 	}
@@ -232,6 +239,7 @@ func (t *transaction) Rollback(ctx context.Context) {
 // transaction: it begins here, unless a step has begun it.
 func (t *transaction) Attach(ctx context.Context) context.Context {
 	if t.enter() == nil {
+		t.used = true
 		t.note(t.start(ctx))
 		t.mu.Unlock()
 	}

@@ -34,6 +34,8 @@ type SQLTxConfig struct {
 // database; the first Begin finds out. Its configuration says how statements are
 // sent.
 //
+// What ends the transaction behind the handle is found out as with Transactions.
+//
 // Nobody sees on connections of db that a standby may lack a commit: use
 // Transactions, with a store of [Open], where that counts.
 func (s *Store) SQLTransactions(db *sql.DB, cfg SQLTxConfig) semel.Transactions {

@@ -254,7 +254,9 @@ type handleKey struct{}
 // ended.
 //
 // Commit and Rollback return [semel.ErrTxOwned], as do statements that would do the
-// same, and the transaction is rolled back. Begin makes a savepoint, whose Commit
+// same, and the transaction is rolled back. One that is hidden behind another statement, in a
+// single text, is found out when the transaction is completed or was rolled back; the
+// outcome is unknown then ([semel.ErrTxEnded]). Begin makes a savepoint, whose Commit
 // and Rollback work: after an error of the server nothing but going back to one
 // lets the transaction go on, and be committed.
 //

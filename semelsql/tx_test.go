@@ -393,7 +393,7 @@ func TestStatementsAreReleased(t *testing.T) {
 			}
 		}
 		if !released {
-			t.Errorf("%s: got its context held by the transaction", name)
+			t.Fatalf("%s: got its context held by the transaction", name)
 		}
 	}
 	if err := b.commit(); err != nil {

@@ -23,7 +23,7 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 		mutant("a completion that hits nothing succeeds", "tx.go",
 			"\t\treturn 0, semel.ErrLost\n", "\t\treturn 0, nil\n", "^TestCallersTransaction$"),
 		mutant("a completion in a second transaction succeeds", "tx.go",
-			"t.id != 0 && id != t.id && (", "t.id != 0 && false && (", "^TestDoTxCommitsBehindOurBack$"),
+			"t.id != 0 && id != t.id && (", "t.id != 0 && id == 0 && (", "^TestDoTxCommitsBehindOurBack$"),
 		mutant("a lock that a savepoint gave up has ended its transaction", "tx.go",
 			"		id, err = t.number(ctx, err)\n", "", "^TestCallersSavepoint$"),
 		mutant("a lock does not know its transaction", "tx.go",

@@ -40,7 +40,10 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			if err == nil {
 				records, err = s.peek(ctx, page, &f)
 			}
-			for _, rec := range asFound(records, page) {
+			if f.Scope == "" || f.ID == "" { // one key has no place in a list, and there is always a record of it
+				records = asFound(records, page)
+			}
+			for _, rec := range records {
 				if !yield(rec, nil) {
 					return
 				}

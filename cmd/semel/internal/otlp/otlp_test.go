@@ -12,10 +12,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -172,6 +176,57 @@ func TestCollectorInTrouble(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The queue exports when there is enough, and after a while, and counts what it drops.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+		out := tracetest.NewInMemoryExporter()
+		p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newQueue(t.Context(), out,
+			env{"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "3"}.get)))
+		spans := func(n, want int) {
+			t.Helper()
+			for range n {
+				_, span := Tracer(p).Start(t.Context(), "POST")
+				span.End()
+			}
+			synctest.Wait()
+			if got := len(out.GetSpans()); got != want {
+				t.Errorf("got %d spans exported, want %d", got, want)
+			}
+			out.Reset()
+		}
+		spans(2, 0)
+		time.Sleep(5 * time.Second)
+		spans(0, 2)
+		spans(3, 3)
+		for range 9 { // before the goroutine comes to it
+			_, span := Tracer(p).Start(t.Context(), "POST")
+			span.End()
+		}
+		time.Sleep(5 * time.Second)
+		if len(out.GetSpans()) < 4 {
+			t.Errorf("got %d spans, want at least what fits", len(out.GetSpans()))
+		}
+		out.Reset()
+		_, last := Tracer(p).Start(t.Context(), "POST")
+		last.End()
+		bounded, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if err := p.ForceFlush(bounded); err != nil || len(out.GetSpans()) != 1 {
+			t.Errorf("got %v and %d spans, want the last one", err, len(out.GetSpans()))
+		}
+		if err := p.Shutdown(bounded); err != nil {
+			t.Error(err)
+		}
+		for _, text := range told {
+			if !strings.Contains(text, "were dropped") {
+				t.Errorf("told %q", text)
+			}
+		}
+	})
 }
 
 // Without a collector there is no provider and no tracer.

@@ -61,8 +61,8 @@ func New(desk *operator.Desk, cfg Config) (*Console, error) {
 // ServeHTTP implements [http.Handler].
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-// Close ends the streams of open overviews and waits for them, and for the actions
-// under way, or until ctx ends. Call it before the server's Shutdown, which waits for
+// Close ends the streams of open overviews and waits for them, for what is being read
+// for one, and for the actions under way, or until ctx ends. Call it before the server's Shutdown, which waits for
 // the streams. The desk is closed with it.
 func (c *Console) Close(ctx context.Context) error {
 	c.mu.Lock()
@@ -72,7 +72,7 @@ func (c *Console) Close(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	done := make(chan struct{})
-	go func() { // ends with the last stream
+	go func() { // ends with the last of them
 		c.ended.Wait()
 		close(done)
 	}()

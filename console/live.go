@@ -92,6 +92,17 @@ func (c *Console) enter() bool {
 	return true
 }
 
+// hold keeps Close waiting until c.ended.Done, unless the console closes.
+func (c *Console) hold() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.ended.Add(1)
+	return true
+}
+
 func (c *Console) leave() {
 	c.mu.Lock()
 	c.streams--

@@ -95,9 +95,10 @@ func TestLiveEndsAtClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, metered)
 		out := s.watch(t.Context(), bearer)
+		start := time.Now()
 		must(t, s.pages.Close(t.Context()))
-		if !out.ended() {
-			t.Error("Close has not waited for the stream")
+		if waited := time.Since(start); !out.ended() || waited != 0 {
+			t.Errorf("the stream has ended: %v, after %v; want it ended by Close", out.ended(), waited)
 		}
 		if late := s.watch(t.Context(), bearer); late.status != http.StatusServiceUnavailable || !late.ended() {
 			t.Errorf("after Close: got %d", late.status)

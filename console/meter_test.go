@@ -63,6 +63,7 @@ func TestMeterCountsWhatAnEngineDoes(t *testing.T) {
 		}
 		s.want(s.get("/"), http.StatusOK, "executed 200/s", "6\u202f062 requests in the last quarter of an hour")
 		time.Sleep(20 * time.Minute)
+		s.want(s.get("/"), http.StatusOK, "Nothing in the last quarter of an hour")
 		if got := s.tile("Executed"); got != "0" {
 			t.Errorf("after a while: got %s a second, want what is over forgotten", got)
 		}

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type minuteRow struct {
 // many open overviews ask no more often than one.
 type glance struct {
 	mu      sync.Mutex
-	at      time.Time
+	until   time.Time     // when it is looked anew
 	waiting chan struct{} // closed when the look under way has ended; nil: none is
 	seen    glimpse
 }
@@ -56,11 +57,20 @@ type glance struct {
 type glimpse struct {
 	lapsed, reserved       int
 	moreLapsed, moreFlight bool
+	at                     time.Time
 	err                    error
 }
 
-// glanceAge is how old a look may be.
-const glanceAge = 4 * time.Second
+// A look is kept for glanceAge, and for so many times as long as it took, so that a store
+// that must read much for it is at it for a tenth of the time at most. One that failed is
+// repeated sooner: whoever mends a store waits for it. While it is looked anew, the last
+// one is shown for as long as glanceStale.
+const (
+	glanceAge   = 4 * time.Second
+	glanceShare = 10
+	glanceAgain = 2
+	glanceStale = time.Minute
+)
 
 // maxCounted is how many attempts in flight are counted.
 const maxCounted = 200
@@ -68,42 +78,61 @@ const maxCounted = 200
 // look returns what was seen a moment ago, or looks anew. One looks at a time.
 func (c *Console) look(ctx context.Context) glimpse {
 	g := &c.glance
-	for {
-		g.mu.Lock()
-		if c.now().Sub(g.at) < glanceAge {
-			defer g.mu.Unlock()
-			return g.seen
-		}
-		wait := g.waiting
-		if wait == nil {
-			break
-		}
-		g.mu.Unlock()
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return glimpse{err: context.Cause(ctx)}
-		}
+	g.mu.Lock()
+	if c.now().Before(g.until) {
+		defer g.mu.Unlock()
+		return g.seen
 	}
-	g.waiting = make(chan struct{})
+	if g.waiting == nil {
+		if !c.hold() {
+			g.mu.Unlock()
+			return glimpse{err: semel.ErrClosed}
+		}
+		g.waiting = make(chan struct{})
+		go c.lookAnew(context.WithoutCancel(ctx)) // Close waits for it
+	}
+	wait, seen := g.waiting, g.seen
 	g.mu.Unlock()
-	// Not the caller's context: others wait for this look too.
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
-	defer cancel()
-	var seen glimpse
-	defer func() {
+	if seen.err == nil && c.now().Sub(seen.at) < glanceStale {
+		return seen
+	}
+	select {
+	case <-wait:
 		g.mu.Lock()
-		g.at, g.seen = c.now(), seen
-		close(g.waiting)
-		g.waiting = nil
-		g.mu.Unlock()
-	}()
-	seen = c.count(within)
-	return seen
+		defer g.mu.Unlock()
+		return g.seen
+	case <-ctx.Done():
+		return glimpse{err: context.Cause(ctx)}
+	}
+}
+
+// lookAnew is not its caller's alone: others wait for it too.
+func (c *Console) lookAnew(ctx context.Context) {
+	defer c.ended.Done()
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	start := c.now()
+	seen := c.count(ctx)
+	seen.at = c.now()
+	share := glanceShare
+	if seen.err != nil {
+		share = glanceAgain
+	}
+	g := &c.glance
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.until, g.seen = seen.at.Add(max(glanceAge, time.Duration(share)*seen.at.Sub(start))), seen
+	close(g.waiting)
+	g.waiting = nil
 }
 
 // count reads no more than it counts.
-func (c *Console) count(ctx context.Context) glimpse {
+func (c *Console) count(ctx context.Context) (seen glimpse) {
+	defer func() { // there is no server above to catch it
+		if p := recover(); p != nil {
+			seen = glimpse{err: fmt.Errorf("the store panicked: %v", p)}
+		}
+	}()
 	work, err := c.desk.Worklist(ctx, 1)
 	if err != nil {
 		return glimpse{err: err}
@@ -112,7 +141,7 @@ func (c *Console) count(ctx context.Context) glimpse {
 	if err != nil {
 		return glimpse{err: err}
 	}
-	seen := glimpse{lapsed: len(work.Records) + work.More, moreLapsed: work.Cut, moreFlight: !flying.Next.IsZero()}
+	seen = glimpse{lapsed: len(work.Records) + work.More, moreLapsed: work.Cut, moreFlight: !flying.Next.IsZero()}
 	for _, rec := range flying.Records {
 		if !rec.Lapsed {
 			seen.reserved++
@@ -146,6 +175,10 @@ func (c *Console) pulseOf(seen glimpse) pulseView {
 	view.InFlight = countTile("In flight", seen.reserved, seen.moreFlight, "attempts that run now", "/inflight")
 	if seen.lapsed > 0 {
 		view.Lapsed.Class = "alarm"
+	}
+	if age := c.now().Sub(seen.at); age > 2*glanceAge && !seen.at.IsZero() {
+		view.Lapsed.Note += ", seen " + span(age) + " ago"
+		view.InFlight.Note += ", seen " + span(age) + " ago"
 	}
 	if seen.err != nil {
 		view.Trouble = "The store does not answer, so what needs a decision is not known. Requests are refused meanwhile."

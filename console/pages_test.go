@@ -388,3 +388,52 @@ func TestRevealWithoutAKeyService(t *testing.T) {
 		s.want(s.post(at(rec, "/reveal"), url.Values{"reason": {"dispute 7"}, "fence": {"1"}}), http.StatusServiceUnavailable, "Nothing is damaged")
 	})
 }
+
+// A store that has to read much for the overview must not be at it all the time.
+func TestOverviewsLeaveASlowStoreInPeace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := filled(t)
+		reads := 0
+		s.store.list = func(context.Context) error {
+			reads++
+			time.Sleep(time.Second)
+			return nil
+		}
+		for range 10 * 60 {
+			s.want(s.get("/"), http.StatusOK)
+			time.Sleep(time.Second)
+		}
+		if reads < 40 || reads > 62 {
+			t.Errorf("got %d reads of a second each in ten minutes, want a tenth of the time", reads)
+		}
+		time.Sleep(time.Minute)
+		s.want(s.get("/"), http.StatusOK)
+		time.Sleep(10 * time.Second)
+		s.want(s.get("/"), http.StatusOK, ", seen 10s ago")
+	})
+}
+
+// Who opens the overview does not wait for a slow store, but for the first time.
+func TestOverviewShowsTheLastLookMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := filled(t)
+		s.store.list = func(context.Context) error {
+			time.Sleep(time.Second)
+			return nil
+		}
+		for i, want := range []time.Duration{2 * time.Second, 0, 0, 2 * time.Second} {
+			start := time.Now()
+			s.want(s.get("/"), http.StatusOK, "Need a decision")
+			if waited := time.Since(start); waited != want {
+				t.Errorf("view %d: waited for %v, want %v", i, waited, want)
+			}
+			time.Sleep([]time.Duration{30 * time.Second, 10 * time.Second, 2 * time.Minute, 0}[i])
+		}
+	})
+}
+
+func TestOverviewOfAStoreThatPanics(t *testing.T) {
+	s := open(t)
+	s.store.list = func(context.Context) error { panic("broken driver") }
+	s.want(s.get("/"), http.StatusServiceUnavailable, "Trouble", "The store does not answer")
+}

@@ -56,6 +56,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 			_ = p.cmd.Process.Kill()
 			<-p.rest
 			_ = p.cmd.Wait()
+			p.cmd = nil // a script that starts twice comes here twice
 		}
 	})
 	addrs := make(chan []string, 1)

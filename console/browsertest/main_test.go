@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,20 +21,42 @@ import (
 // patience bounds a test in the browser. It is used up only when something is broken.
 const patience = 2 * time.Minute
 
-// browser is the one of all tests of this package.
-var browser struct {
-	once sync.Once
-	ctx  context.Context
-	err  error
-	ends []func()
-}
+// browser returns the one of all tests of this package, and starts it when it is first
+// asked for.
+var browser = sync.OnceValues(start)
+
+var stop = func() {} // ends it
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, end := range browser.ends {
-		end()
-	}
+	stop()
 	os.Exit(code)
+}
+
+var errMissing = errors.New("chromium is not installed")
+
+func start() (context.Context, error) {
+	program := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil && program == "" {
+			program = path
+		}
+	}
+	if program == "" {
+		return nil, errMissing
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program),
+		chromedp.NoSandbox, // the tests may run as root, and open nothing but their own pages
+		chromedp.Flag("hide-scrollbars", true),
+	)
+	ctx, endAll := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(ctx)
+	stop = func() {
+		end()
+		endAll()
+	}
+	return ctx, chromedp.Do(ctx)
 }
 
 // missing ends a test that lacks a program.
@@ -45,36 +68,18 @@ func missing(t *testing.T, what string) {
 	t.Skipf("%s is not installed: make servers", what)
 }
 
-func start(program string) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program),
-		chromedp.NoSandbox, // the tests may run as root, and open nothing but their own pages
-		chromedp.Flag("hide-scrollbars", true),
-	)
-	ctx, endAll := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, end := chromedp.NewContext(ctx)
-	browser.ctx, browser.ends = ctx, []func(){end, endAll}
-	browser.err = chromedp.Do(ctx)
-}
-
 // tab opens one, which ends with the test. What the page complains of fails it: a
 // violation of its policy, above all.
 func tab(t *testing.T) context.Context {
 	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil && program == "" {
-			program = path
-		}
-	}
-	if program == "" {
+	parent, err := browser()
+	if errors.Is(err, errMissing) {
 		missing(t, "chromium")
 	}
-	browser.once.Do(func() { start(program) })
-	if browser.err != nil {
-		t.Fatal(browser.err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, end := chromedp.NewContext(browser.ctx)
+	ctx, end := chromedp.NewContext(parent)
 	t.Cleanup(end)
 	run(t, ctx) // opens it; a limit of time on this context would be one of the browser
 	ctx, stop := context.WithTimeout(ctx, patience)

@@ -35,6 +35,9 @@ the files that they name. Nothing is opened but those, no store and no port.`,
 		if _, _, err := engineConfig(cfg); err != nil {
 			return err
 		}
+		if _, err := readTokens(cfg); err != nil {
+			return err
+		}
 		if _, err := tlsServer(cfg); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/semel-go/semel/cmd/semel/internal/config"
 	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 	"github.com/semel-go/semel/cmd/semel/internal/stores"
+	"github.com/semel-go/semel/console"
 	"github.com/semel-go/semel/semelhttp"
 )
 
@@ -79,7 +80,11 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer end()
 	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	meter := console.NewMeter()
 	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
+	if cfg.Console || cfg.ConsoleTokens != "" {
+		engineCfg.Observe = meter.Beside(engineCfg.Observe)
+	}
 	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
 	if err != nil {
 		return wrong("", "%w", err)
@@ -87,6 +92,13 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	wanted, err := proxyConfig(cfg, opened, metrics, log)
 	if err != nil {
 		return err
+	}
+	pages, err := a.consoleOf(engine, cfg, meter, log)
+	if err != nil {
+		return err
+	}
+	if pages != nil { // an interface that holds nil is none
+		wanted.Console = pages
 	}
 	wanted.Tracer = traces.tracer
 	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)

@@ -60,6 +60,9 @@ type Config struct {
 	LogLevel        slog.Level
 	SecretFile      string
 	HashKeys        bool
+	Console         bool   // the pages for operators, for everybody who reaches admin
+	ConsoleTokens   string // the file of those who may sign in to them; "" for none
+	ConsoleName     string
 	// KeyringFile has the keys of kept responses; "" keeps them in clear.
 	KeyringFile      string
 	KeyringReadPlain bool
@@ -85,6 +88,9 @@ func (c Config) CheckProxy() error {
 		errs = append(errs, ErrNoUpstream)
 	} else {
 		c.checkUpstream(c.Upstream, func(format string, args ...any) { bad("upstream", format, args...) })
+	}
+	if c.Admin == "" && (c.Console || c.ConsoleTokens != "") {
+		bad(given(c.ConsoleTokens, "console_tokens", "console"), "the console is served on admin, which is off")
 	}
 	if c.Lease < leastLease {
 		bad("lease", "%v is less than %v", c.Lease, leastLease)

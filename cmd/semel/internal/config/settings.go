@@ -81,6 +81,19 @@ func wiring() []Setting {
 			set:   one(parseAdmin, func(c *Config) *string { return &c.Admin }),
 		},
 		{
+			Name: "console", Bool: true, Default: "false",
+			Usage: "serve pages for operators at /console/ of admin: whoever reaches it may look, nobody may change anything",
+			set:   one(parseBool, func(c *Config) *bool { return &c.Console }),
+		},
+		{
+			Name: "console_tokens", Arg: "PATH", Usage: "serve the pages to those who sign in by this file: a name, read or write, and a token on each line",
+			set: one(parseText, func(c *Config) *string { return &c.ConsoleTokens }),
+		},
+		{
+			Name: "console_name", Arg: "TEXT", Usage: "what the pages are about, such as \"payments, production\"",
+			set: one(parseText, func(c *Config) *string { return &c.ConsoleName }),
+		},
+		{
 			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, a server (postgres://, mysql://, redis://, nats://), or memory which survives nothing",
 			set: one(parseText, func(c *Config) *string { return &c.Store }),
 		},

@@ -24,9 +24,10 @@ type admin struct {
 	version  string
 	draining func() bool
 	store    *prober
+	console  http.Handler // nil for none
 }
 
-// handler answers GET and HEAD only: nothing here changes anything.
+// handler answers GET and HEAD only, but for the console: nothing else changes anything.
 func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok\n") })
@@ -36,6 +37,10 @@ func (a *admin) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]string{"version": a.version, "go": runtime.Version()}) // likewise
 	})
+	if a.console != nil {
+		mux.Handle("/console/", a.console)
+		mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
+	}
 	return mux
 }
 

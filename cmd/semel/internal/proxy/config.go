@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -64,6 +66,9 @@ type Config struct {
 	// /version. It has no authentication, so keep it on loopback or a private
 	// network. Default: none.
 	Admin string
+	// Console, when not nil, is served at /console/ of Admin, and closed when the requests
+	// have ended. It must know that base path.
+	Console Console
 	// ReadTimeout bounds the time in which a client must send a guarded
 	// request with its body. Default 60 s.
 	ReadTimeout time.Duration
@@ -114,6 +119,13 @@ type Config struct {
 	// Ready, when not nil, is called once both listeners accept. admin is nil
 	// when there is none.
 	Ready func(listen, admin net.Addr)
+}
+
+// Console are pages for operators.
+type Console interface {
+	http.Handler
+	// Close ends what is open, and waits for actions under way until ctx ends.
+	Close(ctx context.Context) error
 }
 
 // Route says what differs for the requests that a pattern matches. A request

@@ -179,6 +179,9 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 
 func (s *Server) admin() http.Handler {
 	a := &admin{metrics: s.cfg.Metrics, version: s.cfg.Version, draining: s.draining.Load, store: s.prober}
+	if s.cfg.Console != nil {
+		a.console = s.cfg.Console
+	}
 	return a.handler()
 }
 
@@ -232,6 +235,9 @@ func (r *run) drain(ctx context.Context, cut context.CancelFunc) error {
 	}
 	if late != nil { // what Close has cancelled answers so
 		errs = append(errs, end(rest, r.traffic))
+	}
+	if r.s.cfg.Console != nil { // first: a shutdown would wait for its streams
+		errs = append(errs, r.s.cfg.Console.Close(rest))
 	}
 	if r.admin != nil {
 		errs = append(errs, end(rest, r.admin))

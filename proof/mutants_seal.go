@@ -18,7 +18,7 @@ func sealMutants() []Mutant {
 		mutant("a key service that is down looks like damage", "seal.go",
 			"if err != nil && !errors.Is(err, ErrKeyUnavailable) {", "if err != nil {", "^TestUnopenedIsReported$"),
 		mutant("nobody observes what does not open", "seal.go",
-			"	_, end := e.observe(ctx, StepOpen, held.Key, held.Route)\n", "	end := func(Event) {}\n", "^TestUnopenedIsReported$"),
+			"	_, end := e.observe(ctx, Op{Step: StepOpen, Route: held.Route, key: held.Key})\n", "	end := func(Event) {}\n", "^TestUnopenedIsReported$"),
 		mutant("an attempt runs although its answer could not be sealed", "engine.go",
 			"if err := e.prepare(start); err != nil {", "if err := e.prepare(start); false && err != nil {", "^TestUnreadySealer$"),
 		mutant("a transaction runs although its answer could not be sealed", "intx.go",

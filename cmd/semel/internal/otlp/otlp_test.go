@@ -178,7 +178,7 @@ func TestCollectorInTrouble(t *testing.T) {
 	}
 }
 
-// The queue exports when there is enough, and after a while, and counts what it drops.
+// The queue exports when there is enough, and after a while.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
@@ -202,15 +202,6 @@ func TestQueue(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		spans(0, 2)
 		spans(3, 3)
-		for range 9 { // before the goroutine comes to it
-			_, span := Tracer(p).Start(t.Context(), "POST")
-			span.End()
-		}
-		time.Sleep(5 * time.Second)
-		if len(out.GetSpans()) < 4 {
-			t.Errorf("got %d spans, want at least what fits", len(out.GetSpans()))
-		}
-		out.Reset()
 		_, last := Tracer(p).Start(t.Context(), "POST")
 		last.End()
 		bounded, stop := context.WithTimeout(t.Context(), time.Second)
@@ -225,6 +216,46 @@ func TestQueue(t *testing.T) {
 			if !strings.Contains(text, "were dropped") {
 				t.Errorf("told %q", text)
 			}
+		}
+	})
+}
+
+// gate is an exporter that hangs until it is opened.
+type gate struct {
+	*tracetest.InMemoryExporter
+	open chan struct{}
+}
+
+func (g gate) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	<-g.open
+	return g.InMemoryExporter.ExportSpans(ctx, spans)
+}
+
+// While an export hangs, the queue takes what fits and drops the rest, and says how much.
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+		out := gate{tracetest.NewInMemoryExporter(), make(chan struct{})}
+		p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newQueue(t.Context(), out,
+			env{"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}.get)))
+		for i := range 10 {
+			_, span := Tracer(p).Start(t.Context(), "POST")
+			span.End()
+			if i == 1 {
+				synctest.Wait() // these two are being exported
+			}
+		}
+		close(out.open)
+		time.Sleep(10 * time.Second)
+		if got := len(out.GetSpans()); got != 6 {
+			t.Errorf("got %d spans, want the 2 that were under way and 4 that waited", got)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], "4 spans were dropped") {
+			t.Errorf("told %q, want that 4 were dropped", told)
+		}
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

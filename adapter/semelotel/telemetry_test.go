@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,9 +95,9 @@ func (r *rig) span(t *testing.T, name string) tracetest.SpanStub {
 	t.Helper()
 	all := r.spans.GetSpans()
 	r.spans.Reset()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].Name == name {
-			return all[i]
+	for _, span := range slices.Backward(all) {
+		if span.Name == name {
+			return span
 		}
 	}
 	t.Fatalf("there is no span %s", name)

@@ -140,6 +140,7 @@ type bankTx struct {
 	ended     bool // Commit or Rollback was called
 	over      bool // the server has ended it
 	spoiled   error
+	unseen    bool // a statement has ended it, and begun another one
 	reserved  *semel.Reservation
 	completed *semel.Completion
 	moves     map[string]int
@@ -286,6 +287,9 @@ func (x *bankTx) Rollback(ctx context.Context) {
 func (x *bankTx) Err() error {
 	x.bank.mu.Lock()
 	defer x.bank.mu.Unlock()
+	if x.unseen && x.ended {
+		return semel.ErrTxEnded
+	}
 	return x.spoiled
 }
 
@@ -364,6 +368,20 @@ func (c cashier) smuggle() error {
 		c.x.apply(context.Background())
 		c.x.bank.end(c.x)
 		return semel.ErrTxEnded
+	})
+}
+
+// smuggleUnseen is smuggle by a text that begins another transaction at once: it is
+// found out when the end is over.
+func (c cashier) smuggleUnseen() error {
+	return c.statement(func() error {
+		x := c.x
+		x.apply(context.Background())
+		x.bank.end(x)
+		x.over, x.unseen, x.reserved = false, true, nil
+		clear(x.moves)
+		clear(x.pays)
+		return nil
 	})
 }
 

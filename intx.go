@@ -82,13 +82,10 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	}
 	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f, started: time.Now()}
 	if txs.Mode() == SingleTx {
-		out, ok, err := t.tries(ctx, t.single)
+		out, ok, err := t.singly(ctx)
 		switch {
 		case errors.Is(err, ErrLost):
 			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention, route: r.Route})
-		case errors.Is(err, ErrTxEnded):
-			e.confess(ctx, r.Key, r.Token)
-			return out, err
 		case ok, err != nil:
 			return out, plain(err)
 		}
@@ -127,6 +124,17 @@ type transacted struct {
 	started time.Time
 	claim   *Claim  // of the last try
 	alone   *Ending // a refusal that is kept without the writes that failed
+	ended   bool    // a statement has ended the transaction of the last try
+}
+
+// singly reserves in the transaction of the business code.
+func (t *transacted) singly(ctx context.Context) (TxOutcome, bool, error) {
+	defer func() { // also after a panic
+		if t.ended {
+			t.engine.confess(ctx, t.asked.Key, t.asked.Token)
+		}
+	}()
+	return t.tries(ctx, t.single)
 }
 
 // claimed reserves on its own and runs the business code under that claim.
@@ -150,7 +158,11 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 		e.running.remove(c)
 	}
 	defer func() { // after a panic, Goexit, or when nobody knows
-		if !ended {
+		switch {
+		case ended:
+		case t.ended && !e.confess(inner, c.key, c.token):
+			end(lapsing) // its lease gives the background time
+		default:
 			end(abandoned)
 			e.abandon(inner, c)
 		}
@@ -164,12 +176,8 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 	switch {
 	case errors.Is(err, ErrLost):
 		return e.overtaken(inner, c)
-	case errors.Is(err, ErrCommitUnknown):
-		// The next attempt finds out.
-	case errors.Is(err, ErrTxEnded):
-		if !e.confess(inner, c.key, c.token) {
-			end(lapsing) // its lease gives the background time
-		}
+	case errors.Is(err, ErrCommitUnknown), errors.Is(err, ErrTxEnded):
+		// The next attempt finds out, or hears that nobody knows.
 	case err != nil, tried.Kind == Reserved && tried.How == Free:
 		end(freed)
 		err = plain(err)
@@ -276,10 +284,13 @@ func (t *transacted) business(ctx context.Context, x *tryTx, c *Claim, held Reco
 	switch err := x.commit(ctx, c, end.Response); {
 	case errors.Is(err, ErrCommitUnknown):
 		x.rollback(ctx) // what its connection still holds must not be waited for
-		return t.lookAfter(ctx, c, held, end.Response, err)
+		out, err := t.lookAfter(ctx, c, held, end.Response, err)
+		x.used = err != nil
+		return out, true, err
 	case err != nil:
 		return TxOutcome{}, true, err
 	}
+	x.used = false
 	return committed(held, end.Response), true, nil
 }
 
@@ -296,6 +307,7 @@ func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
 	if t.alone != nil {
 		return *t.alone, nil
 	}
+	x.used = true
 	end, err := t.run(x.tx.Attach(ctx))
 	spoiled := x.tx.Err()
 	switch {
@@ -329,21 +341,21 @@ func plain(err error) error {
 }
 
 // lookAfter finds out whether a commit has happened whose answer was lost.
-func (t *transacted) lookAfter(ctx context.Context, c *Claim, held Record, r Response, cause error) (TxOutcome, bool, error) {
+func (t *transacted) lookAfter(ctx context.Context, c *Claim, held Record, r Response, cause error) (TxOutcome, error) {
 	now, err := t.engine.lookUntil(ctx, c.key)
 	switch {
 	case err != nil:
-		return TxOutcome{}, true, errors.Join(cause, err)
+		return TxOutcome{}, errors.Join(cause, err)
 	case now.State == StateCompleted && now.Token == c.token:
-		return committed(held, r), true, nil
+		return committed(held, r), nil
 	case now.State == StateCompleted:
-		return TxOutcome{}, true, ErrLost
+		return TxOutcome{}, ErrLost
 	case now.State == StateReserved && now.Token != c.token:
-		return TxOutcome{}, true, ErrLost
+		return TxOutcome{}, ErrLost
 	case now.State != StateReserved && !c.attempt.leaseless:
-		return TxOutcome{}, true, ErrLost // an operator or a purge came between
+		return TxOutcome{}, ErrLost // an operator or a purge came between
 	}
-	return TxOutcome{}, true, errNotCommitted
+	return TxOutcome{}, errNotCommitted
 }
 
 // errNotCommitted says that a commit whose answer was lost has not happened.
@@ -391,11 +403,17 @@ func (t *transacted) again(err error) bool {
 	return !errors.Is(err, ErrCommitUnknown) && !errors.Is(err, ErrTimeout) && t.txs.Again(err)
 }
 
-func (t *transacted) once(ctx context.Context, try func(context.Context, *tryTx) (TxOutcome, bool, error)) (TxOutcome, bool, error) {
+func (t *transacted) once(ctx context.Context, try func(context.Context, *tryTx) (TxOutcome, bool, error)) (out TxOutcome, ok bool, err error) {
 	x, err := t.begin(ctx)
 	if err != nil {
 		return TxOutcome{}, false, err
 	}
-	defer x.rollback(ctx) // of what is not committed, also after a panic
+	defer func() { // also after a panic
+		x.rollback(ctx) // of what is not committed
+		if cause := x.ended(); cause != nil {
+			out, ok, err = TxOutcome{}, true, cause
+		}
+		t.ended = errors.Is(err, ErrTxEnded)
+	}()
 	return try(ctx, x)
 }

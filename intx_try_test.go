@@ -297,6 +297,55 @@ func TestInTxEndedByAStatementAndRenewed(t *testing.T) {
 	})
 }
 
+// I7: that a statement has committed is found out when the attempt is rolled back, however
+// it has ended. Nobody runs again, although the business code wanted it, or a serialization
+// failure or a panic came afterwards.
+func TestInTxEndedUnseen(t *testing.T) {
+	freed := semel.Ending{How: semel.Free}
+	for name, then := range map[string]func(ctx context.Context) (semel.Ending, error){
+		"freed":    func(context.Context) (semel.Ending, error) { return freed, nil },
+		"unknown":  func(context.Context) (semel.Ending, error) { return semel.Ending{How: semel.Unknown}, nil },
+		"an error": func(context.Context) (semel.Ending, error) { return semel.Ending{}, errDeclined },
+		"a panic":  func(context.Context) (semel.Ending, error) { panic("a bug") },
+		"a serialization failure": func(ctx context.Context) (semel.Ending, error) {
+			_ = cashierOf(ctx).statement(func() error { return errSerialize })
+			return keeps("paid"), nil
+		},
+		"a refusal in a spoiled transaction": func(ctx context.Context) (semel.Ending, error) {
+			_ = cashierOf(ctx).statement(func() error { return errUnique })
+			return semel.Ending{How: semel.Keep, Response: answer("no"), Refusal: true}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inModes(t, func(in modal) {
+				t, mode := in.T, in.TxMode
+				b := newBank(t)
+				e, s := b.teller(t, semel.Config{})
+				work := &transfer{then: func(ctx context.Context) (semel.Ending, error) {
+					if err := cashierOf(ctx).smuggleUnseen(); err != nil {
+						t.Error(err)
+					}
+					return then(ctx)
+				}}
+				func() {
+					defer func() { _ = recover() }()
+					out, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), work.run)
+					wantError(t, err, semel.ErrTxEnded)
+					if out.Ran || out.Kind != 0 {
+						t.Errorf("got %v, ran %v beside the error", out.Kind, out.Ran)
+					}
+				}()
+				work.wantRuns(t, 1)
+				time.Sleep(2 * lapse)
+				next := &transfer{}
+				wantUnknown(t, inTx(t, e, call("order-1", "x"), s.mode(mode), next.run).Outcome)
+				next.wantRuns(t, 0)
+				b.wantPaid(t, call("order-1", "x").Key, 1)
+			})
+		})
+	}
+}
+
 // What the store cannot keep, or the sealer cannot seal, takes the writes with it.
 func TestInTxResponseThatCannotBeKept(t *testing.T) {
 	full := errors.New("the disk is full")

@@ -138,6 +138,11 @@ type Transaction interface {
 	// Err returns why the transaction cannot be committed: the first error of
 	// the handle's statements after which the database takes no more in
 	// this transaction or has rolled it back, or ErrTxOwned. Nil when it can be.
+	//
+	// After an end without a commit, also while a step hangs, it returns [ErrTxEnded]
+	// when a statement may have committed what came before it. It may ask the database
+	// for that, which takes a moment, but does not if no statement of the handle was
+	// one that could.
 	Err() error
 	// Commit commits. Nil: it is durable. An error that wraps [ErrCommitUnknown]:
 	// it may be. Any other: nothing of it has happened, nor will.

@@ -3,6 +3,7 @@ package semel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type tryTx struct {
 	engine *Engine
 	tx     Transaction
 	left   bool // to a step that hangs, or rolled back: nobody else may touch tx
+	used   bool // by business code, and not committed
 }
 
 func (t *transacted) begin(ctx context.Context) (*tryTx, error) {
@@ -132,4 +134,20 @@ func (x *tryTx) rollback(ctx context.Context) {
 		x.tx.Rollback(ctx)
 		return struct{}{}, nil
 	}, nil)
+}
+
+// ended finds out, of what business code has used and nobody has committed, whether
+// a statement had ended it before. An answer that does not come is a yes.
+func (x *tryTx) ended() error {
+	if !x.used {
+		return nil
+	}
+	known, err := await(x.engine, x.engine.cfg.CompleteTimeout, func() (error, error) { return x.tx.Err(), nil }, nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrTxEnded, err)
+	case errors.Is(known, ErrTxEnded):
+		return known
+	}
+	return nil
 }

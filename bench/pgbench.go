@@ -136,6 +136,8 @@ func pgText(v any) string {
 	switch {
 	case !ok:
 		return fmt.Sprint(v)
+	case len(b) == 0: // which pgbench takes for no value
+		return `\x`
 	case bytes.ContainsFunc(b, func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsGraphic(r) || strings.ContainsRune(`\'`, r)
 	}):

@@ -7,7 +7,7 @@ func coreMutants() []Mutant {
 	return append([]Mutant{
 		{
 			"an effect that was committed behind the handle's back runs again", "intx.go",
-			"if !e.confess(inner, c.key, c.token) {", "if false {", "store/pgstore", "^TestDoTxCommitsBehindOurBack$",
+			"case t.ended && !e.confess(inner, c.key, c.token):", "case false:", "store/pgstore", "^TestDoTxCommitsBehindOurBack$",
 		},
 		mutant("what was recovered and is too large holds the key", "policy.go",
 			"c.Abandon(ctx) // if it is open still", "_ = c // if it is open still", "^TestRecoveredTooLarge$"),

@@ -4,7 +4,7 @@ import "slices"
 
 // pgTxMutants break what PostgreSQL's transactions rest on.
 func pgTxMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
-	return slices.Concat(pgStepMutants(mutant), pgHandleMutants(mutant), pgCommitMutants(mutant))
+	return slices.Concat(pgStepMutants(mutant), pgHandleMutants(mutant), pgFateMutants(mutant), pgCommitMutants(mutant))
 }
 
 // pgStepMutants break the steps inside a transaction.
@@ -23,7 +23,9 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 		mutant("a completion that hits nothing succeeds", "tx.go",
 			"\t\treturn 0, semel.ErrLost\n", "\t\treturn 0, nil\n", "^TestCallersTransaction$"),
 		mutant("a completion in a second transaction succeeds", "tx.go",
-			"err == nil && id != t.id ||", "false && id != t.id ||", "^TestDoTxCommitsBehindOurBack$"),
+			"t.id != 0 && id != t.id && (", "t.id != 0 && id == 0 && (", "^TestDoTxCommitsBehindOurBack$"),
+		mutant("a lock that a savepoint gave up has ended its transaction", "tx.go",
+			"		id, err = t.number(ctx, err)\n", "", "^TestCallersSavepoint$"),
 		mutant("a lock does not know its transaction", "tx.go",
 			"	t.id, err = t.hit(", "	_, err = t.hit(", "^TestDoTxCommitsBehindOurBack$"),
 		mutant("a single reservation does not know its transaction", "tx.go",
@@ -32,6 +34,8 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 			"SELECT 1 / count(*)", "SELECT 1 / greatest(count(*), 1)", "^TestCompleteAndCommit$"),
 		mutant("a division of the business code's ends its transaction", "transaction.go",
 			"		if t.conn.Conn().PgConn().TxStatus() != 'E' {", "		if codeOf(err) != codeDivisionByZero {", "^TestDivisionAtTheCommit$"),
+		mutant("what the server says before the COMMIT leaves the commit unknown", "transaction.go",
+			"	case fell(err): // before", "	case false: // before", "^TestIdleBeforeTheCommit$"),
 		mutant("business writes commit after a step that failed", "transaction.go",
 			"	t.final = cmp.Or(t.final, err)\n	return t.final", "	return cmp.Or(t.final, err)", "^TestTheLockIsALease$"),
 		mutant("competitors wait for a single transaction", "sql/reserve_in.sql",
@@ -70,6 +74,10 @@ func pgHandleMutants(mutant func(name, file, before, after, test string) Mutant)
 			"	t.sealed.Store(true)\n	return t.step(", "	return t.step(", "^TestHandleIsOver$"),
 		mutant("a handle outlives its transaction", "session.go",
 			"func (s *session) enter() error {\n	switch {", "func (s *session) enter() error {\n	switch {\n	case s.mu.TryLock():\n		return nil", "^TestHandleIsOver$"),
+		mutant("large objects outlive the commit", "transaction.go",
+			"	if !t.batch || t.lent.Load() {", "	if !t.batch {", "^TestLargeObjectsAreOver$"),
+		mutant("large objects are given out after the end", "handle.go",
+			"	if tx := h.tx(); h.session.sealed.Load() || h.session.over.Load() {", "	if tx := h.tx(); tx == nil {", "^TestLargeObjectsAreOver$"),
 		mutant("a spoiled transaction goes unnoticed", "session.go",
 			"		s.cause = cmp.Or(s.cause, errAborted)", "", "^TestSpoiledTransactions$"),
 		mutant("a savepoint does not heal", "session.go",
@@ -86,6 +94,30 @@ func pgHandleMutants(mutant func(name, file, before, after, test string) Mutant)
 			"		return semelsql.Aborted", "		return semelsql.None", "^TestSpoiledSQLTransactions$"),
 		mutant("what the handle of database/sql does not see is not asked for", "sqltransactions.go",
 			"pg.TxStatus() == 'I':", "pg.TxStatus() == 'X':", "^TestUnseenEndsOfSQLTransactions$"),
+	}
+}
+
+// pgFateMutants break what finds out, after a rollback, that a statement had ended the
+// transaction before.
+func pgFateMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
+	const test = "^TestDoTxCommitsBehindOurBackAndFails$"
+	return []Mutant{
+		mutant("a text of two statements is above suspicion", "fate.go",
+			"	if _, rest, more := strings.Cut(text, \";\"); more &&", "	if _, rest, more := strings.Cut(text, \";\"); false && more &&", test),
+		mutant("nobody asks what has become of a transaction", "transaction.go",
+			"cmp.Or(t.fate.ended(t.store, t.over.Load()), err)", "err", test),
+		mutant("nobody asks what has become of one of database/sql", "sqltransactions.go",
+			"return f.ended(d.store, over) },", "return nil },", test),
+		mutant("a transaction that was committed counts as rolled back", "fate.go",
+			"status == \"aborted\" && f", "status != \"\" && f", test),
+		mutant("whoever rolled back has committed nothing else", "fate.go",
+			"		doubt = mayBeAnother\n", "		doubt = mayHaveEnded\n", test),
+		mutant("every text of two statements has committed", "fate.go",
+			"			f.doubt.Store(noDoubt)\n			return nil\n", "			return errEnded\n", "^TestDoTxFailsWithManyStatements$"),
+		mutant("every transaction is asked for", "fate.go",
+			"	case rewritten(args), !plain(text):\n", "	case true:\n", "^TestFateIsAskedForInDoubt$"),
+		mutant("a text that the driver rewrites is trusted", "fate.go",
+			"	case rewritten(args), !plain(text):\n", "	case !plain(text):\n", "^TestFateIsAskedForInDoubt$"),
 	}
 }
 
@@ -116,6 +148,10 @@ func pgCommitMutants(mutant func(name, file, before, after, test string) Mutant)
 			"if takeNotice(conn) || conn.Conn().IsClosed() {", "if takeNotice(conn) {", "^TestBrokenWaitIsNoSuccess$"),
 		mutant("connections that rested are trusted by transactions", "transactions.go",
 			"			err = &brokenError{err}\n", "", "^TestBeginOnDeadConnections$"),
+		mutant("the first step gives up on a connection that rested", "transaction.go",
+			"	for try := 1; !t.used && try", "	for try := 1; false && try", "^TestFirstStepOnDeadConnections$"),
+		mutant("a transaction waits for the connection that it has", "session.go",
+			"	s.release() // first", "	defer s.release() // first", "^TestFirstStepOnDeadConnections$"),
 		mutant("transactions go to any database", "reach.go",
 			"	if elsewhere {", "	if false {", "^TestWhereTransactionsLead$"),
 		mutant("transactions have the role's isolation", "transactions.go",

@@ -58,6 +58,12 @@ type Session struct {
 	// that nobody sees, as a procedure can, it returns what marks the transaction; for
 	// all others nil. It does no I/O.
 	Watch func(first, query string) Mark
+	// Fate, unless nil, tells of a transaction that was not committed whether a statement
+	// had ended it before, and may have committed what came before that: [semel.ErrTxEnded],
+	// also when nobody can tell. It may ask the database, if what Watch was told of gives
+	// reason to, on another connection, and for no longer than a moment. over is true when
+	// Rollback or Commit was called, and false while a step of the session hangs.
+	Fate func(over bool) error
 	// Done, unless nil, gives back what the transaction holds outside of its
 	// connection. It is called once, last of all, however the transaction has ended.
 	Done func()

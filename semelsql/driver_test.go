@@ -143,8 +143,10 @@ func (c *conn) QueryContext(ctx context.Context, query string, _ []driver.NamedV
 	return &rows{conn: c, end: c.server.rows[query]}, nil
 }
 
-func (c *conn) Prepare(query string) (driver.Stmt, error) {
-	return &stmt{c, query}, c.ask(context.Background(), "prepare "+query)
+func (c *conn) Prepare(string) (driver.Stmt, error) { return nil, driver.ErrSkip }
+
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	return &stmt{c, query}, c.ask(ctx, "prepare "+query)
 }
 
 type stmt struct {

@@ -236,3 +236,50 @@ func TestWatchPrepared(t *testing.T) {
 	}
 	b.wantAsked(s, "connect; begin; lock; complete; commit")
 }
+
+// fated is dialect with sessions that know whether they were ended, and say so once asked.
+type fated struct {
+	dialect
+	asked *[]bool // whether it was over
+}
+
+func (f fated) Begin(ctx context.Context, c *sql.Conn, isolation sql.IsolationLevel) (semelsql.Session, error) {
+	s, err := f.dialect.Begin(ctx, c, isolation)
+	s.Fate = func(over bool) error {
+		*f.asked = append(*f.asked, over)
+		return semel.ErrTxEnded
+	}
+	return s, err
+}
+
+// I7: what has become of a transaction is asked when it is over without a commit, whatever
+// else had spoilt it, and while a step of it hangs; never as long as it may be committed.
+func TestFate(t *testing.T) {
+	s, asked := newServer(), new([]bool)
+	s.fail["bad"] = errDeadlock
+	b := begin(t, s, fated{asked: asked})
+	if err := b.Err(); err != nil || len(*asked) != 0 {
+		t.Errorf("got %v, asked %v, want nothing asked for", err, *asked)
+	}
+	wantError(t, b.exec("bad"), errDeadlock)
+	wantError(t, b.Err(), errDeadlock)
+	b.Rollback(b.ctx)
+	wantError(t, b.Err(), semel.ErrTxEnded)
+
+	s.block["complete"] = make(chan struct{})
+	b = begin(t, s, fated{asked: asked})
+	completed := make(chan error)
+	go func() { completed <- b.Complete(b.ctx, semel.Completion{}) }()
+	<-s.began
+	wantError(t, b.Err(), semel.ErrTxEnded)
+	close(s.block["complete"])
+	if err := <-completed; err != nil {
+		t.Error(err)
+	}
+	if err := b.Err(); err != nil {
+		t.Error(err)
+	}
+	if got := *asked; len(got) != 2 || !got[0] || got[1] {
+		t.Errorf("got asked for %v, want once when it was over and once before", got)
+	}
+}

@@ -17,15 +17,20 @@ type transaction struct {
 	session Session
 	handle  *Tx
 	ended   atomic.Bool
+	at      atomic.Bool // a step is under way, and may hang
 }
 
 // Lock implements [semel.TxSteps].
 func (x *transaction) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
+	defer x.at.Store(false)
+	x.at.Store(true)
 	return x.failed(x.session.Steps.Lock(context.WithoutCancel(ctx), key, token))
 }
 
 // Reserve implements [semel.TxSteps].
 func (x *transaction) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	defer x.at.Store(false)
+	x.at.Store(true)
 	held, err := x.session.Steps.Reserve(context.WithoutCancel(ctx), r)
 	return held, x.failed(err)
 }
@@ -38,6 +43,8 @@ func (x *transaction) Complete(ctx context.Context, c semel.Completion) error {
 	if err := x.handle.err(); err != nil {
 		return fmt.Errorf("semelsql: the transaction cannot be committed: %w", err)
 	}
+	defer x.at.Store(false)
+	x.at.Store(true)
 	return x.failed(x.session.Steps.Complete(context.WithoutCancel(ctx), c))
 }
 
@@ -59,9 +66,18 @@ func (x *transaction) Attach(ctx context.Context) context.Context {
 }
 
 // Err implements [semel.Transaction]. It does no I/O, unless the last statement is one
-// that had to be watched.
+// that had to be watched, or the transaction is over and one gives reason to ask.
 func (x *transaction) Err() error {
-	if !x.ended.Load() {
+	over, hangs := x.ended.Load(), x.at.Load()
+	if (over || hangs) && x.session.Fate != nil {
+		if err := x.session.Fate(over); err != nil {
+			return err
+		}
+	}
+	switch {
+	case hangs: // and has the connection
+		return x.handle.known()
+	case !over:
 		x.handle.findOut(x.handle.attempt())
 	}
 	return x.handle.err()

@@ -39,8 +39,9 @@ type Tx struct {
 	life    context.Context                //nolint:containedctx // ends with the transaction
 	cut     context.CancelFunc             // ends it
 
-	gate sync.RWMutex // a statement holds it for reading, the end for writing
-	over bool
+	unread sync.Map     // of *statement, the rows of QueryRow that nobody has scanned yet
+	gate   sync.RWMutex // a statement holds it for reading, the end for writing
+	over   bool
 
 	mu     sync.Mutex
 	ctx    context.Context //nolint:containedctx // of the attempt
@@ -61,8 +62,8 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	if err := t.mark(ctx, query); err != nil {
 		return nil, err
 	}
-	alive, done := t.under(ctx)
-	defer done()
+	alive := t.under(ctx)
+	defer alive.release()
 	res, err := t.tx.ExecContext(alive, query, args...)
 	t.ran(cmd, err)
 	t.findOut(ctx)
@@ -79,15 +80,18 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 	if err := t.mark(ctx, query); err != nil {
 		return nil, err
 	}
-	alive, _ := t.under(ctx)                              // until the rows are read
+	alive := t.under(ctx)                                 // until the rows are closed
 	rows, err := t.tx.QueryContext(alive, query, args...) //nolint:sqlclosecheck // the caller's; seal closes them too
 	t.ran(cmd, err)
-	if err == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.rows = append(t.rows, rows)
+	if err != nil {
+		alive.release()
+		return nil, err
 	}
-	return rows, err
+	alive.reads(nil)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rows = append(t.rows, rows)
+	return rows, nil
 }
 
 // QueryRowContext is [sql.Tx.QueryRowContext].
@@ -100,9 +104,14 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 	if err := t.mark(ctx, query); err != nil {
 		return failedRow(ctx, err)
 	}
-	alive, _ := t.under(ctx) // until the row is read
+	alive := t.under(ctx) // until the row is scanned
 	row := t.tx.QueryRowContext(alive, query, args...)
 	t.ran(cmd, row.Err())
+	if row.Err() != nil {
+		alive.release()
+	} else {
+		alive.reads(row)
+	}
 	return row
 }
 
@@ -117,7 +126,9 @@ func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error
 	if t.stealthy(query) != nil {
 		return nil, errUnwatched
 	}
-	stmt, err := t.tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // the caller's; seal closes it too
+	alive := t.under(ctx)
+	defer alive.release()
+	stmt, err := t.tx.PrepareContext(alive, query) //nolint:sqlclosecheck // the caller's; seal closes it too
 	t.ran(cmd, err)
 	if err == nil {
 		t.keep(stmt)
@@ -130,7 +141,9 @@ func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error
 func (t *Tx) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
 	t.gate.RLock()
 	defer t.gate.RUnlock()
-	own := t.tx.StmtContext(ctx, stmt)
+	alive := t.under(ctx)
+	defer alive.release()
+	own := t.tx.StmtContext(alive, stmt)
 	if t.over {
 		_ = own.Close() //nolint:sqlclosecheck // it must not run any more
 	} else {
@@ -220,14 +233,6 @@ func (t *Tx) gone() error {
 	return nil
 }
 
-// under is ctx for a statement: it ends also when the transaction is cut. What it holds
-// is given up by done, or with the transaction.
-func (t *Tx) under(ctx context.Context) (alive context.Context, done func()) {
-	alive, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(t.life, cancel)
-	return alive, func() { stop(); cancel() }
-}
-
 // ran notes how a statement ended.
 func (t *Tx) ran(cmd command, err error) {
 	t.mu.Lock()
@@ -271,6 +276,13 @@ func (t *Tx) err() error {
 	return t.spoilt
 }
 
+// known is err, without a look.
+func (t *Tx) known() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spoilt
+}
+
 // poll looks at the rows that business code reads, which may end with an error
 // that nobody passed on, and forgets those that are closed. That a context ended
 // is no news there: database/sql says so also of rows that were closed before. The
@@ -301,6 +313,7 @@ func (t *Tx) seal(patience time.Duration) {
 	t.gate.Lock()
 	t.over = true
 	t.gate.Unlock()
+	t.closeRows()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, rows := range t.rows {

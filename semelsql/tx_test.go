@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,27 +297,149 @@ func TestStrayNeverEnds(t *testing.T) {
 		"complete": func(b *begun) error { return b.Complete(b.ctx, semel.Completion{}) },
 		"commit":   func(b *begun) error { return b.Commit(b.ctx) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newServer()
-			block := make(chan struct{})
-			s.block["stray"] = block
-			defer time.AfterFunc(20*time.Second, func() { close(block) }).Stop()
-			b := begin(t, s, dialect{})
-			strayed := make(chan error, 1)
-			go func() { strayed <- b.exec("stray") }()
-			<-s.began
-			err := end(b)
-			if wantError(t, err, context.Canceled); errors.Is(err, semel.ErrCommitUnknown) {
-				t.Errorf("got %v, want it known", err)
-			}
-			wantError(t, <-strayed, context.Canceled)
-			b.Rollback(b.ctx)
-			if got := s.asked(); strings.Contains(got, "complete") || strings.Contains(got, "commit") {
-				t.Errorf("got %q, want nothing committed", got)
-			}
-		})
+		for what, stray := range map[string]func(b *begun) error{
+			"stray": func(b *begun) error { return b.exec("stray") },
+			"prepare stray": func(b *begun) error {
+				_, err := b.tx.PrepareContext(b.ctx, "stray") //nolint:sqlclosecheck // there is none
+				return err
+			},
+		} {
+			t.Run(name+" beside "+what, func(t *testing.T) {
+				t.Parallel()
+				s := newServer()
+				block := make(chan struct{})
+				s.block[what] = block
+				defer time.AfterFunc(20*time.Second, func() { close(block) }).Stop()
+				b := begin(t, s, dialect{})
+				strayed := make(chan error, 1)
+				go func() { strayed <- stray(b) }()
+				<-s.began
+				err := end(b)
+				if wantError(t, err, context.Canceled); errors.Is(err, semel.ErrCommitUnknown) {
+					t.Errorf("got %v, want it known", err)
+				}
+				wantError(t, <-strayed, context.Canceled)
+				b.Rollback(b.ctx)
+				if got := s.asked(); strings.Contains(got, "complete") || strings.Contains(got, "commit") {
+					t.Errorf("got %q, want nothing committed", got)
+				}
+			})
+		}
 	}
+}
+
+// L2: a transaction of many statements holds nothing of those that are over, nor does the
+// context in which they ran.
+func TestStatementsAreReleased(t *testing.T) {
+	t.Parallel()
+	b := begin(t, newServer(), dialect{})
+	ends, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var held atomic.Int64 // what is still to be told of the end of the attempt's context
+	for name, statement := range map[string]func(ctx context.Context) error{
+		"exec": func(ctx context.Context) error { _, err := b.tx.ExecContext(ctx, "write"); return err },
+		"a row": func(ctx context.Context) error {
+			var n int
+			return b.tx.QueryRowContext(ctx, "read").Scan(&n)
+		},
+		"rows to the end": func(ctx context.Context) error {
+			rows, err := b.tx.QueryContext(ctx, "read")
+			if err != nil {
+				return err
+			}
+			for rows.Next() { //nolint:revive // to the end
+			}
+			return errors.Join(rows.Err(), rows.Close()) //nolint:sqlclosecheck // as they are read to the end
+		},
+		"rows that are closed early": func(ctx context.Context) error {
+			rows, err := b.tx.QueryContext(ctx, "read")
+			if err != nil {
+				return err
+			}
+			return errors.Join(rows.Close(), rows.Err()) //nolint:sqlclosecheck // that is the case
+		},
+		"prepare": func(ctx context.Context) error {
+			stmt, err := b.tx.PrepareContext(ctx, "prepared")
+			if err != nil {
+				return err
+			}
+			return stmt.Close() //nolint:sqlclosecheck // that is the case
+		},
+	} {
+		gone := make(chan struct{})
+		func() {
+			value := new([64]byte)
+			runtime.AddCleanup(value, func(gone chan struct{}) { close(gone) }, gone)
+			ctx := listening{context.WithValue(b.ctx, valueKey{}, value), ends, &held}
+			for range 10 {
+				if err := statement(ctx); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}()
+		if n := held.Load(); n != 0 {
+			t.Errorf("%s: got %d statements held by the context of the attempt", name, n)
+		}
+		if err := b.Err(); err != nil { // looks at rows that were open, and forgets them
+			t.Fatal(err)
+		}
+		released := false
+		for deadline := time.Now().Add(20 * time.Second); !released && time.Now().Before(deadline); {
+			runtime.GC()
+			select {
+			case <-gone:
+				released = true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		if !released {
+			t.Fatalf("%s: got its context held by the transaction", name)
+		}
+	}
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type valueKey struct{}
+
+// listening is a context that counts who waits for its end.
+type listening struct {
+	context.Context                 //nolint:containedctx // it is one
+	ends            context.Context //nolint:containedctx // it is one
+	held            *atomic.Int64
+}
+
+func (c listening) Done() <-chan struct{} { return c.ends.Done() }
+func (c listening) Err() error            { return c.ends.Err() }
+
+// AfterFunc is what package context calls for those.
+func (c listening) AfterFunc(f func()) func() bool {
+	c.held.Add(1)
+	stop := context.AfterFunc(c.ends, f)
+	return func() bool {
+		stopped := stop()
+		if stopped {
+			c.held.Add(-1)
+		}
+		return stopped
+	}
+}
+
+// A row that nobody has scanned holds the completion up no more than rows do, and its
+// error is not missed.
+func TestUnscanned(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	b := begin(t, s, dialect{})
+	for range 3 {
+		_ = b.tx.QueryRowContext(b.ctx, "read")
+	}
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+	b.wantAsked(s, "connect; begin; lock; read; read; read; complete; commit")
+	b.wantPooled(s, true)
 }
 
 // I8: a context of the handler that ends breaks its statement and with it the

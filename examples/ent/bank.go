@@ -25,10 +25,12 @@ type bank struct {
 	store   *sqlitestore.Store
 	engine  *semel.Engine
 	guarded *semelhttp.Middleware
+	own     *semelhttp.Middleware // of the handler that has a transaction of its own
+	commit  func(tx *sql.Tx) error
 }
 
 func newBank(ctx context.Context, file string) (_ *bank, err error) {
-	b := &bank{}
+	b := &bank{commit: (*sql.Tx).Commit}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
@@ -45,6 +47,11 @@ func newBank(ctx context.Context, file string) (_ *bank, err error) {
 		return b, err
 	}
 	if b.engine, err = semel.New(b.store, semel.Config{}); err != nil {
+		return b, err
+	}
+	// What is not committed has had no effect: DeferEffects says so.
+	b.own, err = semelhttp.New(b.engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{DeferEffects: true})
+	if err != nil {
 		return b, err
 	}
 	plain, err := semelhttp.New(b.engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{})
@@ -73,10 +80,10 @@ func (b *bank) makeTables(ctx context.Context) error {
 	).Exec(ctx)
 }
 
-// inTx makes ent use the transaction of a request. Where ent would begin one by
-// itself it does not: it is in one.
-func inTx(ctx context.Context) *entbank.Client {
-	conn := entsql.Conn{ExecQuerier: semelsql.TxFrom(ctx)}
+// clientOf makes ent use a transaction: that of a request, or a *sql.Tx of one's own. Where
+// ent would begin one by itself it does not: it is in one.
+func clientOf(tx entsql.ExecQuerier) *entbank.Client {
+	conn := entsql.Conn{ExecQuerier: tx}
 	return entbank.NewClient(entbank.Driver(joined{entsql.NewDriver(dialect.SQLite, conn)}))
 }
 
@@ -103,6 +110,7 @@ func (b *bank) close(ctx context.Context) error {
 func (b *bank) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /transfers", b.guarded.Wrap(http.HandlerFunc(transfer)))
+	mux.Handle("POST /own/transfers", b.own.Wrap(http.HandlerFunc(b.transferOwn)))
 	return mux
 }
 
@@ -117,12 +125,24 @@ var errNoMoney = errors.New("no account with enough money")
 // transfer writes in the transaction of its request. It neither commits nor rolls back:
 // an answer below 500 commits, any other rolls back.
 func transfer(w http.ResponseWriter, r *http.Request) {
-	var o order
-	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
-		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+	o, ok := orderOf(w, r)
+	if !ok {
 		return
 	}
-	id, err := move(r.Context(), inTx(r.Context()), o)
+	id, err := move(r.Context(), clientOf(semelsql.TxFrom(r.Context())), o)
+	answer(w, id, err)
+}
+
+// orderOf reads an order, or answers that it is none.
+func orderOf(w http.ResponseWriter, r *http.Request) (o order, ok bool) {
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
+		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+		return o, false
+	}
+	return o, true
+}
+
+func answer(w http.ResponseWriter, id int, err error) {
 	switch {
 	case errors.Is(err, errNoMoney):
 		http.Error(w, err.Error(), http.StatusPaymentRequired) // kept: a retry is told the same

@@ -7,7 +7,10 @@ import (
 	"github.com/semel-go/semel/examples/internal/banktest"
 )
 
-func TestBank(t *testing.T) {
+func TestBank(t *testing.T) { bankOf(testBank(t)).Check(t) }
+
+func testBank(t *testing.T) *bank {
+	t.Helper()
 	b, err := newBank(t.Context(), filepath.Join(t.TempDir(), "bank.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -17,11 +20,15 @@ func TestBank(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
+	return b
+}
+
+func bankOf(b *bank) banktest.Bank {
+	return banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
 		t.Helper()
 		if err := b.pool.QueryRowContext(t.Context(), "SELECT balance FROM accounts WHERE name = ?", name).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
-	}}.Check(t)
+	}}
 }

@@ -1,6 +1,8 @@
 // Command ent is a bank with one operation, on SQLite with ent. A transfer and the
 // answer to its idempotency key are committed in one transaction of one file.
 //
+// At /own/transfers it is done by a handler that begins and commits its transaction by itself.
+//
 //	go run ./examples/ent -database bank.db
 //	curl -i http://127.0.0.1:8090/transfers -H 'Authorization: Bearer me' -H 'Idempotency-Key: rent-1' -d '{"from":"alice","to":"bob","amount":2500}'
 package main

@@ -10,7 +10,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
-func TestBank(t *testing.T) {
+func TestBank(t *testing.T) { bankOf(testBank(t)).Check(t) }
+
+func testBank(t *testing.T) *bank {
+	t.Helper()
 	b, err := newBank(t.Context(), servertest.NewPostgres(t).DSN())
 	if err != nil {
 		t.Fatal(err)
@@ -20,11 +23,15 @@ func TestBank(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
+	return b
+}
+
+func bankOf(b *bank) banktest.Bank {
+	return banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
 		t.Helper()
 		if err := b.pool.QueryRowContext(t.Context(), "SELECT balance FROM accounts WHERE name = $1", name).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
-	}}.Check(t)
+	}}
 }

@@ -1,6 +1,8 @@
 // Command gorm is a bank with one operation, on PostgreSQL with GORM. A transfer and
 // the answer to its idempotency key are committed in one transaction.
 //
+// At /own/transfers it is done by a handler that begins and commits its transaction by itself.
+//
 //	go run ./examples/gorm -database postgres://postgres@127.0.0.1/postgres
 //	curl -i http://127.0.0.1:8090/transfers -H 'Authorization: Bearer me' -H 'Idempotency-Key: rent-1' -d '{"from":"alice","to":"bob","amount":2500}'
 package main

@@ -27,10 +27,12 @@ type bank struct {
 	store   *mysqlstore.Store
 	engine  *semel.Engine
 	guarded *semelhttp.Middleware
+	own     *semelhttp.Middleware // of the handler that has a transaction of its own
+	commit  func(tx *sql.Tx) error
 }
 
 func newBank(ctx context.Context, database string) (_ *bank, err error) {
-	b := &bank{}
+	b := &bank{commit: (*sql.Tx).Commit}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
@@ -49,6 +51,11 @@ func newBank(ctx context.Context, database string) (_ *bank, err error) {
 		return b, err
 	}
 	if b.engine, err = semel.New(b.store, semel.Config{}); err != nil {
+		return b, err
+	}
+	// What is not committed has had no effect: DeferEffects says so.
+	b.own, err = semelhttp.New(b.engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{DeferEffects: true})
+	if err != nil {
 		return b, err
 	}
 	plain, err := semelhttp.New(b.engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{})
@@ -95,6 +102,7 @@ func (b *bank) close(ctx context.Context) error {
 func (b *bank) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /transfers", b.guarded.Wrap(http.HandlerFunc(transfer)))
+	mux.Handle("POST /own/transfers", b.own.Wrap(http.HandlerFunc(b.transferOwn)))
 	return mux
 }
 
@@ -109,12 +117,24 @@ var errNoMoney = errors.New("no account with enough money")
 // transfer writes in the transaction of its request. It neither commits nor rolls back:
 // an answer below 500 commits, any other rolls back, and so does a wish to free the key.
 func transfer(w http.ResponseWriter, r *http.Request) {
-	var o order
-	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
-		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+	o, ok := orderOf(w, r)
+	if !ok {
 		return
 	}
 	id, err := move(r.Context(), bankdb.New(semelsql.TxFrom(r.Context())), o)
+	answer(w, id, err)
+}
+
+// orderOf reads an order, or answers that it is none.
+func orderOf(w http.ResponseWriter, r *http.Request) (o order, ok bool) {
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
+		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+		return o, false
+	}
+	return o, true
+}
+
+func answer(w http.ResponseWriter, id int64, err error) {
 	switch {
 	case errors.Is(err, errNoMoney):
 		http.Error(w, err.Error(), http.StatusPaymentRequired) // kept: a retry is told the same

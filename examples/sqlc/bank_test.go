@@ -11,7 +11,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
-func TestBank(t *testing.T) {
+func TestBank(t *testing.T) { bankOf(testBank(t)).Check(t) }
+
+func testBank(t *testing.T) *bank {
+	t.Helper()
 	s := servertest.NewMariaDB(t)
 	admin, err := sql.Open("mysql", s.DSN())
 	if err != nil {
@@ -32,11 +35,15 @@ func TestBank(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
+	return b
+}
+
+func bankOf(b *bank) banktest.Bank {
+	return banktest.Bank{Handler: b.routes(), Balance: func(t *testing.T, name string) (n int64) {
 		t.Helper()
 		if err := b.pool.QueryRowContext(t.Context(), "SELECT balance FROM accounts WHERE name = ?", name).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
-	}}.Check(t)
+	}}
 }

@@ -82,3 +82,10 @@ func refused(err error) bool {
 	pe, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pe.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(pe.Code, classConnection)
 }
+
+// fell reports whether err is the server's own last word in a session. A pooler's is no
+// proof of anything: it does not know what the server had done by then.
+func fell(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.SeverityUnlocalized == "FATAL" && pe.Routine != "" && !strings.HasPrefix(pe.Code, classConnection)
+}

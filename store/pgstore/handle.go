@@ -10,6 +10,9 @@ import (
 
 var _ pgx.Tx = (*handle)(nil)
 
+// savepoint stands for what the driver itself sends, none of which ends a transaction.
+const savepoint = "SAVEPOINT"
+
 // handle is the transaction as business code has it, or a savepoint in it.
 type handle struct {
 	session *session
@@ -26,11 +29,12 @@ func (h *handle) tx() pgx.Tx {
 }
 
 // enter lets a statement through.
-func (h *handle) enter(text string) error {
+func (h *handle) enter(text string, args ...any) error {
 	if err := h.session.enterHandle(); err != nil {
 		return err
 	}
 	if !endsTx(text) {
+		h.session.fate.see(text, args)
 		return nil
 	}
 	h.session.owned.Store(true)
@@ -40,7 +44,7 @@ func (h *handle) enter(text string) error {
 
 // Begin makes a savepoint.
 func (h *handle) Begin(ctx context.Context) (tx pgx.Tx, err error) {
-	if err := h.enter(""); err != nil {
+	if err := h.enter(savepoint); err != nil {
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -79,7 +83,7 @@ func (h *handle) end(f func() error) (err error) {
 
 // Exec implements [pgx.Tx].
 func (h *handle) Exec(ctx context.Context, text string, args ...any) (tag pgconn.CommandTag, err error) {
-	if err := h.enter(text); err != nil {
+	if err := h.enter(text, args...); err != nil {
 		return tag, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -99,7 +103,7 @@ func (h *handle) QueryRow(ctx context.Context, text string, args ...any) pgx.Row
 
 func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, err error) {
 	r = &rows{session: h.session}
-	if r.refused = h.enter(text); r.refused != nil {
+	if r.refused = h.enter(text, args...); r.refused != nil {
 		return r, r.refused
 	}
 	defer func() { h.session.leave(err) }()
@@ -112,7 +116,7 @@ func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, e
 
 // CopyFrom implements [pgx.Tx].
 func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, from pgx.CopyFromSource) (n int64, err error) {
-	if err := h.enter(""); err != nil {
+	if err := h.enter(savepoint); err != nil {
 		return 0, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -121,7 +125,7 @@ func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []s
 
 // Prepare implements [pgx.Tx].
 func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.StatementDescription, err error) {
-	if err := h.enter(text); err != nil {
+	if err := h.enter(text); err != nil { // the driver sends no more than one statement
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -130,7 +134,7 @@ func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.Stat
 
 // SendBatch implements [pgx.Tx].
 func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
-	text := ""
+	text := savepoint
 	for _, q := range b.QueuedQueries {
 		if endsTx(q.SQL) {
 			text = q.SQL
@@ -139,6 +143,9 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if err := h.enter(text); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	for _, q := range b.QueuedQueries {
+		h.session.fate.see(q.SQL, q.Arguments)
+	}
 	r := &batchResults{session: h.session}
 	defer func() { h.session.leave(nil) }()
 	r.BatchResults = h.tx().SendBatch(ctx, b)
@@ -146,12 +153,23 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return r
 }
 
-// LargeObjects implements [pgx.Tx].
+// LargeObjects implements [pgx.Tx]. They have the driver's own transaction, which then has
+// to be told of its end: the commit takes a round trip of its own.
 func (h *handle) LargeObjects() (objects pgx.LargeObjects) {
-	if tx := h.tx(); tx != nil { // it has begun
+	h.session.lent.Store(true)
+	if tx := h.tx(); h.session.sealed.Load() || h.session.over.Load() {
+		objects = closedTx().LargeObjects()
+	} else if tx != nil { // it has begun
 		objects = tx.LargeObjects()
 	}
 	return objects
+}
+
+// closedTx is a transaction of the driver whose methods return [pgx.ErrTxClosed].
+func closedTx() pgx.Tx {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{})
+	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
 }
 
 // Conn implements [pgx.Tx].
@@ -159,5 +177,6 @@ func (h *handle) Conn() *pgx.Conn {
 	if h.session.sealed.Load() || h.session.over.Load() || h.tx() == nil {
 		return nil
 	}
+	h.session.fate.raise(mayHaveEnded) // whatever is done on it, nobody sees
 	return h.tx().Conn()
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/pgstore"
@@ -78,6 +81,143 @@ func TestDivisionAtTheCommit(t *testing.T) {
 		}
 		if n := l.paid(t, call.Key.ID); n != 0 {
 			t.Errorf("%s: got %d effects", c.name, n)
+		}
+	}
+}
+
+// I8: a session that the server ended while the business code had it idle has not
+// committed, although a COMMIT was sent: the first word that comes back is about
+// the completion. The cause is told, and the work is not done again if it would only
+// idle again.
+func TestIdleBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{})
+	pool := poolOf(t, l.url+"&idle_in_transaction_session_timeout=100ms")
+	plain := poolOf(t, l.url+"&application_name="+l.schema)
+	for _, mode := range modes {
+		call, ran := callOf(servertest.Name(t)), 0
+		_, err := semel.DoTx(t.Context(), e, call, l.Transactions(pgstore.TxConfig{Mode: mode, Pool: pool}), func(ctx context.Context) (string, error) {
+			ran++
+			err := execIn(ctx, l.insert(), call.Key.ID)
+			eventually(t, "the server ends the session", func() bool {
+				return look[bool](t, l.watch, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", int32(pgstore.TxFrom(ctx).Conn().PgConn().PID()))
+			})
+			return "", err
+		})
+		if pe, ok := errors.AsType[*pgconn.PgError](err); !ok || pe.Code != "25P03" || ran != 1 || errors.Is(err, semel.ErrTxBusy) || errors.Is(err, semel.ErrTxEnded) {
+			t.Errorf("%v: got %v after %d runs, want the server's reason after one", mode, err, ran)
+		}
+		if n := l.paid(t, call.Key.ID); n != 0 {
+			t.Errorf("%v: got %d effects", mode, n)
+		}
+
+		ran = 0 // one that was ended by an operator is done again
+		call = callOf(servertest.Name(t))
+		_, err = semel.DoTx(t.Context(), e, call, l.Transactions(pgstore.TxConfig{Mode: mode, Pool: plain}), func(ctx context.Context) (string, error) {
+			err := execIn(ctx, l.insert(), call.Key.ID)
+			if ran++; ran == 1 {
+				run(t, l.watch, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+			}
+			return "", err
+		})
+		if n := l.paid(t, call.Key.ID); err != nil || ran != 2 || n != 1 {
+			t.Errorf("%v: got %d effects after %d runs (%v), want one after two", mode, n, ran, err)
+		}
+	}
+}
+
+// I8: large objects that were kept write nothing once the transaction is over, on a
+// connection that by then is somebody else's; nor do those that are asked for afterwards.
+func TestLargeObjectsAreOver(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	e := l.engine(t, semel.Config{})
+	no := errors.New("no")
+	for _, mode := range modes {
+		txs := l.Transactions(pgstore.TxConfig{Mode: mode})
+		for what, end := range map[string]error{"a commit": nil, "a rollback": no} {
+			call := callOf(servertest.Name(t))
+			var kept, nested pgx.LargeObjects
+			var h pgx.Tx
+			_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
+				h = pgstore.TxFrom(ctx)
+				kept = h.LargeObjects()
+				inner, err := h.Begin(ctx)
+				must(t, err)
+				nested = inner.LargeObjects()
+				_, err = kept.Create(ctx, 0)
+				return "", errors.Join(err, execIn(ctx, l.insert(), call.Key.ID), end)
+			})
+			if !errors.Is(err, end) {
+				t.Fatal(err)
+			}
+			late := h.LargeObjects()
+			for name, objects := range map[string]pgx.LargeObjects{"kept": kept, "of a savepoint": nested, "asked for late": late} {
+				if oid, err := objects.Create(t.Context(), 0); !errors.Is(err, pgx.ErrTxClosed) {
+					t.Errorf("%v, %s, after %s: got object %d (%v), want ErrTxClosed", mode, name, what, oid, err)
+				}
+			}
+		}
+		call := callOf(servertest.Name(t)) // and where nobody had asked before
+		var h pgx.Tx
+		_, err := semel.DoTx(t.Context(), e, call, txs, func(ctx context.Context) (string, error) {
+			h = pgstore.TxFrom(ctx)
+			return "", execIn(ctx, l.insert(), call.Key.ID)
+		})
+		must(t, err)
+		late := h.LargeObjects()
+		if oid, err := late.Create(t.Context(), 0); !errors.Is(err, pgx.ErrTxClosed) {
+			t.Errorf("%v, after all: got object %d (%v), want ErrTxClosed", mode, oid, err)
+		}
+	}
+}
+
+// L4: connections that broke while they rested cost the work none of its tries, although
+// they are found out by the first step: nothing has happened then.
+func TestFirstStepOnDeadConnections(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int32{1, 12, 40} {
+		l := newLedger(t, servertest.Postgres(t).DSN())
+		cfg, err := pgxpool.ParseConfig(l.url + "&application_name=" + l.schema)
+		must(t, err)
+		cfg.MaxConns = size
+		cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		must(t, err)
+		t.Cleanup(pool.Close)
+		own, err := pgstore.New(pool, pgstore.Config{Schema: l.schema, Logger: quiet})
+		must(t, err)
+		far := *l
+		far.Store = own
+		for name, c := range map[string]struct {
+			l   *ledger
+			cfg pgstore.TxConfig
+		}{
+			"claim": {l, pgstore.TxConfig{Pool: pool}}, "single": {l, pgstore.TxConfig{Pool: pool, Mode: semel.SingleTx}},
+			"single, of the store": {&far, pgstore.TxConfig{Mode: semel.SingleTx}},
+		} {
+			e, txs := c.l.engine(t, semel.Config{}), c.l.Transactions(c.cfg)
+			_, err := c.l.order(t.Context(), e, callOf(servertest.Name(t)), txs)
+			must(t, err)
+			var conns []*pgxpool.Conn
+			for range size {
+				conn, err := pool.Acquire(t.Context())
+				must(t, err)
+				must(t, conn.Ping(t.Context()))
+				conns = append(conns, conn)
+			}
+			for _, conn := range conns {
+				conn.Release()
+			}
+			run(t, l.watch, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+			call := callOf(servertest.Name(t))
+			res, err := c.l.order(t.Context(), e, call, txs)
+			if err != nil {
+				t.Errorf("%s, %d dead connections: %v", name, size, err)
+				continue
+			}
+			l.wantOne(t, call.Key.ID, res.Value)
 		}
 	}
 }

@@ -146,6 +146,7 @@ func (r *rows) FieldDescriptions() (fields []pgconn.FieldDescription) {
 // Conn implements [pgx.Rows], as that of the handle does.
 func (r *rows) Conn() (conn *pgx.Conn) {
 	_ = r.use(func() error {
+		r.session.fate.raise(mayHaveEnded)
 		conn = r.rows.Conn()
 		return nil
 	})

@@ -29,12 +29,16 @@ type session struct {
 	mine  bool // the connection is of the store's own pool
 	level pgx.TxIsoLevel
 	batch bool // several statements may be sent in one round trip
+	dial  func(ctx context.Context) (*pgxpool.Conn, error)
 
 	sealed atomic.Bool // the handle's turn is over
 	over   atomic.Bool // Commit or Rollback was called
 	owned  atomic.Bool // the handle was told to end the transaction
+	lent   atomic.Bool // the driver's own transaction was given out
+	fate   fate
 
 	mu    sync.Mutex // held by the user; what follows is its
+	used  bool       // a step has come through, or the business code has its handle
 	tx    pgx.Tx     // nil until the server has begun it
 	open  unread     // what the handle has begun to read
 	cause error      // the first error since the server last said that all is well
@@ -136,6 +140,19 @@ func (s *session) release() {
 		s.store.watch.note()
 	}
 	s.conn.Release()
+}
+
+// redial takes another connection for one that broke while it rested. Nothing has happened
+// in its transaction, and nobody has seen it. After an error it is over.
+func (s *session) redial(ctx context.Context) error {
+	s.release() // first: the pool may have no second one
+	conn, err := s.dial(context.WithoutCancel(ctx))
+	if err != nil {
+		s.over.Store(true)
+		return err
+	}
+	s.conn, s.tx, s.cause, s.final = conn, nil, nil, nil
+	return nil
 }
 
 // sever ends a statement that another goroutine has under way.

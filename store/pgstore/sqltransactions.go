@@ -34,6 +34,8 @@ type SQLTxConfig struct {
 // database; the first Begin finds out. Its configuration says how statements are
 // sent.
 //
+// What ends the transaction behind the handle is found out as with Transactions.
+//
 // Nobody sees on connections of db that a standby may lack a commit: use
 // Transactions, with a store of [Open], where that counts.
 func (s *Store) SQLTransactions(db *sql.DB, cfg SQLTxConfig) semel.Transactions {
@@ -114,9 +116,15 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return tx.QueryRowContext(ctx, text, args...)
 	}
+	f := new(fate)
 	return semelsql.Session{
 		Tx:    tx,
-		Steps: &steps{store: d.store, row: row},
+		Steps: fatedSteps{&steps{store: d.store, row: row}, f},
+		Watch: func(_, query string) semelsql.Mark {
+			f.see(query, nil)
+			return nil // it can be told afterwards
+		},
+		Fate: func(over bool) error { return f.ended(d.store, over) },
 		Gone: func() (gone error) {
 			err := conn.Raw(func(any) error { // not while a statement is under way
 				gone = lost(pg)

@@ -3,6 +3,7 @@ package pgstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,7 @@ import (
 // transaction implements [semel.Transaction].
 type transaction struct {
 	*session
-	steps  *steps
+	steps  fatedSteps
 	handle *handle
 }
 
@@ -34,7 +35,9 @@ func newTransaction(s *session) *transaction {
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return s.queryRow(ctx, steady, text, args)
 	}
-	return &transaction{session: s, steps: &steps{store: s.store, row: row}, handle: &handle{session: s, mode: seen}}
+	return &transaction{
+		session: s, steps: fatedSteps{&steps{store: s.store, row: row}, &s.fate}, handle: &handle{session: s, mode: seen},
+	}
 }
 
 // with puts the mode before the arguments, where the driver looks for it.
@@ -47,12 +50,12 @@ func with(mode, args []any) []any {
 
 // Lock implements [semel.TxSteps].
 func (t *transaction) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
-	return t.step(func() error { return t.steps.Lock(ctx, key, token) })
+	return t.step(ctx, func() error { return t.steps.Lock(ctx, key, token) })
 }
 
 // Reserve implements [semel.TxSteps].
 func (t *transaction) Reserve(ctx context.Context, r semel.Reservation) (held semel.Record, err error) {
-	err = t.step(func() (err error) {
+	err = t.step(ctx, func() (err error) {
 		held, err = t.steps.Reserve(ctx, r)
 		return err
 	})
@@ -63,12 +66,12 @@ func (t *transaction) Reserve(ctx context.Context, r semel.Reservation) (held se
 // business code still runs can undo nothing of it, with a savepoint from before.
 func (t *transaction) Complete(ctx context.Context, c semel.Completion) error {
 	t.sealed.Store(true)
-	return t.step(func() error { return t.steps.Complete(ctx, c) })
+	return t.step(ctx, func() error { return t.steps.Complete(ctx, c) })
 }
 
 // step runs a step, unless there is a reason why it cannot be committed. After an error
 // there is: business writes without their record would be lost to every retry.
-func (t *transaction) step(f func() error) error {
+func (t *transaction) step(ctx context.Context, f func() error) error {
 	if err := t.enter(); err != nil {
 		return err
 	}
@@ -77,6 +80,13 @@ func (t *transaction) step(f func() error) error {
 		return err
 	}
 	err := f()
+	for try := 1; !t.used && try < maxTries && t.conn.Conn().IsClosed() && again(err); try++ {
+		if err := t.redial(ctx); err != nil {
+			return explain("begin", err)
+		}
+		err = f()
+	}
+	t.used = t.used || err == nil
 	if t.mine {
 		t.store.learn(err)
 	}
@@ -87,8 +97,8 @@ func (t *transaction) step(f func() error) error {
 
 // Err implements [semel.Transaction].
 func (t *transaction) Err() error {
-	if err := t.enter(); err != nil {
-		return err
+	if err := t.enter(); err != nil { // it is over, or in the hands of a step that hangs
+		return cmp.Or(t.fate.ended(t.store, t.over.Load()), err)
 	}
 	defer t.mu.Unlock()
 	return t.reason()
@@ -143,20 +153,24 @@ func (t *transaction) committed(ctx context.Context, err error) error {
 
 // CompleteAndCommit implements [semel.CompleteCommitter].
 func (t *transaction) CompleteAndCommit(ctx context.Context, c semel.Completion) error {
-	if !t.batch {
+	t.sealed.Store(true) // before the look at lent: who comes later gets nothing
+	if !t.batch || t.lent.Load() {
 		if err := t.Complete(ctx, c); err != nil {
 			t.Rollback(ctx)
 			return err
 		}
 		return t.Commit(ctx)
 	}
-	t.sealed.Store(true)
 	return t.end(ctx, func() error {
 		if err := tooLarge("complete", c.Response); err != nil {
 			t.rollback(ctx)
 			return err
 		}
 		err := t.completeAndCommit(context.WithoutCancel(ctx), c)
+		if _, broken := errors.AsType[*brokenError](err); broken {
+			t.rollback(ctx)
+			return explain("complete", err)
+		}
 		if t.conn.Conn().PgConn().TxStatus() != 'E' {
 			return t.committed(ctx, err)
 		}
@@ -189,7 +203,10 @@ func (t *transaction) completeAndCommit(ctx context.Context, c semel.Completion)
 	results := t.conn.SendBatch(ctx, b)
 	var one int64
 	err := results.QueryRow().Scan(&one)
-	if err == nil {
+	switch {
+	case fell(err): // before the COMMIT: what the server has sent comes in order
+		err = &brokenError{err}
+	case err == nil:
 		var tag pgconn.CommandTag
 		tag, err = results.Exec()
 		switch {
@@ -222,6 +239,7 @@ func (t *transaction) Rollback(ctx context.Context) {
 // transaction: it begins here, unless a step has begun it.
 func (t *transaction) Attach(ctx context.Context) context.Context {
 	if t.enter() == nil {
+		t.used = true
 		t.note(t.start(ctx))
 		t.mu.Unlock()
 	}
@@ -236,7 +254,9 @@ type handleKey struct{}
 // ended.
 //
 // Commit and Rollback return [semel.ErrTxOwned], as do statements that would do the
-// same, and the transaction is rolled back. Begin makes a savepoint, whose Commit
+// same, and the transaction is rolled back. One that is hidden behind another statement, in a
+// single text, is found out when the transaction is completed or was rolled back; the
+// outcome is unknown then ([semel.ErrTxEnded]). Begin makes a savepoint, whose Commit
 // and Rollback work: after an error of the server nothing but going back to one
 // lets the transaction go on, and be committed.
 //

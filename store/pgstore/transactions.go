@@ -99,15 +99,13 @@ func (t *transactions) Begin(ctx context.Context) (semel.Transaction, error) {
 	if err := t.ready(ctx); err != nil {
 		return nil, explain("begin", err)
 	}
-	for try := 1; ; try++ {
-		x, err := t.begin(ctx)
-		if err == nil {
-			return x, nil
-		}
-		if _, broken := errors.AsType[*brokenError](err); !broken || try == maxTries {
-			return nil, explain("begin", err)
-		}
+	s := &session{store: t.store, mine: t.pool == t.store.pool, level: t.isolation, dial: t.dial}
+	s.batch = !s.mine || t.store.execMode() == t.sends
+	var err error
+	if s.conn, err = t.dial(ctx); err != nil {
+		return nil, explain("begin", err)
 	}
+	return newTransaction(s), nil
 }
 
 func (t *transactions) ready(ctx context.Context) error {
@@ -124,21 +122,32 @@ func (t *transactions) ready(ctx context.Context) error {
 	return err
 }
 
-func (t *transactions) begin(ctx context.Context) (*transaction, error) {
+// dial takes a connection of the pool.
+func (t *transactions) dial(ctx context.Context) (*pgxpool.Conn, error) {
+	for try := 1; ; try++ {
+		conn, err := t.take(ctx)
+		if _, broken := errors.AsType[*brokenError](err); !broken || try == maxTries {
+			return conn, err
+		}
+	}
+}
+
+func (t *transactions) take(ctx context.Context) (*pgxpool.Conn, error) {
 	waiting, stop := context.WithTimeout(ctx, connWait)
 	defer stop()
 	conn, err := t.pool.Acquire(waiting)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{store: t.store, conn: conn, mine: t.pool == t.store.pool, level: t.isolation}
-	s.batch = !s.mine || t.store.execMode() == t.sends
 	if err = t.store.settled(ctx, conn, nil); err != nil {
 		if conn.Conn().IsClosed() {
 			err = &brokenError{err}
+			if t.pool == t.store.pool {
+				t.store.watch.note()
+			}
 		}
-		s.release()
+		conn.Release()
 		return nil, err
 	}
-	return newTransaction(s), nil
+	return conn, nil
 }

@@ -102,7 +102,8 @@ func TestConnectionsComeBack(t *testing.T) {
 	}
 }
 
-// L4: connections that broke while they rested cost the next transaction nothing.
+// L4: connections that broke while they rested cost the next transaction nothing, also where
+// it has to ask first whether the standby has everything: a commit went without an answer.
 func TestBeginOnDeadConnections(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, servertest.Postgres(t).DSN())
@@ -118,10 +119,15 @@ func TestBeginOnDeadConnections(t *testing.T) {
 	for range 8 {
 		open = append(open, begun(t, txs))
 	}
-	for _, tx := range open {
+	lost := open[0]
+	must(t, exec(t, lost, "SELECT 1"))
+	for _, tx := range open[1:] {
 		tx.Rollback(t.Context())
 	}
-	run(t, l.watch, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+	run(t, l.watch, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = '"+l.schema+"'")
+	if err := lost.Commit(t.Context()); !errors.Is(err, semel.ErrCommitUnknown) {
+		t.Fatalf("got %v, want a commit without an answer", err)
+	}
 	must(t, begun(t, txs).Commit(t.Context()))
 }
 

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -87,13 +88,22 @@ func (t *steps) Complete(ctx context.Context, c semel.Completion) error {
 	slot := c.Key.Slot()
 	id, err := t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
 		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention)) //nolint:gosec // a status is small
-	if t.id != 0 && (err == nil && id != t.id || errors.Is(err, semel.ErrLost)) {
+	if errors.Is(err, semel.ErrLost) && t.id != 0 { // a savepoint from before the lock may have given it up
+		id, err = t.number(ctx, err)
+	}
+	if t.id != 0 && id != t.id && (err == nil || errors.Is(err, semel.ErrLost)) {
 		return errEnded
 	}
 	if err == nil {
 		t.id = 0 // nobody holds the slot any more
 	}
 	return explain("complete", err)
+}
+
+// number asks for the number of the transaction that lost the slot, or failed to be asked.
+func (t *steps) number(ctx context.Context, lost error) (id int64, err error) {
+	err = t.row(context.WithoutCancel(ctx), "SELECT coalesce(txid_current_if_assigned(), 0)").Scan(&id)
+	return id, cmp.Or(err, lost)
 }
 
 // hit runs a statement that has a row if the token holds the slot, and returns the

@@ -172,6 +172,40 @@ func TestCallersTransactionIsTakenOver(t *testing.T) {
 	}
 }
 
+// I4: a lock that was given up with a savepoint leaves the slot to others: the attempt has
+// lost it then, and no statement has ended its transaction. One that was ended is known to be.
+func TestCallersSavepoint(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	for _, d := range l.drivers(t) {
+		t.Run(d.name, func(t *testing.T) {
+			for _, ends := range []bool{false, true} {
+				r, _ := lapse(t, l, servertest.Name(t))
+				c := d.begin(t)
+				steps := stepsOf(t, c.tx, l.Store)
+				must(t, c.exec("SAVEPOINT a"))
+				must(t, steps.Lock(t.Context(), r.Key, r.Token))
+				must(t, c.exec("ROLLBACK TO a"))
+				next := taker(r)
+				mustReserve(t, l, next)
+				if ends {
+					must(t, c.exec("SELECT 1; COMMIT; BEGIN"))
+				}
+				err := steps.Complete(t.Context(), completion(r, "late"))
+				if ends {
+					if !errors.Is(err, semel.ErrTxEnded) {
+						t.Errorf("got %v, want ErrTxEnded", err)
+					}
+				} else if wantLost(t, d.level, err); errors.Is(err, semel.ErrTxEnded) {
+					t.Errorf("got %v, want a transaction that nobody has ended", err)
+				}
+				must(t, c.rollback())
+				mustComplete(t, l, next, "body")
+			}
+		})
+	}
+}
+
 // A slot whose row another session has locked for a moment is waited for, and then
 // seen as it is.
 func TestLockWaits(t *testing.T) {

@@ -3,6 +3,7 @@
 package banktest
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,8 @@ import (
 // Bank is one of the banks, with 100,000 on the accounts of alice and bob.
 type Bank struct {
 	Handler http.Handler
+	// Path is where it takes orders. Default /transfers.
+	Path string
 	// Balance returns what is on an account.
 	Balance func(t *testing.T, name string) int64
 }
@@ -28,7 +31,7 @@ type answer struct {
 
 func (b Bank) post(t *testing.T, key, body string) answer {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/transfers", strings.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, cmp.Or(b.Path, "/transfers"), strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer me")
 	r.Header.Set("Idempotency-Key", key)
 	w := httptest.NewRecorder()
@@ -123,4 +126,26 @@ func (b Bank) crossing(t *testing.T) {
 	}
 	all.Wait()
 	b.wantBalances(t, 97_600, 102_400)
+}
+
+// LostCommit sends an order whose commit does not answer, and again. lose makes the next commit
+// such a one, that has happened or has not.
+func (b Bank) LostCommit(t *testing.T, lose func(happens bool)) {
+	t.Helper()
+	for i, happens := range []bool{true, false} {
+		key := "lost-" + strconv.Itoa(i)
+		const order = `{"from":"alice","to":"bob","amount":10}`
+		before := b.Balance(t, "bob")
+		lose(happens)
+		first := b.post(t, key, order)
+		if first.status != http.StatusCreated {
+			t.Errorf("happens %v: got %+v, want 201", happens, first)
+		}
+		if again := b.post(t, key, order); again.status != first.status || again.body != first.body || !again.replayed {
+			t.Errorf("happens %v: got %+v, want %+v replayed", happens, again, first)
+		}
+		if got := b.Balance(t, "bob") - before; got != 10 {
+			t.Errorf("happens %v: got %d moved, want 10", happens, got)
+		}
+	}
 }

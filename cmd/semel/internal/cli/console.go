@@ -111,9 +111,9 @@ func parseTokens(path string, text []byte) (tokens []console.Token, err error) {
 		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
-		bad := func(what string) ([]console.Token, error) { return nil, fmt.Errorf("%s:%d: %s", path, n, what) }
+		bad := func(what string) error { return fmt.Errorf("%s:%d: %s", path, n, what) }
 		if len(words) != 3 {
-			return bad("want a name, read or write, and a token")
+			return nil, bad("want a name, read or write, and a token")
 		}
 		token := console.Token{Name: string(words[0]), Secret: semel.Secret(words[2])}
 		switch string(words[1]) {
@@ -121,13 +121,13 @@ func parseTokens(path string, text []byte) (tokens []console.Token, err error) {
 		case "write":
 			token.Role = console.RoleWrite
 		default:
-			return bad("the second word is neither read nor write")
+			return nil, bad("the second word is neither read nor write")
 		}
 		if len(words[2]) < console.MinToken {
-			return bad(fmt.Sprintf("the token has fewer than %d bytes", console.MinToken))
+			return nil, bad(fmt.Sprintf("the token has fewer than %d bytes", console.MinToken))
 		}
 		if names[token.Name] {
-			return bad("the name has a token above")
+			return nil, bad("the name has a token above")
 		}
 		names[token.Name] = true
 		tokens = append(tokens, token)

@@ -5,6 +5,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/cmd/semel/internal/proxy"
+	"github.com/semel-go/semel/console"
+	"github.com/semel-go/semel/operator"
 	"github.com/semel-go/semel/semelhttp"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
@@ -85,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	s.page.title(fmt.Sprintf("All %d steps came out right: the money moved once each time.", s.page.steps))
 	if !o.Once && s.page.err == nil {
-		byHand(s.page, sidecar.addr, api.addr, path)
+		byHand(s.page, sidecar, api.addr, path)
 		s.keepUp(ctx)
 	}
 	return s.page.err
@@ -114,9 +117,11 @@ func (s *story) keepUp(ctx context.Context) {
 
 // sidecar is the proxy of the command semel proxy, run in this process.
 type sidecar struct {
-	addr string
-	end  context.CancelFunc
-	done chan error
+	addr  string
+	admin string // where the console is
+	token string // who has it may resolve there
+	end   context.CancelFunc
+	done  chan error
 }
 
 // preferred is the address that the printed lines name when it is free.
@@ -134,17 +139,26 @@ func startSidecar(ctx context.Context, store semel.Store, upstream string) (*sid
 
 func startSidecarOn(ctx context.Context, store semel.Store, upstream, listen string) (*sidecar, error) {
 	quiet := slog.New(slog.DiscardHandler) // the story tells what matters
-	engine, err := semel.New(store, semel.Config{Logger: quiet})
+	meter := console.NewMeter()
+	engine, err := semel.New(store, semel.Config{Logger: quiet, Observe: meter.Observe})
 	if err != nil {
 		return nil, err
 	}
-	ready := make(chan string, 1)
+	s := &sidecar{token: rand.Text(), done: make(chan error, 1)}
+	pages, err := s.console(engine, meter, quiet)
+	if err != nil {
+		return nil, err
+	}
+	type addrs struct{ listen, admin net.Addr }
+	ready := make(chan addrs, 1)
 	server, err := proxy.New(engine, semelhttp.ByHeader("Authorization"), proxy.Config{
 		Upstream: &url.URL{Scheme: "http", Host: upstream},
 		Listen:   listen,
+		Admin:    "127.0.0.1:0",
+		Console:  pages,
 		Drain:    5 * time.Second,
 		Logger:   quiet,
-		Ready:    func(listen, _ net.Addr) { ready <- listen.String() },
+		Ready:    func(listen, admin net.Addr) { ready <- addrs{listen, admin} },
 	})
 	if err != nil {
 		return nil, err
@@ -152,10 +166,11 @@ func startSidecarOn(ctx context.Context, store semel.Store, upstream, listen str
 	// The client's last answers must get through when ctx ends, so the sidecar
 	// ends by stop.
 	inner, end := context.WithCancel(context.WithoutCancel(ctx))
-	s := &sidecar{end: end, done: make(chan error, 1)}
+	s.end = end
 	go func() { s.done <- server.Run(inner) }()
 	select {
-	case s.addr = <-ready:
+	case at := <-ready:
+		s.addr, s.admin = at.listen.String(), at.admin.String()
 		return s, nil
 	case err := <-s.done:
 		end()
@@ -163,15 +178,27 @@ func startSidecarOn(ctx context.Context, store semel.Store, upstream, listen str
 	}
 }
 
+// console makes the pages for operators, on which everybody may look.
+func (s *sidecar) console(engine *semel.Engine, meter *console.Meter, logger *slog.Logger) (*console.Console, error) {
+	desk, err := operator.New(engine, operator.Config{Actor: "console"})
+	if err != nil {
+		return nil, err
+	}
+	return console.New(desk, console.Config{
+		Base: "/console", Service: "the demo", Open: true, Meter: meter, Logger: logger,
+		Tokens: []console.Token{{Name: "you", Secret: semel.Secret(s.token), Role: console.RoleWrite}},
+	})
+}
+
 func (s *sidecar) stop() error {
 	s.end()
 	return <-s.done
 }
 
-func byHand(p *page, sidecar, api, store string) {
+func byHand(p *page, sidecar *sidecar, api, store string) {
 	curl := func(key, body, more string) string {
 		return fmt.Sprintf(`curl -i http://%s/payments -H 'Authorization: Bearer me' -H 'Content-Type: application/json' -H 'Idempotency-Key: %s'%s -d '%s'`,
-			sidecar, key, more, body)
+			sidecar.addr, key, more, body)
 	}
 	pay := `{"from":"alice","to":"bob","amount":500}`
 	p.title("Try it by hand. Ctrl-C ends the demo.")
@@ -180,6 +207,7 @@ func byHand(p *page, sidecar, api, store string) {
 		{"The same key with another amount: 422.", curl("mine-1", `{"from":"alice","to":"bob","amount":900}`, "")},
 		{"Let the API crash after it has moved the money: 504. Then send it again, without the header or with: 409.", curl("mine-2", pay, " -H '"+crashHeader+": yes'")},
 		{"The ledger itself, past the sidecar.", "curl http://" + api + "/ledger"},
+		{"The console, in a browser. Sign in with " + sidecar.token + " to resolve what is unknown.", "http://" + sidecar.admin + "/console/"},
 		{"What the sidecar keeps, and how an operator ends what is unknown (from another terminal).", "go run ./cmd/semel records list --store sqlite:" + store},
 	} {
 		p.printf("\n   %s\n", p.paint(dim, "# "+try[0]))

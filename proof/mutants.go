@@ -5,7 +5,7 @@ package proof
 func Mutants() []Mutant {
 	var all []Mutant
 	for _, group := range [][]Mutant{
-		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), memoryMutants(),
+		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(),
 		operatorMutants(), consoleMutants(),

@@ -1,7 +1,10 @@
 package semelotel
 
 import (
+	"cmp"
 	"context"
+	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -21,10 +24,40 @@ const (
 // noRoute stands for calls without one.
 const noRoute = "none"
 
+// labels are the attributes of measurements, made once: the SDK compares sets.
+type labels struct {
+	made sync.Map
+	room atomic.Int64
+}
+
+type labelsKey struct {
+	first, second attribute.Key
+	one, two      string
+}
+
+// most is for how many sets there is room; further ones are made each time.
+const most = 1000
+
+func (l *labels) of(first attribute.Key, one string, second attribute.Key, two string) metric.MeasurementOption {
+	key := labelsKey{first, second, one, two}
+	if known, ok := l.made.Load(key); ok {
+		return known.(metric.MeasurementOption) //nolint:errcheck // nothing else is stored
+	}
+	pairs := []attribute.KeyValue{first.String(one)}
+	if second != "" {
+		pairs = append(pairs, second.String(two))
+	}
+	set := metric.WithAttributeSet(attribute.NewSet(pairs...))
+	if l.room.Add(1) <= most {
+		l.made.Store(key, set)
+	}
+	return set
+}
+
 // count counts a step that has ended. What a sweep does is no request and has no handler.
 func (t *Telemetry) count(s step, e semel.Event) {
 	ctx, name := s.ctx, s.op.Step.String()
-	step := metric.WithAttributes(labelStep.String(name))
+	step := t.labels.of(labelStep, name, "", "")
 	t.took.Record(ctx, e.Took.Seconds(), step)
 	if e.Err != nil && !isLost(e) {
 		t.failures.Add(ctx, 1, step)
@@ -32,7 +65,7 @@ func (t *Telemetry) count(s step, e semel.Event) {
 	switch s.op.Step {
 	case semel.StepRenew:
 		if e.Lost > 0 {
-			t.lost.Add(ctx, int64(e.Lost), metric.WithAttributes(labelBy.String(name)))
+			t.lost.Add(ctx, int64(e.Lost), t.labels.of(labelBy, name, "", ""))
 		}
 		return
 	case semel.StepPurge:
@@ -47,23 +80,20 @@ func (t *Telemetry) count(s step, e semel.Event) {
 }
 
 func (t *Telemetry) countAttempt(ctx context.Context, op semel.Op, e semel.Event) {
-	route := labelRoute.String(noRoute)
-	if op.Route != "" {
-		route = labelRoute.String(op.Route)
-	}
+	route := cmp.Or(op.Route, noRoute)
 	ended := func(how semel.Disposition) {
-		t.handlers.Record(ctx, e.Age.Seconds(), metric.WithAttributes(labelSettle.String(how.String()), route))
+		t.handlers.Record(ctx, e.Age.Seconds(), t.labels.of(labelSettle, how.String(), labelRoute, route))
 	}
 	switch op.Step {
 	case semel.StepReserve:
-		t.requests.Add(ctx, 1, metric.WithAttributes(labelOutcome.String(outcomeOf(e)), route))
+		t.requests.Add(ctx, 1, t.labels.of(labelOutcome, outcomeOf(e), labelRoute, route))
 		if e.Lapses > 0 {
-			t.takeovers.Add(ctx, 1, metric.WithAttributes(route))
+			t.takeovers.Add(ctx, 1, t.labels.of(labelRoute, route, "", ""))
 		}
 	case semel.StepComplete, semel.StepCommit:
 		switch {
 		case isLost(e):
-			t.lost.Add(ctx, 1, metric.WithAttributes(labelBy.String(semel.StepComplete.String())))
+			t.lost.Add(ctx, 1, t.labels.of(labelBy, semel.StepComplete.String(), "", ""))
 		case op.Step == semel.StepComplete || e.Bytes > 0: // or the completion has travelled with the commit
 			if e.Err == nil {
 				t.size.Record(ctx, int64(e.Bytes))

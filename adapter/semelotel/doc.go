@@ -14,8 +14,8 @@
 // Each step of an attempt is a span: semel.reserve, semel.complete, semel.release,
 // semel.abandon, semel.recover and so on, below the span of the request, if there is one. A
 // reserve has semel.outcome (executed, replayed, in_flight, outcome_unknown, conflict) and
-// semel.replayed, which the span of the request gets too, and the events semel.claim,
-// semel.takeover and semel.commit. All have semel.route, if the call has one, and with
+// semel.replayed, which the span of the request gets too, and that one gets the events
+// semel.claim, semel.takeover and semel.commit. All have semel.route, if the call has one, and with
 // Config.Refs semel.ref. A step that failed has its error. Renewals and purges are about many
 // attempts and make no spans.
 //

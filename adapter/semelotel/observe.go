@@ -30,10 +30,21 @@ const (
 
 type sweepingKey struct{}
 
+// names of the spans, by step.
+var names = func() (all [semel.StepOpen + 1]string) {
+	for step := range semel.StepOpen + 1 {
+		all[step] = "semel." + step.String()
+	}
+	return all
+}()
+
 // Observe is the [semel.Observer] for semel.Config.Observe.
 func (t *Telemetry) Observe(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
 	sweeping := ctx.Value(sweepingKey{}) != nil
 	s := step{telemetry: t, op: op, sweeping: sweeping}
+	if int(op.Step) >= len(names) {
+		return ctx, nil
+	}
 	switch op.Step {
 	case semel.StepRenew, semel.StepPurge: // about many attempts, in no request
 		s.ctx = ctx
@@ -44,15 +55,7 @@ func (t *Telemetry) Observe(ctx context.Context, op semel.Op) (context.Context, 
 		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
 	}
 	s.request = trace.SpanFromContext(ctx)
-	s.ctx, s.span = t.tracer.Start(ctx, "semel."+op.Step.String())
-	if s.span.IsRecording() {
-		if op.Route != "" {
-			s.span.SetAttributes(keyRoute.String(op.Route))
-		}
-		if t.refs && op.Ref() != "" {
-			s.span.SetAttributes(keyRef.String(op.Ref()))
-		}
-	}
+	s.ctx, s.span = t.tracer.Start(ctx, names[op.Step])
 	return s.ctx, s.end
 }
 
@@ -67,7 +70,9 @@ type step struct {
 }
 
 func (s step) end(e semel.Event) {
-	s.telemetry.count(s, e)
+	if s.telemetry.took.Enabled(s.ctx) {
+		s.telemetry.count(s, e)
+	}
 	if s.span == nil {
 		return
 	}
@@ -79,22 +84,33 @@ func (s step) end(e semel.Event) {
 
 // describe tells what has become of the step, to its span and to that of the request.
 func (s step) describe(e semel.Event) {
+	about := make([]attribute.KeyValue, 0, 4) // at once: each call takes a lock
+	if s.op.Route != "" {
+		about = append(about, keyRoute.String(s.op.Route))
+	}
+	if s.telemetry.refs {
+		if ref := s.op.Ref(); ref != "" {
+			about = append(about, keyRef.String(ref))
+		}
+	}
 	if e.Err != nil {
 		s.span.RecordError(e.Err)
 		s.span.SetStatus(codes.Error, s.op.Step.String())
 	}
 	switch {
 	case s.op.Step == semel.StepReserve && e.Err == nil:
-		s.reserved(e)
+		what := len(about)
+		about = append(about, keyOutcome.String(outcomeOf(e)), keyReplayed.Bool(e.Kind == semel.Replay))
+		s.reserved(e, about[what:])
 	case e.Bytes > 0:
-		s.span.SetAttributes(keyBytes.Int(e.Bytes))
+		about = append(about, keyBytes.Int(e.Bytes))
 		s.event(eventCommit)
 	}
+	s.span.SetAttributes(about...)
 }
 
-func (s step) reserved(e semel.Event) {
-	what := []attribute.KeyValue{keyOutcome.String(outcomeOf(e)), keyReplayed.Bool(e.Kind == semel.Replay)}
-	s.span.SetAttributes(what...)
+// reserved tells the span of the request what it was for.
+func (s step) reserved(e semel.Event, what []attribute.KeyValue) {
 	if s.sweeping {
 		return
 	}
@@ -108,11 +124,18 @@ func (s step) reserved(e semel.Event) {
 	s.event(eventClaim)
 }
 
-// event adds one to the step's span, and to the request's, which people look at.
+// event adds one to the span of the request, which people look at, or to the step's if
+// there is none.
 func (s step) event(name string, about ...attribute.KeyValue) {
-	for _, span := range []trace.Span{s.span, s.request} {
-		span.AddEvent(name, trace.WithAttributes(about...))
+	span := s.request
+	if !span.IsRecording() {
+		span = s.span
 	}
+	if len(about) == 0 {
+		span.AddEvent(name)
+		return
+	}
+	span.AddEvent(name, trace.WithAttributes(about...))
 }
 
 // outcomeOf is the word that semelprom has for it too.

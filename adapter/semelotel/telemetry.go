@@ -31,6 +31,7 @@ type Telemetry struct {
 	tracer trace.Tracer
 	meter  metric.Meter
 	refs   bool
+	labels labels
 
 	requests, failures, takeovers, lost, purged metric.Int64Counter
 	took, handlers                              metric.Float64Histogram

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -171,6 +172,25 @@ func TestCountsByEvent(t *testing.T) {
 	end(semel.Event{Count: 1})
 	if strings.Contains(exported(t, c), "semel_purge_caught_up_timestamp_seconds 0\n") {
 		t.Error("a purge that left nothing is not seen")
+	}
+}
+
+// Ended sees each event, those of a sweep too, after it was counted.
+func TestEnded(t *testing.T) {
+	var got []semel.Step
+	c := semelprom.New(semelprom.Config{Ended: func(step semel.Step, e semel.Event) {
+		if e.Count == 7 {
+			got = append(got, step)
+		}
+	}})
+	ctx, end := c.Observe(t.Context(), semel.Op{Step: semel.StepSweep})
+	_, inner := c.Observe(ctx, semel.Op{Step: semel.StepReserve})
+	inner(semel.Event{Count: 7})
+	end(semel.Event{Count: 7})
+	_, end = c.Observe(t.Context(), semel.Op{Step: semel.StepRenew})
+	end(semel.Event{Count: 7})
+	if want := []semel.Step{semel.StepReserve, semel.StepSweep, semel.StepRenew}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

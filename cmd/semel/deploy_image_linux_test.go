@@ -84,7 +84,7 @@ func emptyRoot(t *testing.T, binary string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "semel"), text, 0o755); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(filepath.Join(root, "semel"), text, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return root

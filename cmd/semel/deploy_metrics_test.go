@@ -182,6 +182,11 @@ var (
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
 	text := exportedMetrics(t)
+	lint := exec.CommandContext(t.Context(), servertest.Program(t, "promtool"), "check", "metrics")
+	lint.Stdin = strings.NewReader(text)
+	if out, err := lint.CombinedOutput(); err != nil {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
 	known := map[string]bool{}
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "#") {

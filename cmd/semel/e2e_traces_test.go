@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,5 +52,38 @@ func TestCollectorThatHangs(t *testing.T) {
 	s.end(t, syscall.SIGTERM)
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it took %v to end", took)
+	}
+}
+
+// What the sidecar has traced reaches the collector at the latest when it ends.
+func TestCollectorGetsTraces(t *testing.T) {
+	t.Parallel()
+	posts := make(chan string, 10)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posts <- r.URL.Path + " " + string(body)
+	}))
+	defer collector.Close()
+	upstream, _ := shop(t)
+	s := startSidecar(t, upstream, "--store", "memory", "--otlp-endpoint", collector.URL)
+	s.order(t, "order-secret")
+	s.order(t, "order-secret")
+	s.end(t, syscall.SIGTERM)
+	select {
+	case got := <-posts:
+		for _, part := range []string{
+			"/v1/traces {", `"name":"semel.reserve"`, `"name":"semel.complete"`, `"name":"upstream"`, `"name":"POST"`,
+			`{"key":"semel.outcome","value":{"stringValue":"executed"}}`, `{"key":"semel.replayed","value":{"boolValue":true}}`,
+			`{"key":"service.name","value":{"stringValue":"semel"}}`,
+		} {
+			if !strings.Contains(got, part) {
+				t.Errorf("%s is missing in %s", part, got)
+			}
+		}
+		if strings.Contains(got, "secret") {
+			t.Errorf("the key is in %s", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing was exported")
 	}
 }

@@ -134,7 +134,7 @@ func keyValues(all []attribute.KeyValue) []keyValue {
 	for i, a := range all {
 		out[i].Key = string(a.Key)
 		value := &out[i].Value
-		switch a.Value.Type() {
+		switch a.Value.Type() { //nolint:exhaustive // the rest are texts
 		case attribute.BOOL:
 			v := a.Value.AsBool()
 			value.Bool = &v
@@ -145,7 +145,7 @@ func keyValues(all []attribute.KeyValue) []keyValue {
 			v := a.Value.AsFloat64()
 			value.Double = &v
 		default:
-			v := a.Value.Emit()
+			v := a.Value.String()
 			value.String = &v
 		}
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	// Version of the program.
 	Version string
 	// Env looks a variable up, as [os.Getenv] does. The SDK looks up some by itself:
-	// OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
+	// OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
 	Env func(string) string
 	// Logger gets what could not be exported.
 	Logger *slog.Logger
@@ -54,10 +54,22 @@ func Open(ctx context.Context, cfg Config) (*sdktrace.TracerProvider, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	return sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(out, sdktrace.WithExportTimeout(to.timeout)),
+		sdktrace.WithSpanProcessor(newQueue(ctx, out, cfg.Env)),
 		sdktrace.WithResource(about),
 	), nil
 }
+
+// Discard returns a provider whose spans are made and queued, and go nowhere: for
+// measurements.
+func Discard(ctx context.Context, options ...sdktrace.TracerProviderOption) *sdktrace.TracerProvider {
+	queue := newQueue(ctx, nowhere{}, func(string) string { return "" })
+	return sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(queue))...)
+}
+
+type nowhere struct{}
+
+func (nowhere) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
+func (nowhere) Shutdown(context.Context) error                             { return nil }
 
 // Tracer returns the tracer of the sidecar, or nil without a provider.
 func Tracer(p *sdktrace.TracerProvider) trace.Tracer {

@@ -12,10 +12,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -172,6 +176,88 @@ func TestCollectorInTrouble(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The queue exports when there is enough, and after a while.
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+		out := tracetest.NewInMemoryExporter()
+		p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newQueue(t.Context(), out,
+			env{"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "3"}.get)))
+		spans := func(n, want int) {
+			t.Helper()
+			for range n {
+				_, span := Tracer(p).Start(t.Context(), "POST")
+				span.End()
+			}
+			synctest.Wait()
+			if got := len(out.GetSpans()); got != want {
+				t.Errorf("got %d spans exported, want %d", got, want)
+			}
+			out.Reset()
+		}
+		spans(2, 0)
+		time.Sleep(5 * time.Second)
+		spans(0, 2)
+		spans(3, 3)
+		_, last := Tracer(p).Start(t.Context(), "POST")
+		last.End()
+		bounded, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if err := p.ForceFlush(bounded); err != nil || len(out.GetSpans()) != 1 {
+			t.Errorf("got %v and %d spans, want the last one", err, len(out.GetSpans()))
+		}
+		if err := p.Shutdown(bounded); err != nil {
+			t.Error(err)
+		}
+		for _, text := range told {
+			if !strings.Contains(text, "were dropped") {
+				t.Errorf("told %q", text)
+			}
+		}
+	})
+}
+
+// gate is an exporter that hangs until it is opened.
+type gate struct {
+	*tracetest.InMemoryExporter
+	open chan struct{}
+}
+
+func (g gate) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	<-g.open
+	return g.InMemoryExporter.ExportSpans(ctx, spans)
+}
+
+// While an export hangs, the queue takes what fits and drops the rest, and says how much.
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { told = append(told, err.Error()) }))
+		out := gate{tracetest.NewInMemoryExporter(), make(chan struct{})}
+		p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newQueue(t.Context(), out,
+			env{"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}.get)))
+		for i := range 10 {
+			_, span := Tracer(p).Start(t.Context(), "POST")
+			span.End()
+			if i == 1 {
+				synctest.Wait() // these two are being exported
+			}
+		}
+		close(out.open)
+		time.Sleep(10 * time.Second)
+		if got := len(out.GetSpans()); got != 6 {
+			t.Errorf("got %d spans, want the 2 that were under way and 4 that waited", got)
+		}
+		if len(told) != 1 || !strings.Contains(told[0], "4 spans were dropped") {
+			t.Errorf("told %q, want that 4 were dropped", told)
+		}
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Without a collector there is no provider and no tracer.

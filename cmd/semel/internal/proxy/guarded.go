@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -36,8 +38,8 @@ func (e unsentError) Unwrap() error { return e.error }
 // guard sends the request, and answers when the whole answer is there: only so
 // can one that is cut short become a refusal instead of a dead connection.
 func (x *exchange) guard(ctx context.Context) {
-	ctx, span := x.traceUpstream(ctx)
-	res, err := x.deliver(ctx)
+	span := x.traceUpstream(ctx)
+	res, err := x.deliver(ctx, span)
 	if err != nil {
 		endUpstream(span, nil, err)
 		x.fail(ctx, err)
@@ -57,11 +59,11 @@ func (x *exchange) guard(ctx context.Context) {
 }
 
 // deliver sends the request and returns the header of the answer.
-func (x *exchange) deliver(ctx context.Context) (*http.Response, error) {
+func (x *exchange) deliver(ctx context.Context, span trace.Span) (*http.Response, error) {
 	if err := x.prepare(); err != nil {
 		return nil, unsentError{err}
 	}
-	x.inject(ctx, x.header)
+	x.inject(span, x.header)
 	return x.guarded.send(ctx, x)
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/http/httputil"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/semel-go/semel/problem"
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -57,7 +59,7 @@ func (u *upstream) newPassing(transport http.RoundTripper) *httputil.ReverseProx
 // does not let the transport send twice what is not safe (RFC 9110 section 9.2.2).
 func (x *exchange) rewrite(out *http.Request) {
 	header := x.outgoing()
-	x.inject(x.in.Context(), header)
+	x.inject(trace.SpanFromContext(x.in.Context()), header)
 	for _, name := range []string{"Connection", "Upgrade"} { // the ReverseProxy's, for an upgrade
 		if lines := out.Header[name]; lines != nil {
 			header[name] = lines

@@ -39,12 +39,14 @@ func (r *router) name(ctx context.Context, pattern string) {
 	}
 }
 
-// traceUpstream begins the span of the way to the upstream and back.
-func (x *exchange) traceUpstream(ctx context.Context) (context.Context, trace.Span) {
+// traceUpstream begins the span of the way to the upstream and back. The context of the
+// span is nobody's: below one that wraps the attempt's, a time-out would cost a goroutine.
+func (x *exchange) traceUpstream(ctx context.Context) trace.Span {
 	if x.cfg.Tracer == nil {
-		return ctx, nil
+		return nil
 	}
-	return x.cfg.Tracer.Start(ctx, "upstream", trace.WithSpanKind(trace.SpanKindClient))
+	_, span := x.cfg.Tracer.Start(ctx, "upstream", trace.WithSpanKind(trace.SpanKindClient))
+	return span
 }
 
 // endUpstream ends that span; res is nil when there was no answer.
@@ -61,11 +63,11 @@ func endUpstream(span trace.Span, res *http.Response, err error) {
 	span.End()
 }
 
-// inject names the span of ctx to whoever gets header. The client's own fields, which name a
-// span further out, are replaced.
-func (x *exchange) inject(ctx context.Context, header http.Header) {
+// inject names span to whoever gets header. The client's own fields, which name a span
+// further out, are replaced.
+func (x *exchange) inject(span trace.Span, header http.Header) {
 	if x.cfg.Tracer != nil {
 		delete(header, "Tracestate")
-		w3c.Inject(ctx, propagation.HeaderCarrier(header))
+		w3c.Inject(trace.ContextWithSpan(x.in.Context(), span), propagation.HeaderCarrier(header))
 	}
 }

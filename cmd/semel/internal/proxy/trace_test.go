@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,12 @@ func (h *heard) handler(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(http.StatusCreated)
+}
+
+func (h *heard) all() (parents, states []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.parent), slices.Clone(h.state)
 }
 
 // TestTraceIsContinued: the client's trace goes on through the sidecar to the upstream, and
@@ -105,15 +112,16 @@ func TestTraceIsContinued(t *testing.T) {
 			if last := byName["upstream"]; last[len(last)-1].Status.Description == "" {
 				t.Error("an upstream that gave no answer is no error in the trace")
 			}
-			if len(up.parent) != 3 {
-				t.Fatalf("got %d requests upstream, want 3", len(up.parent))
+			parents, states := up.all()
+			if len(parents) != 3 {
+				t.Fatalf("got %d requests upstream, want 3", len(parents))
 			}
 			sent := "00-" + traceID + "-" + byName["upstream"][0].SpanContext.SpanID().String() + "-01"
-			if up.parent[0] != sent || up.state[0] != "vendor=1" {
-				t.Errorf("the upstream got %s and %s, want %s and vendor=1", up.parent[0], up.state[0], sent)
+			if parents[0] != sent || states[0] != "vendor=1" {
+				t.Errorf("the upstream got %s and %s, want %s and vendor=1", parents[0], states[0], sent)
 			}
-			if !strings.HasPrefix(up.parent[1], "00-"+traceID) || strings.Contains(up.parent[1], clientSpan) {
-				t.Errorf("a request without a guard got %s, want the trace and a span of the sidecar", up.parent[1])
+			if !strings.HasPrefix(parents[1], "00-"+traceID) || strings.Contains(parents[1], clientSpan) {
+				t.Errorf("a request without a guard got %s, want the trace and a span of the sidecar", parents[1])
 			}
 		})
 	}
@@ -125,7 +133,7 @@ func TestNoTracer(t *testing.T) {
 	url, _ := testUpstream(t, up.handler)
 	s := newSidecar(t, url, nil)
 	s.send(t, "POST", "/", "k", "x", "Traceparent", traceparent, "Tracestate", "vendor=1")
-	if up.parent[0] != traceparent || up.state[0] != "vendor=1" {
-		t.Errorf("the upstream got %s and %s, want what the client sent", up.parent[0], up.state[0])
+	if parents, states := up.all(); parents[0] != traceparent || states[0] != "vendor=1" {
+		t.Errorf("the upstream got %s and %s, want what the client sent", parents, states)
 	}
 }

@@ -107,9 +107,13 @@ func (c *Claim) Attempt() int { return c.attempts }
 // the slot and the step under [Config.Secret], 64 hexadecimal digits. It is
 // the same in every attempt, so the provider recognises a rerun; it is another
 // one for each step.
-func (c *Claim) DerivedKey(step string) string {
-	slot := c.key.Slot()
-	mac := hmac.New(sha256.New, c.engine.cfg.Secret)
+func (c *Claim) DerivedKey(step string) string { return c.engine.DerivedKey(c.key, step) }
+
+// DerivedKey is [Claim.DerivedKey] for the key of a record, see [Engine.StoredKey]: an
+// operator finds by it what a service has written down.
+func (e *Engine) DerivedKey(key Key, step string) string {
+	slot := key.Slot()
+	mac := hmac.New(sha256.New, e.cfg.Secret)
 	_, _ = mac.Write(appendPrefixed(appendPrefixed(nil, "derive"), slot[:]))
 	_, _ = mac.Write([]byte(step))
 	return hex.EncodeToString(mac.Sum(nil))

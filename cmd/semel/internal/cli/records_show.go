@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 	operators "github.com/semel-go/semel/operator"
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -144,6 +145,9 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	}
 	line("scope", "%s", printable(rec.Key.Scope))
 	line("key", "%s", key)
+	if reveal {
+		line("derived key", "%s", o.engine.DerivedKey(rec.Key, proxy.DerivedStep))
+	}
 	line("fingerprint", "%s", rec.Fingerprint)
 	if rec.Reason != "" {
 		line("reason", "%s", printable(rec.Reason))

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 	"github.com/semel-go/semel/semelhttp"
 )
 
@@ -42,6 +43,9 @@ type recordView struct {
 	Scope string `json:"scope"`
 	// Key is there with --reveal only.
 	Key string `json:"key,omitempty"`
+	// DerivedKey is what a service behind a sidecar got as Semel-Derived-Key, given the
+	// secret of the sidecar. It is there with --reveal only.
+	DerivedKey string `json:"derived_key,omitempty"`
 	// Fingerprint is that of the request: 64 hexadecimal digits.
 	Fingerprint string `json:"fingerprint"`
 	// CreatedAt and ExpiresAt are RFC 3339 in UTC. A reservation is kept beyond
@@ -78,7 +82,7 @@ func (o *operator) view(rec semel.Record, reveal bool) recordView {
 		CreatedAt: rec.CreatedAt.UTC(), ExpiresAt: rec.ExpiresAt.UTC(), Reason: rec.Reason,
 	}
 	if reveal {
-		v.Key = rec.Key.ID
+		v.Key, v.DerivedKey = rec.Key.ID, o.engine.DerivedKey(rec.Key, proxy.DerivedStep)
 	}
 	return v
 }

@@ -80,7 +80,7 @@ func (x *exchange) prepare() error {
 	delete(x.header, "Expect") // the client was told to continue, and did
 	x.header[HeaderAttempt] = []string{strconv.Itoa(x.claim.Attempt())}
 	x.header[HeaderFence] = []string{strconv.FormatInt(x.claim.Fence(), 10)}
-	x.header[HeaderDerivedKey] = []string{x.claim.DerivedKey(derivedStep)}
+	x.header[HeaderDerivedKey] = []string{x.claim.DerivedKey(DerivedStep)}
 	return nil
 }
 

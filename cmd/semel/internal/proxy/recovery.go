@@ -105,7 +105,7 @@ func (r *recovery) question(ctx context.Context, claim *semel.Claim) (semel.Disp
 // lies behind one was not configured to know. Nothing of the client's request
 // goes along, credentials above all.
 func (r *recovery) get(ctx context.Context, claim *semel.Claim) (semelhttp.Kept, error) {
-	key := claim.DerivedKey(derivedStep)
+	key := claim.DerivedKey(DerivedStep)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ReplaceAll(r.url, keyPlaceholder, url.PathEscape(key)), nil)
 	if err != nil {
 		return semelhttp.Kept{}, err

@@ -36,8 +36,9 @@ const (
 	HeaderVia = "Semel-Via"
 )
 
-// derivedStep never changes: services have the keys that follow from it on record.
-const derivedStep = "upstream"
+// DerivedStep is the step of the keys in [HeaderDerivedKey]. It never changes: services
+// have the keys that follow from it on record.
+const DerivedStep = "upstream"
 
 // takeSettle removes Semel's own fields from an answer and returns the lines of
 // HeaderSettle. Idempotent-Replayed stays: an upstream that says so tells the

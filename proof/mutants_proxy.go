@@ -18,7 +18,7 @@ func proxyMutants() []Mutant {
 		mutant("proxy: a client's own Semel fields pass", "header.go",
 			"		if ours(name) {\n			delete(h, name)", "		if !ours(name) && false {\n			delete(h, name)", "^TestDerivedKeyIsTheSidecars$"),
 		mutant("proxy: the derived key is another one in each attempt", "guarded.go",
-			"x.claim.DerivedKey(derivedStep)", "x.claim.DerivedKey(derivedStep + x.claim.Token().String())", "^TestRecoverReleases$"),
+			"x.claim.DerivedKey(DerivedStep)", "x.claim.DerivedKey(DerivedStep + x.claim.Token().String())", "^TestRecoverReleases$"),
 		mutant("proxy: Semel's fields reach the client", "settle.go",
 			"		if ours(name) {", "		if name == HeaderSettle {", "^TestSemelFieldsDoNotLeak$"),
 		mutant("proxy: a 404 or a redirect settles", "recovery.go",

@@ -44,7 +44,7 @@ func hintServer(err error) string {
 		return "is the user or password wrong? special characters in the URL are written as % and two digits"
 	case lacksRight(err):
 		return "semel schema apply with a user who may makes the tables; the service needs SELECT, INSERT, UPDATE and DELETE on semel_slots, " +
-			"and SELECT on the table of its versions: docs/stores.md has the GRANT lines"
+			"and SELECT on the table of its versions, operators INSERT on semel_slots_audit: docs/stores.md has the GRANT lines"
 	case errors.As(err, new(*semel.UnfitError)):
 		return "semel doctor says what else there is to change"
 	case errors.As(err, &dns):

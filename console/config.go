@@ -110,7 +110,7 @@ type Config struct {
 	// action that takes longer goes on, and the page says so. Default 5 s.
 	Timeout time.Duration
 	// Reads bounds how many pages ask the store at a time, so that people who press
-	// reload do not load it. Default 8.
+	// reload do not load it; and as many actions beside them. Default 8.
 	Reads int
 	// Logger gets failures of the store, refused sign-ins and actions. Default
 	// [slog.Default].

@@ -20,6 +20,7 @@ type Console struct {
 	handler  http.Handler
 	glance   glance
 	reads    chan struct{} // a place for each page that asks the store
+	acts     chan struct{} // likewise for actions, which pages must not keep out
 	now      func() time.Time
 
 	mu      sync.Mutex
@@ -40,7 +41,7 @@ func New(desk *operator.Desk, cfg Config) (*Console, error) {
 	}
 	c := &Console{
 		cfg: cfg, desk: desk, desks: make(map[string]*operator.Desk), sessions: newSessions(cfg),
-		reads: make(chan struct{}, cfg.Reads), now: time.Now, stop: make(chan struct{}),
+		reads: make(chan struct{}, cfg.Reads), acts: make(chan struct{}, cfg.Reads), now: time.Now, stop: make(chan struct{}),
 	}
 	for _, t := range cfg.Tokens {
 		if c.desks[t.Name], err = desk.As(t.Name); err != nil {

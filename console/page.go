@@ -131,17 +131,17 @@ type visit struct {
 
 // page serves whoever may look.
 func (c *Console) page(show func(context.Context, *visit) (page, error)) http.HandlerFunc {
-	return c.serve(RoleRead, c.cfg.Timeout, show)
+	return c.serve(RoleRead, c.reads, c.cfg.Timeout, show)
 }
 
 // act serves whoever may write. An action takes longer than a look.
 func (c *Console) act(do func(context.Context, *visit) (page, error)) http.HandlerFunc {
-	return c.serve(RoleWrite, 2*c.cfg.Timeout, do)
+	return c.serve(RoleWrite, c.acts, 2*c.cfg.Timeout, do)
 }
 
 var errBusy = errors.New("as many pages as may are asking the store")
 
-func (c *Console) serve(role Role, within time.Duration, show func(context.Context, *visit) (page, error)) http.HandlerFunc {
+func (c *Console) serve(role Role, places chan struct{}, within time.Duration, show func(context.Context, *visit) (page, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, ok := c.identify(r)
 		if !ok {
@@ -159,8 +159,8 @@ func (c *Console) serve(role Role, within time.Duration, show func(context.Conte
 		defer cancel()
 		var p page
 		select {
-		case c.reads <- struct{}{}:
-			defer func() { <-c.reads }()
+		case places <- struct{}{}:
+			defer func() { <-places }()
 			if err = errBusy; ctx.Err() == nil {
 				p, err = show(ctx, &visit{r, who, desk, c.now()})
 			}

@@ -85,6 +85,31 @@ func TestPagesThatAskAreBounded(t *testing.T) {
 	})
 }
 
+// Pages that wait must not keep anybody from acting.
+func TestPagesLeaveActionsTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, func(c *console.Config) { c.Reads = 1 })
+		rec := s.reserve("order-1")
+		s.lapse()
+		first := true
+		s.store.list = func(context.Context) error {
+			if first {
+				first = false
+				time.Sleep(20 * time.Second)
+			}
+			return nil
+		}
+		read := make(chan struct{})
+		go func() {
+			s.get("/records")
+			close(read)
+		}()
+		synctest.Wait()
+		s.want(s.post(at(rec, "/release"), release(rec)), http.StatusOK, "Released")
+		<-read
+	})
+}
+
 // What many look at is read once.
 func TestOverviewsShareALook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

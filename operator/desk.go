@@ -26,6 +26,10 @@ type Config struct {
 	// Retention is how long a resolved record is remembered, counted from the
 	// resolution. Default [semel.DefaultRetention].
 	Retention time.Duration
+	// RetentionOf returns the same for the records of one route, see
+	// [semel.Record.Route]; 0 is Retention. It must be safe for concurrent use. Default:
+	// no route differs.
+	RetentionOf func(route string) time.Duration
 	// WithoutTrail lets people act on a store that keeps no trail. Nobody can show
 	// afterwards who did what. Default: actions are refused with [ErrNoTrail].
 	WithoutTrail bool
@@ -97,8 +101,15 @@ func (d *Desk) As(actor string) (*Desk, error) {
 // Actor returns who works at this desk.
 func (d *Desk) Actor() string { return d.actor }
 
-// Retention returns how long a resolved record is remembered.
-func (d *Desk) Retention() time.Duration { return d.cfg.Retention }
+// Retention returns how long rec is remembered once it is resolved.
+func (d *Desk) Retention(rec semel.Record) time.Duration {
+	if d.cfg.RetentionOf != nil {
+		if own := d.cfg.RetentionOf(rec.Route); own > 0 {
+			return own
+		}
+	}
+	return d.cfg.Retention
+}
 
 // CanAct reports why nobody can resolve here: nil, [ErrNoTrail], or an error that
 // wraps [errors.ErrUnsupported].

@@ -59,7 +59,7 @@ func (d *Desk) resolve(ctx context.Context, action semel.Action, decision Decisi
 	return d.Perform(ctx, deed, func(ctx context.Context) error {
 		return d.resolver.Resolve(ctx, semel.Resolution{
 			Key: rec.Key, Fence: decision.Fence, Margin: d.cfg.Margin, Response: response,
-			Retention: d.cfg.Retention, Reason: reason,
+			Retention: d.Retention(rec), Reason: reason,
 		})
 	})
 }

@@ -38,6 +38,30 @@ func TestReleaseFreesTheKeyAndLeavesATrail(t *testing.T) {
 	})
 }
 
+// What a route keeps longer is kept as long when somebody resolves it.
+func TestRetentionOfTheRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, semel.Config{})
+		rec := o.reserve("order-1")
+		o.lapse()
+		desk := must(operator.New(o.engine, operator.Config{Actor: "ann", Retention: time.Hour, RetentionOf: func(route string) time.Duration {
+			if route == rec.Route {
+				return 72 * time.Hour
+			}
+			return 0
+		}}))
+		if err := desk.Complete(t.Context(), decide(rec), semel.Response{Status: 201}); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Until(o.at(rec).ExpiresAt); got != 72*time.Hour {
+			t.Errorf("kept for %v, want the 72 h of its route", got)
+		}
+		if got := desk.Retention(semel.Record{Route: "other"}); got != time.Hour {
+			t.Errorf("got %v for another route, want 1 h", got)
+		}
+	})
+}
+
 // A sealed store must replay an operator's answer as any other.
 func TestCompleteIsSealedAndReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -55,6 +57,7 @@ func TestByBearerClaimRefuses(t *testing.T) {
 		"", "Bearer", "Bearer ", "Bearer a.b", "Bearer a.b.c.d", "Bearer a.!.c", "Basic " + jwt(`{"sub":"a"}`), jwt(`{"sub":"a"}`),
 		"Bearer " + jwt(`{}`), "Bearer " + jwt(`[]`), "Bearer " + jwt(`{"sub":""}`), "Bearer " + jwt(`{"sub":17}`), "Bearer " + jwt(`{"sub":null}`),
 		"Bearer " + jwt(`{"sub":"a","sub":"b"}`), "Bearer " + jwt(`{"sub":"a","SUB":"b"}`), "Bearer " + jwt(`{"SUB":"b"}`), "Bearer " + jwt(`{"sub":"a"`),
+		"Bearer " + jwt(`{"sub":"a\ud800"}`), "Bearer " + jwt(`{"sub":"a\ufffd"}`), "Bearer " + jwt("{\"sub\":\"a\xff\"}"),
 		"Bearer " + jwt(`{"sub":["a"]}`), "Bearer " + jwt(`{"sub":"a"}`) + ", Bearer x",
 	} {
 		mustNotScope(t, f, bearing(token))
@@ -97,6 +100,12 @@ func TestByClientSubject(t *testing.T) {
 	named.URIs = []*url.URL{spiffe, spiffe}
 	mustNotScope(t, f, verified(named))
 	mustNotScope(t, f, verified(&x509.Certificate{}))
+	for _, kind := range []int{3, 5} { // a common name, a serial number
+		one := pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, kind}, Value: "alice"}
+		twins := certificate(t, keys[0], 4)
+		twins.Subject.Names = []pkix.AttributeTypeAndValue{one, one}
+		mustNotScope(t, f, verified(twins))
+	}
 	mustNotScope(t, f, withHeader(nil))
 	shown := withHeader(nil)
 	shown.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate(t, keys[0], 1)}}

@@ -87,7 +87,8 @@ type Config struct {
 	Tx semel.Transactions
 	// FailOpen is asked when the store has failed before a request could run: true lets
 	// it run unguarded, its answer marked with Semel-Stored: false, and twice if it
-	// is sent twice. Default: the request is refused with store-unavailable. It
+	// is sent twice. It is not asked about a request that may have run, such as one
+	// whose record is damaged. Default: the request is refused with store-unavailable. It
 	// must not stand beside Tx, whose store is the handler's database.
 	FailOpen func(r *http.Request, err error) bool
 	// Shadow, when it is set, refuses and replays nothing: every request reaches the

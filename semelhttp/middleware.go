@@ -236,9 +236,13 @@ func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next ht
 	return "", false
 }
 
-// opens reports whether a request runs unguarded because the store has failed.
+// opens reports whether a request runs unguarded because the store cannot be reached.
+// What has run is never in doubt: a record that cannot be read is one of a request that
+// ran, and so may be one whose end could not be stored.
 func (m *Middleware) opens(r *http.Request, err error) bool {
-	return m.cfg.FailOpen != nil && errors.As(err, new(*semel.StoreError)) && m.cfg.FailOpen(r, err)
+	var failed *semel.StoreError
+	return m.cfg.FailOpen != nil && errors.As(err, &failed) && failed.Step == semel.StepReserve &&
+		!errors.Is(err, semel.ErrDamaged) && !errors.Is(err, semel.ErrNotStored) && m.cfg.FailOpen(r, err)
 }
 
 // giveTo runs next for a request whose body was read and that is guarded already.

@@ -65,7 +65,7 @@ func (a *app) consoleOf(engine *semel.Engine, cfg config.Config, meter *console.
 	if err != nil || !cfg.Console && len(tokens) == 0 {
 		return nil, err
 	}
-	desk, err := operators.New(engine, operators.Config{Actor: "console", Margin: orNone(cfg.Margin), Retention: cfg.Retention})
+	desk, err := operators.New(engine, operators.Config{Actor: "console", Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})
 	if err != nil {
 		return nil, refused("leave --console away", "%w", err)
 	}

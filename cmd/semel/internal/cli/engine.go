@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io/fs"
 	"sync/atomic"
 
 	"github.com/semel-go/semel"
@@ -39,15 +40,18 @@ func readKeyring(cfg config.Config) (*keyring.Keyring, error) {
 	if cfg.KeyringFile == "" {
 		return nil, nil //nolint:nilnil // nothing is sealed, and that is no error
 	}
-	const hint = "make one with: semel keys generate > FILE && chmod 600 FILE"
 	keys, err := keyring.Load(cfg.KeyringFile)
 	if err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) { // never where one is: it would be overwritten, and its answers lost
+			hint = "make one with: semel keys generate > FILE && chmod 600 FILE"
+		}
 		return nil, outside(hint, "%s: %w", cfg.Where("keyring_file"), err)
 	}
 	keys.AcceptPlain = cfg.KeyringReadPlain
 	ring, err := keyring.New(keys)
 	if err != nil {
-		return nil, outside(hint, "%s: %w", cfg.Where("keyring_file"), err)
+		return nil, outside("", "%s: %w", cfg.Where("keyring_file"), err)
 	}
 	return ring, nil
 }

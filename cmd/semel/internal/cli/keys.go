@@ -171,29 +171,38 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// one seals a record anew, if that is needed. One that cannot be read is counted, and one
-// that was settled anew meanwhile has the primary key already.
+// one seals a record anew, if that is needed. One that cannot be read, or
+// is too large anew, is counted, and one that was settled anew meanwhile has the primary key already.
 func (r *rotation) one(ctx context.Context, rec semel.Record) error {
 	r.seen++
 	fresh, changed, err := r.engine.Rewrap(ctx, rec)
 	switch {
 	case err != nil:
-		r.unread++
-		r.say("warning: slot %s ref %s cannot be read: %v", rec.Key.Slot().String()[:12], r.engine.Ref(rec.Key), err)
+		r.pass(rec, err)
 		return nil
 	case !changed:
 		return nil
-	}
-	r.sealed++
-	if r.dryRun {
+	case r.dryRun:
+		r.sealed++
 		return nil
 	}
 	err = r.store.Reseal(context.WithoutCancel(ctx), semel.Holder{Key: rec.Key, Token: rec.Token}, fresh.Header, fresh.Body)
-	if errors.Is(err, semel.ErrLost) {
-		r.sealed--
-		return nil
+	switch {
+	case err == nil:
+		r.sealed++
+	case errors.Is(err, semel.ErrLost):
+	case errors.Is(err, semel.ErrTooLarge):
+		r.pass(rec, err)
+	default:
+		return storeFault(err)
 	}
-	return storeFault(err)
+	return nil
+}
+
+// pass goes on without a record.
+func (r *rotation) pass(rec semel.Record, err error) {
+	r.unread++
+	r.say("warning: slot %s ref %s stays as it is: %v", rec.Key.Slot().String()[:12], r.engine.Ref(rec.Key), err)
 }
 
 // end tells how far it came.
@@ -204,7 +213,7 @@ func (r *rotation) end(err error) error {
 	}
 	r.out.printf("%s: %d of %s\n", verb, r.sealed, records(r.seen))
 	if err == nil && r.unread > 0 {
-		return refused("add their key to the keyring, or let their retention end", "%s", fmt.Sprintf("%s cannot be read", records(r.unread)))
+		return refused("add their key to the keyring, or let their retention end", "%s", fmt.Sprintf("%s cannot be read or sealed anew", records(r.unread)))
 	}
 	return err
 }

@@ -110,7 +110,14 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	warn(ctx, cfg, log)
-	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
+	files, err := fixedFiles(cfg)
+	if err != nil {
+		return err
+	}
+	reloads := reloader{
+		server: server, cfg: cfg, files: files, last: cfg,
+		again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level,
+	}
 	defer reloads.start(ctx)()
 	if err := server.Run(ctx); err != nil {
 		return runFault(cfg, err)

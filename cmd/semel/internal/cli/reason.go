@@ -15,7 +15,7 @@ func breaks(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.
 // whoami names the person at this machine, as far as the system tells.
 func whoami() string {
 	name := "uid " + strconv.Itoa(os.Getuid())
-	if u, err := user.Current(); err == nil && u.Username != "" {
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && u.Username != "" {
 		name = u.Username
 	}
 	host, err := os.Hostname()

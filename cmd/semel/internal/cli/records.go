@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +50,9 @@ type operator struct {
 	purgeBatch int // 0 for the default
 }
 
+// settleWait is how long an action whose caller was stopped may still take.
+const settleWait = 10 * time.Second
+
 // operate opens the store that cmd names, for the time of f.
 func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context, *operator) error) (err error) {
 	cfg, err := a.load(cmd)
@@ -68,10 +72,15 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "semel: "))
 	}
-	desk, err := operators.New(engine, operators.Config{Actor: whoami(), Margin: orNone(cfg.Margin), Retention: cfg.Retention})
+	desk, err := operators.New(engine, operators.Config{Actor: whoami(), Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})
 	if err != nil {
 		return refused("", "a store of kind %s: %s", opened.Kind, strings.TrimPrefix(err.Error(), "operator: "))
 	}
+	defer func() { // before the store closes
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), settleWait)
+		defer cancel()
+		err = errors.Join(err, desk.Close(ctx))
+	}()
 	return f(cmd.Context(), &operator{
 		app: a, Desk: desk, cfg: cfg, store: opened.Store, engine: engine, purgeBatch: opened.PurgeBatch,
 	})

@@ -143,7 +143,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 		return err
 	}
 	what := fmt.Sprintf("slot %s ref %s fence %d", rec.Key.Slot(), o.engine.Ref(rec.Key), rec.Fence)
-	effect := fmt.Sprintf("%s, for %v", r.effect, span(o.cfg.Retention))
+	effect := fmt.Sprintf("%s, for %v", r.effect, span(o.Retention(rec)))
 	if r.response == nil {
 		effect = r.effect
 	}

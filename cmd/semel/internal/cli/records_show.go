@@ -145,8 +145,11 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	}
 	line("scope", "%s", printable(rec.Key.Scope))
 	line("key", "%s", key)
-	if reveal {
+	switch {
+	case reveal && o.cfg.SecretFile != "":
 		line("derived key", "%s", o.engine.DerivedKey(rec.Key, proxy.DerivedStep))
+	case reveal:
+		line("derived key", "%s (of a sidecar without a secret; of one with a secret, give its secret_file)", o.engine.DerivedKey(rec.Key, proxy.DerivedStep))
 	}
 	line("fingerprint", "%s", rec.Fingerprint)
 	if rec.Reason != "" {

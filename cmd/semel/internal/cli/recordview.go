@@ -43,8 +43,8 @@ type recordView struct {
 	Scope string `json:"scope"`
 	// Key is there with --reveal only.
 	Key string `json:"key,omitempty"`
-	// DerivedKey is what a service behind a sidecar got as Semel-Derived-Key, given the
-	// secret of the sidecar. It is there with --reveal only.
+	// DerivedKey is what a service behind a sidecar got as Semel-Derived-Key. It is there
+	// with --reveal only, and with the sidecar's secret_file: without one it may be another.
 	DerivedKey string `json:"derived_key,omitempty"`
 	// Fingerprint is that of the request: 64 hexadecimal digits.
 	Fingerprint string `json:"fingerprint"`
@@ -82,7 +82,10 @@ func (o *operator) view(rec semel.Record, reveal bool) recordView {
 		CreatedAt: rec.CreatedAt.UTC(), ExpiresAt: rec.ExpiresAt.UTC(), Reason: rec.Reason,
 	}
 	if reveal {
-		v.Key, v.DerivedKey = rec.Key.ID, o.engine.DerivedKey(rec.Key, proxy.DerivedStep)
+		v.Key = rec.Key.ID
+		if o.cfg.SecretFile != "" {
+			v.DerivedKey = o.engine.DerivedKey(rec.Key, proxy.DerivedStep)
+		}
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +19,9 @@ import (
 // reloader gives a running proxy new settings on SIGHUP.
 type reloader struct {
 	server  *proxy.Server
-	cfg     config.Config // what the proxy was started with
+	cfg     config.Config      // what the proxy was started with
+	files   map[string]fileSum // what it read then
+	last    config.Config      // what it runs with
 	again   func() (config.Config, error)
 	opened  *stores.Opened
 	metrics *proxy.Metrics
@@ -59,6 +62,10 @@ func (r *reloader) reload(ctx context.Context) {
 		return
 	}
 	r.level.Set(cfg.LogLevel)
+	if names := r.last.Reidentifies(cfg); len(names) > 0 {
+		r.log.WarnContext(ctx, "a request is now known by something else: a retry of what ran before can run again", "changed", strings.Join(names, ", "))
+	}
+	r.last = cfg
 	warn(ctx, cfg, r.log)
 	r.log.InfoContext(ctx, "the settings are reloaded", "upstream", cfg.Upstream.String(), "routes", len(cfg.Routes))
 }
@@ -74,6 +81,15 @@ func (r *reloader) next() (config.Config, error) {
 	if (r.cfg.TLSCert == "") != (cfg.TLSCert == "") {
 		return cfg, errors.New("a restart is needed to begin or end TLS")
 	}
+	files, err := fixedFiles(cfg)
+	if err != nil {
+		return cfg, err
+	}
+	for name, sum := range files {
+		if sum != r.files[name] {
+			return cfg, fmt.Errorf("a restart is needed to change what is in the file of %s", name)
+		}
+	}
 	wanted, err := proxyConfig(cfg, r.opened, r.metrics, r.log)
 	if err != nil {
 		return cfg, err
@@ -87,4 +103,23 @@ func (r *reloader) next() (config.Config, error) {
 	}
 	takeKeys()
 	return cfg, nil
+}
+
+// fileSum is the hash of what a file holds.
+type fileSum [sha256.Size]byte
+
+// fixedFiles reads the files whose content a running proxy cannot change.
+func fixedFiles(cfg config.Config) (map[string]fileSum, error) {
+	sums := make(map[string]fileSum)
+	for name, path := range map[string]string{"secret_file": cfg.SecretFile, "console_tokens": cfg.ConsoleTokens} {
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, outside("", "%s: %w", cfg.Where(name), err)
+		}
+		sums[name] = sha256.Sum256(text)
+	}
+	return sums, nil
 }

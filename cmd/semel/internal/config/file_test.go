@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,51 @@ routes:
 	if got.MaxResponse != 7 || len(got.Methods) != 1 {
 		t.Errorf("the route changes what it does not say: %+v", got)
 	}
+}
+
+// What an operator resolves is kept as long as what its route answers.
+func TestRetentionOfRoutes(t *testing.T) {
+	cfg := mustLoad(t, "store: memory\nretention: 2h\nroutes:\n  - match: /pay\n    retention: 72h\n  - match: /see\n    bypass: true\n")
+	for route, want := range map[string]time.Duration{"/pay": 72 * time.Hour, "/see": 2 * time.Hour, "/other": 2 * time.Hour, "": 2 * time.Hour} {
+		if got := cfg.RetentionOf(route); got != want {
+			t.Errorf("%q: got %v, want %v", route, got, want)
+		}
+	}
+}
+
+// L3: whoever takes scope or key from another place is told that retries run again.
+func TestReidentifies(t *testing.T) {
+	const head = "store: memory\nroutes:\n"
+	for _, c := range []struct{ before, after, want string }{
+		{"store: memory\n", "store: memory\nretention: 2h\n", ""},
+		{"store: memory\n", "store: memory\nkey_query: k\nscope: header:X-Account\n", "scope,key_query"},
+		{head + "  - match: /a\n", head + "  - match: /a\n    retention: 2h\n  - match: /b\n", ""},
+		{head + "  - match: /a\n", head + "  - match: /a\n    scope: global\n", "match /a"},
+		{head + "  - match: /a\n    bypass: true\n", "store: memory\n", "match /a"},
+		{head + "  - match: /a\n    scope: global\n", head + "  - match: /a\n    scope: global\n  - match: /a/b\n", "match /a/b"},
+		{"store: memory\n", "store: memory\nshadow: true\n", "shadow"},
+	} {
+		before, after := mustLoad(t, c.before), mustLoad(t, c.after)
+		if got := strings.Join(before.Reidentifies(after), ","); got != c.want {
+			t.Errorf("%q to %q: got %q, want %q", c.before, c.after, got, c.want)
+		}
+		if got := after.Reidentifies(after); len(got) != 0 {
+			t.Errorf("%q: got %q for no change", c.after, got)
+		}
+	}
+}
+
+func mustLoad(t *testing.T, text string) Config {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "semel.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := Load(Input{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
 }
 
 func TestRoutesThatCannotStandTogether(t *testing.T) {

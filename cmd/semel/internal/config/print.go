@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -133,6 +134,46 @@ func Fixed() []string {
 		"console", "console_tokens", "console_name",
 		"otlp_endpoint",
 	}
+}
+
+// identifying are the settings that say which request a record is of.
+func identifying() []string {
+	return []string{"scope", "key_header", "key_query", "key_member", "shadow"}
+}
+
+// Reidentifies returns the names of the settings, and of the routes, under which next
+// may find the records of c no more, or those of another request. A route that comes or
+// goes counts where any route differs in this: its requests were of another one.
+func (c Config) Reidentifies(next Config) []string {
+	names := c.Differs(next, identifying())
+	before, after := c.identities(), next.identities()
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	differ := slices.ContainsFunc(slices.Collect(maps.Values(all)), func(said string) bool { return said != "" })
+	for _, pattern := range slices.Sorted(maps.Keys(all)) {
+		was, had := before[pattern]
+		is, has := after[pattern]
+		if was != is || had != has && differ {
+			names = append(names, "match "+pattern)
+		}
+	}
+	return names
+}
+
+// identities returns what the routes say about the identity of requests, by pattern.
+func (c Config) identities() map[string]string {
+	all := make(map[string]string)
+	for _, r := range c.Routes {
+		var said []string
+		for _, v := range r.raw.values {
+			if v.name == "bypass" || slices.Contains(identifying(), v.name) {
+				said = append(said, v.name+"="+strings.Join(v.texts, ","))
+			}
+		}
+		slices.Sort(said)
+		all[r.Pattern] = strings.Join(said, "\n")
+	}
+	return all
 }
 
 // Differs returns the names of those that are not the same in two configurations.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/semel-go/semel/semelhttp"
 )
@@ -30,6 +31,18 @@ type Route struct {
 
 	source Source
 	raw    rawRoute
+}
+
+// RetentionOf returns how long what a route answered is remembered: its pattern is what
+// the records keep as their route.
+func (c Config) RetentionOf(pattern string) time.Duration {
+	h := semelhttp.Config{Retention: c.Retention}
+	for _, r := range c.Routes {
+		if r.Pattern == pattern {
+			r.Change(&h)
+		}
+	}
+	return h.Retention
 }
 
 // newRoute makes a route from what the file says about it.

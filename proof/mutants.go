@@ -7,7 +7,7 @@ func Mutants() []Mutant {
 	for _, group := range [][]Mutant{
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
-		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(),
+		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(),
 	} {
 		all = append(all, group...)

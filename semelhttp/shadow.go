@@ -23,8 +23,13 @@ type Shadowed struct {
 }
 
 // shadow lets the request through, whatever it finds, and reports. The first of its key
-// runs as a guarded one, so that its answer is in the record for those that follow.
+// runs as a guarded one, so that its answer is in the record for those that follow. A
+// request that an outer middleware guards keeps its claim, and there is nothing to report.
 func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if semel.FromContext(r.Context()) != nil {
+		next.ServeHTTP(w, r)
+		return
+	}
 	pass := func(found Shadowed) {
 		m.cfg.Shadow(r, found)
 		next.ServeHTTP(w, r)
@@ -68,7 +73,7 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 		}
 	}
 	claim, would := m.shadowBegin(r, id, s.in, preamble)
-	m.cfg.Shadow(r, would)
+	m.report(r, claim, would)
 	if claim == nil {
 		giveTo(next, w, r, content)
 		return
@@ -95,6 +100,18 @@ func (m *Middleware) shadowBegin(r *http.Request, id string, in []byte, preamble
 	}
 	would.Kind, would.Problem = out.Kind, problemOfHeld(out)
 	return out.Claim, would
+}
+
+// report tells the hook, whose panic must not hold the key for longer than a lease.
+func (m *Middleware) report(r *http.Request, claim *semel.Claim, would Shadowed) {
+	told := false
+	defer func() {
+		if !told && claim != nil {
+			claim.Abandon(r.Context())
+		}
+	}()
+	m.cfg.Shadow(r, would)
+	told = true
 }
 
 // shadowKeyless lets a request without a key through.

@@ -1,13 +1,18 @@
 package semelhttp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
@@ -104,6 +109,63 @@ func TestShadowWithoutStore(t *testing.T) {
 	}
 	if got := said.last(); len(got) != 1 || got[0].Problem != semelhttp.ProblemStoreUnavailable || got[0].Err == nil {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// L1: a hook that panics leaves no claim behind that renews its lease.
+func TestShadowHookPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var renewals atomic.Int64
+		store := &storetest.Faulty{Store: memstore.New(memstore.Config{}), Before: func(step semel.Step) error {
+			if step == semel.StepRenew {
+				renewals.Add(1)
+			}
+			return nil
+		}}
+		engine, err := semel.New(store, semel.Config{})
+		must(err)
+		defer func() { must(engine.Close(context.Background())) }()
+		mw, err := semelhttp.New(engine, semelhttp.ByHeader("X-Tenant"), semelhttp.Config{
+			Shadow: func(*http.Request, semelhttp.Shadowed) { panic(http.ErrAbortHandler) },
+		})
+		must(err)
+		func() {
+			defer func() { _ = recover() }()
+			mw.Wrap(http.HandlerFunc(ok)).ServeHTTP(httptest.NewRecorder(), keyed())
+		}()
+		time.Sleep(semel.DefaultLease)
+		if n := renewals.Load(); n != 0 {
+			t.Errorf("the lease of what nobody runs was renewed %d times", n)
+		}
+	})
+}
+
+// keyed is a request of alice with a key.
+func keyed() *http.Request {
+	q := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
+	q.Header.Set("Idempotency-Key", secretKey)
+	q.Header.Set("X-Tenant", "alice")
+	return q
+}
+
+// I2: a shadow inside a guarded request leaves its handler the outer claim.
+func TestShadowInside(t *testing.T) {
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
+	must(err)
+	scope := semelhttp.ByHeader("X-Tenant")
+	var said reports
+	outer, err := semelhttp.New(engine, scope, semelhttp.Config{})
+	must(err)
+	inner, err := semelhttp.New(engine, scope, semelhttp.Config{Shadow: said.add})
+	must(err)
+	var before, inside *semel.Claim
+	h := outer.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		before = semel.FromContext(r.Context())
+		inner.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inside = semel.FromContext(r.Context()) })).ServeHTTP(w, r)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), keyed())
+	if before == nil || inside != before || len(said.last()) != 0 {
+		t.Errorf("got the claims %p and %p", before, inside)
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,8 @@ func (a *app) audit() *cobra.Command {
 		Short: "Print who did what to records, the latest first",
 		Long: `Print the trail of what operators did, the latest first: those of one record, given
 the first digits of its slot, or all. Every action has an entry before it and one with
-its result. Nothing in semel changes or removes an entry.`,
+its result. Nothing in semel changes or removes an entry, and those of a record stay when
+it is purged.`,
 		Example: `  semel audit --limit 20
   semel audit 3f2a9c
   semel audit --limit 0 --output jsonl > trail.jsonl`,
@@ -66,38 +68,52 @@ its result. Nothing in semel changes or removes an entry.`,
 		}
 		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
 			filter := semel.AuditFilter{Before: *before}
+			var gone string // the beginning of a slot whose record was purged
 			if s.slot != "" {
-				rec, err := o.find(ctx, s)
-				if err != nil {
+				rec, err := o.Find(ctx, operators.Selector{Slot: s.slot})
+				switch {
+				case errors.Is(err, operators.ErrNoRecord):
+					gone = s.slot
+				case err != nil:
+					_, err = o.find(ctx, s) // to say it
 					return err
+				default:
+					filter.Key = rec.Key
 				}
-				filter.Key = rec.Key
 			}
-			return o.trail(ctx, filter, *limit, format.value)
+			return o.trail(ctx, filter, gone, *limit, format.value)
 		})
 	}
 	return cmd
 }
 
-// trail prints entries page by page, so that a long trail needs no memory.
-func (o *operator) trail(ctx context.Context, filter semel.AuditFilter, limit int, format string) error {
+// trail prints entries page by page, so that a long trail needs no memory: those whose
+// slot begins with slot. The trail outlives the records, so it is read whole for one that
+// is gone.
+func (o *operator) trail(ctx context.Context, filter semel.AuditFilter, slot string, limit int, format string) error {
 	n := 0
 	var next int64
 	p := o.trailPrinter(format)
 	for {
 		filter.Limit = operators.MaxPage
-		if limit > 0 {
+		if limit > 0 && slot == "" {
 			filter.Limit = min(limit-n, operators.MaxPage)
 		}
 		page, err := o.Trail(ctx, filter)
 		if err != nil {
 			return deskFault(err)
 		}
-		for _, e := range page.Entries {
-			p(e, n == 0)
-			n++
-		}
 		next = page.Next
+		for i, e := range page.Entries {
+			if !strings.HasPrefix(o.viewEntry(e).Slot, slot) {
+				continue
+			}
+			p(e, n == 0)
+			if n++; n == limit && i < len(page.Entries)-1 {
+				next = e.ID
+				break
+			}
+		}
 		if filter.Before = next; next == 0 || n == limit || o.out.err != nil {
 			break
 		}

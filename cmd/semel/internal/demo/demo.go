@@ -207,7 +207,7 @@ func byHand(p *page, sidecar *sidecar, api, store string) {
 		{"The same key with another amount: 422.", curl("mine-1", `{"from":"alice","to":"bob","amount":900}`, "")},
 		{"Let the API crash after it has moved the money: 504. Then send it again, without the header or with: 409.", curl("mine-2", pay, " -H '"+crashHeader+": yes'")},
 		{"The ledger itself, past the sidecar.", "curl http://" + api + "/ledger"},
-		{"The console, in a browser. Sign in with " + sidecar.token + " to resolve what is unknown.", "http://" + sidecar.admin + "/console/"},
+		{"The console, in a browser. To resolve what is unknown, sign in at /console/signin with " + sidecar.token + ".", "http://" + sidecar.admin + "/console/"},
 		{"What the sidecar keeps, and how an operator ends what is unknown (from another terminal).", "go run ./cmd/semel records list --store sqlite:" + store},
 	} {
 		p.printf("\n   %s\n", p.paint(dim, "# "+try[0]))

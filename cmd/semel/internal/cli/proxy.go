@@ -110,15 +110,12 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	warn(ctx, cfg, log)
-	files, err := fixedFiles(cfg)
+	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
+	stop, err := reloads.start(ctx)
 	if err != nil {
 		return err
 	}
-	reloads := reloader{
-		server: server, cfg: cfg, files: files, last: cfg,
-		again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level,
-	}
-	defer reloads.start(ctx)()
+	defer stop()
 	if err := server.Run(ctx); err != nil {
 		return runFault(cfg, err)
 	}

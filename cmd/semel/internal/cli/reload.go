@@ -32,7 +32,11 @@ type reloader struct {
 
 // start waits for signals until what it returns is called, which waits for a reload that
 // is under way.
-func (r *reloader) start(ctx context.Context) (stop func()) {
+func (r *reloader) start(ctx context.Context) (stop func(), err error) {
+	r.last = r.cfg
+	if r.files, err = fixedFiles(r.cfg); err != nil {
+		return nil, err
+	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	quit, done := make(chan struct{}), make(chan struct{})
@@ -51,7 +55,7 @@ func (r *reloader) start(ctx context.Context) (stop func()) {
 		signal.Stop(signals)
 		close(quit)
 		<-done
-	}
+	}, nil
 }
 
 // reload changes all or nothing.

@@ -91,6 +91,8 @@ func completeInMutants() []Mutant {
 			"	case c.emptied, !ended", "	case !ended", "^TestCompleteInThatIsNotCommitted$"),
 		mutant("own transactions: a handler without the lock has an empty answer", "finish.go",
 			"!ended && c.claim.Unlocked()", "false", "^TestLockInThatFails$"),
+		mutant("own transactions: who gives up after a reset has an empty answer", "complete.go",
+			"	c.emptied = !c.inTx\n", "	c.emptied = c.emptied || c.frozen\n", "^TestGivesUpAfterReset$"),
 		mutant("own transactions: what a lost commit has kept looks like a replay", "complete.go",
 			"semel.Replay && c.emptied &&", "semel.Replay && false &&", "^TestCompleteInRetryLoop$"),
 		mutant("own transactions: an answer is sent that was rolled back", "complete.go",

@@ -110,7 +110,7 @@ func Reset(w http.ResponseWriter) error {
 	c.reset()
 	clear(c.s.header)
 	c.s.out, c.s.blob, c.s.trailer = c.s.out[:0], c.s.blob[:0], nil
-	c.emptied = c.emptied || c.frozen
+	c.emptied = !c.inTx
 	c.status, c.written, c.length, c.frozen = 0, 0, -1, false
 	return nil
 }

@@ -241,6 +241,39 @@ func TestLockInThatFails(t *testing.T) {
 	}
 }
 
+// I8: a handler that has the lock, rolls back, takes back its answer and gives up before
+// CompleteIn has not succeeded, and its empty answer is not that of the key.
+func TestGivesUpAfterReset(t *testing.T) {
+	for _, deferred := range []bool{false, true} {
+		t.Run(fmt.Sprint("deferred: ", deferred), func(t *testing.T) {
+			db := newTxStore()
+			var r *txRig
+			r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+				if r.runs.Load() > 1 {
+					must(payOwn(db, w, q).Commit(q.Context()))
+					return
+				}
+				tx := ownTx{db.begin()}
+				must(semelhttp.LockIn(q.Context(), tx))
+				must(tx.insert("paid"))
+				tx.Rollback(q.Context()) // as after a deadlock
+				must(semelhttp.Reset(w))
+			}, func(c *semelhttp.Config) { c.DeferEffects = deferred })
+			first := r.post(secretKey, "x")
+			if !deferred {
+				r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown)
+				return
+			}
+			r.wantProblem(first, 500, semelhttp.ProblemNotCommitted)
+			if again := r.post(secretKey, "x"); again.status != 201 {
+				t.Errorf("again: got %+v", again)
+			}
+			r.wantRuns(2)
+			r.wantRows("paid")
+		})
+	}
+}
+
 // A handler that could not begin, and says that nothing has happened, frees its key.
 func TestLockInThatFailsAndIsReleased(t *testing.T) {
 	db := newTxStore()

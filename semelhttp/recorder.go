@@ -44,7 +44,7 @@ type recorder struct {
 	mode    mode
 	inTx    bool  // in a transaction of [Middleware.InTx]: nothing leaves before its commit
 	frozen  bool  // the answer is in a transaction that may be committed by now
-	emptied bool  // a frozen answer was taken back by Reset, or never came about
+	emptied bool  // what was written was taken back by Reset, or never came about
 	told    bool  // that it is frozen
 	why     error // with mode over
 	status  int   // 0 until WriteHeader

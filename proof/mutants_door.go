@@ -32,6 +32,10 @@ func doorMutants() []Mutant {
 			"Retention: d.Retention(rec)", "Retention: d.cfg.Retention", "operator", "^TestRetentionOfTheRoute$",
 		},
 		{
+			"an operator's own retention does not count", "cmd/semel/internal/cli/records.go",
+			`if cmd.Flags().Changed("retention") {`, "if false {", "cmd/semel", "^TestScripts$/^records_route$",
+		},
+		{
 			"pages keep actions out", "console/page.go",
 			"c.serve(RoleWrite, c.acts,", "c.serve(RoleWrite, c.reads,", "console", "^TestPagesLeaveActionsTheirPlaces$",
 		},

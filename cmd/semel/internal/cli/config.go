@@ -5,6 +5,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/semel-go/semel/cmd/semel/internal/config"
+	"github.com/semel-go/semel/cmd/semel/internal/stores"
 )
 
 func (a *app) config() *cobra.Command {
@@ -31,6 +32,9 @@ the files that they name. Nothing is opened but those, no store and no port.`,
 		cfg, err := a.checked(cmd)
 		if err != nil {
 			return err
+		}
+		if err := stores.Check(cfg.Store); err != nil {
+			return openFault(cfg, err)
 		}
 		if _, _, err := engineConfig(cfg); err != nil {
 			return err

@@ -72,7 +72,11 @@ func (a *app) operate(cmd *cobra.Command, use stores.Use, f func(context.Context
 	if err != nil {
 		return wrong("", "%s", strings.TrimPrefix(err.Error(), "semel: "))
 	}
-	desk, err := operators.New(engine, operators.Config{Actor: whoami(), Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})
+	settings := operators.Config{Actor: whoami(), Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf}
+	if cmd.Flags().Changed("retention") { // said for this record
+		settings.RetentionOf = nil
+	}
+	desk, err := operators.New(engine, settings)
 	if err != nil {
 		return refused("", "a store of kind %s: %s", opened.Kind, strings.TrimPrefix(err.Error(), "operator: "))
 	}

@@ -20,8 +20,7 @@ import (
 type reloader struct {
 	server  *proxy.Server
 	cfg     config.Config      // what the proxy was started with
-	files   map[string]fileSum // what it read then
-	last    config.Config      // what it runs with
+	files   map[string]fileSum // what it read at the start
 	again   func() (config.Config, error)
 	opened  *stores.Opened
 	metrics *proxy.Metrics
@@ -33,7 +32,6 @@ type reloader struct {
 // start waits for signals until what it returns is called, which waits for a reload that
 // is under way.
 func (r *reloader) start(ctx context.Context) (stop func(), err error) {
-	r.last = r.cfg
 	if r.files, err = fixedFiles(r.cfg); err != nil {
 		return nil, err
 	}
@@ -66,10 +64,10 @@ func (r *reloader) reload(ctx context.Context) {
 		return
 	}
 	r.level.Set(cfg.LogLevel)
-	if names := r.last.Reidentifies(cfg); len(names) > 0 {
+	if names := r.cfg.Reidentifies(cfg); len(names) > 0 {
 		r.log.WarnContext(ctx, "a request is now known by something else: a retry of what ran before can run again", "changed", strings.Join(names, ", "))
 	}
-	r.last = cfg
+	r.cfg = cfg
 	warn(ctx, cfg, r.log)
 	r.log.InfoContext(ctx, "the settings are reloaded", "upstream", cfg.Upstream.String(), "routes", len(cfg.Routes))
 }

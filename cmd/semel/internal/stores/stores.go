@@ -111,6 +111,12 @@ func KindsWithSchema() []string {
 	return names
 }
 
+// Check reports, without any I/O, why url names no store: a [*URLError], or nil.
+func Check(url string) error {
+	_, _, err := parse(url)
+	return err
+}
+
 // Open opens the store that url names. A [*URLError] says that url is wrong;
 // every other error says that the store cannot be opened, see [Hint].
 func Open(ctx context.Context, url string, opt Options) (*Opened, error) {

@@ -117,38 +117,3 @@ func TestReasons(t *testing.T) {
 		t.Errorf("got the reason %q, want it gone", held.Reason)
 	}
 }
-
-// I11: an operator's answer whose own answer was lost has been applied. The driver
-// calls its error safe to retry where statements are sent by the simple protocol, so it
-// is repeated, and recognises itself.
-func TestResolveWithALostAnswer(t *testing.T) {
-	t.Parallel()
-	server := servertest.Postgres(t)
-	_, far, link := linked(t, server)
-	far.Store = opened(t, far.url+"&default_query_exec_mode=simple_protocol", pgstore.Config{Schema: far.schema})
-	resolve := func(id string, response *semel.Response) error {
-		r, held := lapse(t, far.Store, id)
-		lost := false
-		link.DropReplies(func() bool {
-			drop := !lost && id != "first"
-			lost = lost || drop
-			return drop
-		})
-		defer link.DropReplies(nil)
-		return far.Resolve(t.Context(), semel.Resolution{Key: r.Key, Fence: held.Fence, Response: response, Retention: r.Retention})
-	}
-	must(t, resolve("first", nil)) // makes the statement known to the connection
-	for _, c := range []struct {
-		id       string
-		response *semel.Response
-		want     semel.State
-	}{{"kept", &semel.Response{Status: 200, Body: []byte("body")}, semel.StateCompleted}, {"freed", nil, semel.StateFree}} {
-		if err := resolve(c.id, c.response); errors.Is(err, semel.ErrLost) {
-			t.Errorf("%s: got %v for an answer that was applied", c.id, err)
-		}
-		if held, err := far.Look(t.Context(), reservation(c.id).Key); err != nil || held.State != c.want {
-			t.Errorf("%s: got a %v slot (%v), want it resolved: the test shows nothing", c.id, held.State, err)
-		}
-		must(t, resolve("first", nil)) // on the new connection
-	}
-}

@@ -14,7 +14,8 @@ var (
 	// the database has default_transaction_read_only.
 	ErrReadOnly = errors.New("pgstore: the server is read-only")
 	// ErrNotReplicated: the server was told to stop waiting for its synchronous
-	// standby, so the step may be lost with a failover. See [Open].
+	// standby, or it could not be found out whether it was, so the step may be lost
+	// with a failover. See [Open].
 	ErrNotReplicated = errors.New("pgstore: the standby did not confirm the step")
 	// ErrBusy: other sessions kept the row of the slot locked for all tries.
 	// Nothing was written.
@@ -49,13 +50,24 @@ func codeOf(err error) string {
 // happensNot reports whether err says that nothing happened and that the same
 // step may succeed at once: a deadlock, a serialization failure, a lock timeout,
 // a statement that could not be sent, or one that a pooler's other server does
-// not know.
+// not know. A repetition of what did happen would be told that it lost what somebody else
+// has taken since.
 func happensNot(err error) bool {
+	if errors.Is(err, ErrNotReplicated) { // it stands, whatever became of the question about it
+		return false
+	}
 	switch codeOf(err) {
 	case codeSerialization, codeDeadlock, codeLockNotAvailable:
 		return true
 	}
-	return unknownStatement(err) || pgconn.SafeToRetry(err) && codeOf(err) == "" && !isConnect(err)
+	return unknownStatement(err) || codeOf(err) == "" && unsent(err)
+}
+
+// unsent reports whether nothing was sent. The driver also calls it safe to retry when a
+// connection broke behind a statement of the simple protocol (pgx 5.12): then it says that the
+// connection is closed.
+func unsent(err error) bool {
+	return pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed) && !isConnect(err)
 }
 
 // unknownStatement reports whether the server at the other end is not the one

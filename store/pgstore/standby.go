@@ -3,6 +3,7 @@ package pgstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,7 +33,7 @@ func onNotice(conn *pgconn.PgConn, n *pgconn.Notice) {
 const confirmStatement = "SELECT pg_logical_emit_message(true, 'semel', '')"
 
 // settled returns err, or ErrNotReplicated when the standby may lack the step
-// that ended with err. Until it is known to have everything, no step of this
+// that ended with err, or cannot be asked. Until it is known to have everything, no step of this
 // store succeeds: the repetition of a step that stands would write nothing,
 // wait for nothing, and be acknowledged.
 func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) error {
@@ -42,7 +43,7 @@ func (s *Store) settled(ctx context.Context, conn *pgxpool.Conn, err error) erro
 		return err
 	}
 	if _, failed := conn.Exec(ctx, confirmStatement, pgx.QueryExecModeExec); failed != nil {
-		return cmp.Or(err, failed)
+		return cmp.Or(err, fmt.Errorf("%w: %w", ErrNotReplicated, failed))
 	}
 	if takeNotice(conn) {
 		return ErrNotReplicated

@@ -1,7 +1,7 @@
 -- Applies an operator's answer. The token changes: the attempt that lapsed did
--- not make this response. Tells whether it was applied, by this try or an earlier one,
--- and, if not, whether the slot is reserved under the fence and whether its lease and
--- margin are over: then another statement came between.
+-- not make this response. Tells whether it was applied, and, if not, whether the slot
+-- is reserved under the fence and whether its lease and margin are over: then another
+-- statement came between.
 -- $1 slot, $2 fence, $3 margin, $4 keep, $5 token, $6 status, $7 header, $8 body, $9 retention,
 -- $10 reason
 WITH clock AS MATERIALIZED (
@@ -17,6 +17,6 @@ WITH clock AS MATERIALIZED (
        AND (lease_until = 0 OR lease_until + $3::bigint <= now)
     RETURNING true
 )
-SELECT EXISTS (SELECT FROM done) OR EXISTS (SELECT FROM "slots" WHERE slot = $1 AND token = $5), s.slot IS NOT NULL,
+SELECT EXISTS (SELECT FROM done), s.slot IS NOT NULL,
        coalesce(s.lease_until = 0 OR s.lease_until + $3 <= now, false)
   FROM clock LEFT JOIN "slots" AS s ON s.slot = $1 AND s.fence = $2 AND s.state = 1

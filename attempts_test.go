@@ -94,17 +94,17 @@ func TestElapsedSeesASuspension(t *testing.T) {
 
 // The first look after a suspension ends what may have lapsed meanwhile.
 func TestLookAfterASuspension(t *testing.T) {
-	const lease = 30 * time.Second
 	now := time.Now()
 	c := &Claim{engine: new(Engine)}
 	c.attempt.started = asleep(now.Add(-time.Minute), time.Minute-time.Second)
 	c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = c.attempt.started, c.attempt.started, time.Hour
+	c.attempt.lease = 30 * time.Second
 	a := new(attempts)
 	a.watched = true // by this test
 	a.add(c.engine, c)
 	ctx := &attemptContext{claim: c, values: context.Background()}
 	a.attach(c, ctx)
-	due, _, idle := a.look(lease, lease/6, true)
+	due, _, idle := a.look(true)
 	if len(due) != 0 || !idle {
 		t.Errorf("got %d to renew, idle %v, want nothing left", len(due), idle)
 	}

@@ -82,7 +82,7 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 		c.txEnded.Store(true)
 		c.deferred.Store(false)
 		c.doubted.Store(true) // before anybody may end the lease
-		c.doubted.Store(!e.confess(ctx, c.key, c.token))
+		c.doubted.Store(!e.confess(ctx, c.key, c.token, c.attempt.lease))
 	}
 	return err
 }

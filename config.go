@@ -2,6 +2,7 @@ package semel
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,13 +18,20 @@ const (
 	DefaultRetention       = 24 * time.Hour
 	DefaultReserveTimeout  = 2 * time.Second
 	DefaultCompleteTimeout = 10 * time.Second
+
+	DefaultMaxWaiters       = 1024
+	DefaultMaxWaitersPerKey = 8
 )
+
+// minLease is the shortest lease: its sixth must be time for a step of the store.
+const minLease = time.Second
 
 // Config is what an [Engine] may be told. The zero value is safe.
 type Config struct {
 	// Lease protects a running attempt; it is renewed every third of it while
 	// the attempt runs. Default 30 s, at least 1 s. Longer means that the key
-	// of a crashed process is held for longer before anybody may look into it.
+	// of a crashed process is held for longer before anybody may look into it. A Call may
+	// say otherwise.
 	Lease time.Duration
 	// Margin is added to a lease before it counts as lapsed, so that an owner
 	// gives up before anybody else may begin. Default 2 s; negative is zero.
@@ -52,6 +60,10 @@ type Config struct {
 	// is Recover. It runs under a fresh reservation and may be called again
 	// when it failed or did not know.
 	Recover RecoverFunc
+	// MaxWaiters is how many calls may wait at once for attempts in flight, see [Call.Wait],
+	// and MaxWaitersPerKey how many for one key; further ones do not wait. Default 1,024 and
+	// 8.
+	MaxWaiters, MaxWaitersPerKey int
 	// Owner names this process in records. Default host name and process id.
 	Owner string
 	// Secret keys [Claim.DerivedKey] and [Engine.Ref]. It must be the same in
@@ -80,11 +92,16 @@ func (c Config) withDefaults() (Config, error) {
 	c.Retention = cmp.Or(c.Retention, max(DefaultRetention, c.MaxRun))
 	c.ReserveTimeout = cmp.Or(c.ReserveTimeout, DefaultReserveTimeout)
 	c.CompleteTimeout = cmp.Or(c.CompleteTimeout, DefaultCompleteTimeout)
+	c.MaxWaiters = cmp.Or(c.MaxWaiters, DefaultMaxWaiters)
+	c.MaxWaitersPerKey = cmp.Or(c.MaxWaitersPerKey, min(DefaultMaxWaitersPerKey, c.MaxWaiters))
+	if c.MaxWaiters < 0 || c.MaxWaitersPerKey < 0 {
+		return c, errors.New("semel: Config.MaxWaiters and MaxWaitersPerKey must not be negative")
+	}
 	for _, d := range []struct {
 		name       string
 		got, least time.Duration
 	}{
-		{"Lease", c.Lease, time.Second},
+		{"Lease", c.Lease, minLease},
 		{"MaxRun", c.MaxRun, c.Lease},
 		{"Retention", c.Retention, c.MaxRun},
 		{"ReserveTimeout", c.ReserveTimeout, time.Millisecond},

@@ -18,6 +18,15 @@ type Call struct {
 	Retention time.Duration
 	// MaxRun, when more than zero, replaces Config.MaxRun.
 	MaxRun time.Duration
+	// Lease, when more than zero, replaces Config.Lease. What is less than a second counts as
+	// one; what is longer than the MaxRun of the engine raises that for the attempt.
+	Lease time.Duration
+	// Wait is for how long a call that meets an attempt in flight waits for its end before
+	// that is its outcome, at most [MaxWait]. It may wait for less: when ctx ends, when the
+	// engine is closed, when the store fails, and when too many wait ([Config.MaxWaiters]). A conflict, and an unknown outcome that
+	// the policy holds, are told at once. When the attempt is given up or its slot freed, the
+	// call may get it. Default: it does not wait.
+	Wait time.Duration
 	// Lapsed, when not zero, replaces Config.Lapsed and Config.Recover.
 	Lapsed Policy
 	// Recover belongs to Lapsed; needed if and only if Lapsed is Recover.
@@ -41,6 +50,7 @@ type Engine struct {
 	immediate bool
 
 	running attempts // what is renewed
+	waiting waiters  // for attempts that run
 
 	mu     sync.Mutex
 	closed bool
@@ -62,6 +72,7 @@ func New(store Store, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, store: store, stop: make(chan struct{}), idle: make(chan struct{})}
+	e.running.hurry = make(chan struct{}, 1)
 	e.renewer, _ = As[Renewer](store)
 	_, e.immediate = As[Immediate](store)
 	e.quit, e.abort = context.WithCancel(context.Background()) //nolint:forbidigo // the root of what outlives every request
@@ -114,15 +125,22 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 		return Outcome{}, err
 	}
 	start := time.Now() // before the request leaves: the owner gives up first
-	held, err := e.reserve(ctx, r)
+	held, err := e.reserve(ctx, r, question{step: StepReserve, patient: call.Wait > 0})
 	if err != nil {
 		return Outcome{}, err
 	}
 	verdict := decide(held, r, call.Lapsed)
+	if verdict == waits && call.Wait > 0 {
+		v := &vigil{asked: r, policy: call.Lapsed, held: held, poll: func(ctx context.Context) (Record, error) {
+			return e.reserve(ctx, r, question{step: StepPoll})
+		}}
+		e.wait(ctx, v, call.Wait)
+		held, start, verdict = v.held, v.start, decide(v.held, r, call.Lapsed)
+	}
 	if verdict != runs && verdict != asks {
 		return e.answer(ctx, verdict, held)
 	}
-	if err := e.prepare(start); err != nil {
+	if err := e.prepare(start, r.Lease); err != nil {
 		e.undo(ctx, r, held.Lapses > 0)
 		return Outcome{}, err
 	}
@@ -153,12 +171,13 @@ func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, erro
 	} else {
 		call.Lapsed, call.Recover = e.cfg.Lapsed, e.cfg.Recover
 	}
-	call.MaxRun = or(call.MaxRun, e.cfg.MaxRun)
+	call.Lease = max(or(call.Lease, e.cfg.Lease), minLease)
+	call.MaxRun = or(call.MaxRun, max(e.cfg.MaxRun, call.Lease))
 	return Reservation{
 		Key:               call.Key,
 		Fingerprint:       call.Fingerprint,
 		Token:             NewToken(),
-		Lease:             e.cfg.Lease,
+		Lease:             call.Lease,
 		Margin:            e.cfg.Margin,
 		Retention:         max(or(call.Retention, e.cfg.Retention), call.MaxRun),
 		TakeOver:          call.Lapsed != Hold,

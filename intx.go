@@ -80,9 +80,11 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	if e.isClosed() {
 		return TxOutcome{}, ErrClosed
 	}
+	defer e.waiting.wake(r.Key)
 	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f, started: time.Now()}
 	if txs.Mode() == SingleTx {
-		out, ok, err := t.singly(ctx)
+		t.asked.TakeOver, t.asked.TakeOverBlameless = false, false
+		out, ok, err := t.patiently(ctx)
 		switch {
 		case errors.Is(err, ErrLost):
 			return e.overtaken(ctx, &Claim{key: r.Key, fingerprint: r.Fingerprint, token: r.Token, retention: r.Retention, route: r.Route})
@@ -131,7 +133,7 @@ type transacted struct {
 func (t *transacted) singly(ctx context.Context) (TxOutcome, bool, error) {
 	defer func() { // also after a panic
 		if t.ended {
-			t.engine.confess(ctx, t.asked.Key, t.asked.Token)
+			t.engine.confess(ctx, t.asked.Key, t.asked.Token, t.asked.Lease)
 		}
 	}()
 	return t.tries(ctx, t.single)
@@ -160,7 +162,7 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 	defer func() { // after a panic, Goexit, or when nobody knows
 		switch {
 		case ended:
-		case t.ended && !e.confess(inner, c.key, c.token):
+		case t.ended && !e.confess(inner, c.key, c.token, c.attempt.lease):
 			end(lapsing) // its lease gives the background time
 		default:
 			end(abandoned)
@@ -194,8 +196,7 @@ func (t *transacted) claimed(ctx context.Context) (TxOutcome, error) {
 // lapsed reservation.
 func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
 	e, r := t.engine, t.asked
-	r.TakeOver, r.TakeOverBlameless = false, false
-	held, err := x.reserve(ctx, r)
+	held, err := x.reserve(ctx, r, question{step: StepReserve, patient: t.call.Wait > 0})
 	if err != nil {
 		return TxOutcome{}, false, err
 	}
@@ -207,7 +208,7 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 		out, err := e.answer(ctx, verdict, held)
 		return TxOutcome{Outcome: out}, true, err
 	}
-	if err := e.prepare(time.Now()); err != nil {
+	if err := e.prepare(time.Now(), r.Lease); err != nil {
 		return TxOutcome{}, false, err
 	}
 	c := &Claim{
@@ -217,7 +218,7 @@ func (t *transacted) single(ctx context.Context, x *tryTx) (TxOutcome, bool, err
 	t.claim = c
 	c.standing.Store(managed)
 	c.attempt.leaseless = true
-	c.attempt.started, c.attempt.maxRun = t.started, t.call.MaxRun
+	c.attempt.started, c.attempt.maxRun, c.attempt.lease = t.started, t.call.MaxRun, r.Lease
 	if !e.running.add(e, c) {
 		return TxOutcome{}, false, ErrClosed
 	}

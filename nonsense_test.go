@@ -83,7 +83,7 @@ func TestPanicOfTheStore(t *testing.T) {
 						_ = c.Release(t.Context())
 					case semel.StepAbandon:
 						c.Abandon(t.Context())
-					case semel.StepRenew, semel.StepRecover, semel.StepPurge, semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSweep, semel.StepSeal, semel.StepOpen:
+					case semel.StepRenew, semel.StepRecover, semel.StepPurge, semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSweep, semel.StepSeal, semel.StepOpen, semel.StepWait, semel.StepPoll:
 					}
 				}()
 				if got := seen.take(step); got[len(got)-1].Err == nil {

@@ -27,6 +27,10 @@ const (
 	// happen without one.
 	StepSeal
 	StepOpen
+	// StepWait is a call that waits for an attempt in flight, see [Call.Wait], and StepPoll each
+	// time that it asks the store meanwhile.
+	StepWait
+	StepPoll
 )
 
 // String returns the name in lower case, fit for a metric label.
@@ -58,6 +62,10 @@ func (s Step) String() string {
 		return "seal"
 	case StepOpen:
 		return "open"
+	case StepWait:
+		return "wait"
+	case StepPoll:
+		return "poll"
 	}
 	return "invalid"
 }
@@ -87,16 +95,19 @@ func (o Op) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "%s:%s", o.Step,
 
 // Event describes a step that ended.
 type Event struct {
-	// Kind is the outcome of a reserve; 0 otherwise or when Err is set.
+	// Kind is the outcome of a reserve, a wait or a poll; 0 otherwise or when Err is set.
 	Kind Kind
 	// Lapsed is true when the outcome met a lapsed attempt.
 	Lapsed bool
-	// Count is how many holders were renewed, records purged or lapsed ones looked
-	// at; 1 otherwise.
+	// Waits is true when a reserve has met an attempt in flight and the call waits: its
+	// outcome is that of the wait which follows.
+	Waits bool
+	// Count is how many holders were renewed, records purged, lapsed ones looked
+	// at, or polls made; 1 otherwise.
 	Count int
 	// Lost is how many of Count were lost.
 	Lost int
-	// Lapses, when a reserve was granted, is how many earlier attempts of unknown outcome
+	// Lapses, when a reserve, a wait or a poll was granted, is how many earlier attempts of unknown outcome
 	// it has taken over, see [Record].
 	Lapses int
 	// Bytes is the size of header and body of the response that a complete has stored,
@@ -192,8 +203,9 @@ func (c *Claim) op(step Step) Op {
 }
 
 // reserved is the event of a reserve that has ended.
-func reserved(held *Record, r Reservation, err error) Event {
+func reserved(held *Record, r Reservation, patient bool, err error) Event {
 	ev := Event{Kind: kindOf(*held, r, err), Lapsed: held.Lapsed, Count: 1, Err: err}
+	ev.Waits = patient && err == nil && decide(*held, r, Hold) == waits
 	if ev.Kind == Reserved {
 		ev.Lapses = held.Lapses
 	}

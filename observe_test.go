@@ -69,20 +69,21 @@ func (w *witness) observe(ctx context.Context, op semel.Op) (context.Context, fu
 }
 
 func (w *witness) check(step semel.Step, ev semel.Event) {
-	if (ev.Kind != 0) != (step == semel.StepReserve && ev.Err == nil) {
+	asks := step == semel.StepReserve || step == semel.StepWait || step == semel.StepPoll
+	if (ev.Kind != 0) != (asks && ev.Err == nil) {
 		w.t.Errorf("%v: got kind %v with error %v, want one for each reserve that worked", step, ev.Kind, ev.Err)
 	}
 	if ev.Took < 0 || ev.Lost > ev.Count || (ev.Lost > 0 && step != semel.StepRenew) {
 		w.t.Errorf("%v: got %+v, want a time and no more lost than there were", step, ev)
 	}
-	if step != semel.StepRenew && step != semel.StepPurge && step != semel.StepSweep && ev.Count != 1 {
+	if step != semel.StepRenew && step != semel.StepPurge && step != semel.StepSweep && step != semel.StepWait && ev.Count != 1 {
 		w.t.Errorf("%v: got count %d, want 1", step, ev.Count)
 	}
 	completes := step == semel.StepComplete || step == semel.StepCommit
 	if ev.Lapses > 0 && ev.Kind != semel.Reserved || ev.Bytes > 0 && (!completes || ev.Err != nil) || ev.More && step != semel.StepPurge {
 		w.t.Errorf("%v: got %+v, want lapses of a granted reserve, bytes of a complete that worked, more of a purge", step, ev)
 	}
-	ofAttempt := step != semel.StepReserve && step != semel.StepSeal && step != semel.StepOpen && ev.Count == 1
+	ofAttempt := !asks && step != semel.StepSeal && step != semel.StepOpen && ev.Count == 1
 	if ev.Age < 0 || ev.Age > 0 && !ofAttempt {
 		w.t.Errorf("%v: got age %v, want one only of an attempt", step, ev.Age)
 	}

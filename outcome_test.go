@@ -180,8 +180,8 @@ func TestNames(t *testing.T) {
 		{names(Unknown, Keep, Free, Free+1), []string{"hold", "keep", "release", "invalid"}},
 		{names(Policy(0), Hold, Rerun, Recover, Recover+1), []string{"invalid", "hold", "rerun", "recover", "invalid"}},
 		{
-			names(Step(0), StepReserve, StepComplete, StepRelease, StepAbandon, StepRenew, StepRecover, StepPurge, StepBeginEffects, StepLock, StepCommit, StepSweep, StepSeal, StepOpen, StepOpen+1),
-			[]string{"invalid", "reserve", "complete", "release", "abandon", "renew", "recover", "purge", "begin-effects", "lock", "commit", "sweep", "seal", "open", "invalid"},
+			names(Step(0), StepReserve, StepComplete, StepRelease, StepAbandon, StepRenew, StepRecover, StepPurge, StepBeginEffects, StepLock, StepCommit, StepSweep, StepSeal, StepOpen, StepWait, StepPoll, StepPoll+1),
+			[]string{"invalid", "reserve", "complete", "release", "abandon", "renew", "recover", "purge", "begin-effects", "lock", "commit", "sweep", "seal", "open", "wait", "poll", "invalid"},
 		},
 	} {
 		for i := range tt.want {

@@ -1,154 +1,30 @@
 package semel
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"sync"
+	"slices"
 	"time"
 )
 
-// attempts are the claims whose attempt runs, in a list threaded through them,
-// so that beginning and ending an attempt allocates nothing. One goroutine
-// watches them while there are any.
-type attempts struct {
-	mu      sync.Mutex
-	first   *Claim
-	watched bool // the watching goroutine runs
-	closed  bool // nothing is listed any more
-}
+// tick is the longest time between two looks at an attempt with this lease.
+func tick(lease time.Duration) time.Duration { return lease / 6 }
 
-// attempt is a claim's place in the list. attempts.mu guards it, except for
-// started and maxRun, which do not change.
-type attempt struct {
-	prev, next *Claim
-	listed     bool
-	started    time.Time // before the reserve was sent
-	maxRun     time.Duration
-	renewed    time.Time       // before the last good reserve or renewal was sent
-	locked     time.Time       // before the last renewal was sent that met the lock of a transaction
-	asked      time.Time       // when the last renewal was sent, answered or not
-	ended      error           // why the attempt must stop; nil while it may run
-	context    *attemptContext // while it is attached
-	inTx       bool            // a transaction may hold the row of its slot
-	leaseless  bool            // nobody sees it before it commits: see SingleTx
-}
-
-// unleased is for how long nothing has protected the attempt anew: neither a
-// reserve or a renewal nor the lock of its transaction.
-func (at *attempt) unleased(now time.Time) time.Duration {
-	since := elapsed(at.renewed, now)
-	if !at.locked.IsZero() {
-		since = min(since, elapsed(at.locked, now))
-	}
-	return since
-}
-
-// elapsed is the larger of the monotonic and the wall clock's progress: the
-// monotonic clock stands still while a virtual machine is suspended
-// (golang/go#24595), and the lease does not.
-func elapsed(since, now time.Time) time.Duration {
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0)))
-}
-
-// add lists the attempt of a fresh claim. It reports false when the engine was
-// closed meanwhile: nobody would watch the attempt, so it may not run.
-func (a *attempts) add(e *Engine, c *Claim) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return false
-	}
-	c.attempt.listed = true
-	c.attempt.next = a.first
-	if a.first != nil {
-		a.first.attempt.prev = c
-	}
-	a.first = c
-	if !a.watched {
-		a.watched = e.goOwned(e.watch)
-	}
-	return true
-}
-
-func (a *attempts) remove(c *Claim) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.unlist(c)
-}
-
-// unlist takes an attempt off the list, if it is on. The caller holds mu.
-func (a *attempts) unlist(c *Claim) {
-	at := &c.attempt
-	if !at.listed {
-		return
-	}
-	at.listed = false
-	if at.prev != nil {
-		at.prev.attempt.next = at.next
-	} else {
-		a.first = at.next
-	}
-	if at.next != nil {
-		at.next.attempt.prev = at.prev
-	}
-	at.prev, at.next = nil, nil
-}
-
-// count returns how many attempts are listed, and how long the oldest has run.
-func (a *attempts) count(now time.Time) (n int, oldest time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for c := a.first; c != nil; c = c.attempt.next {
-		n++
-		oldest = max(oldest, now.Sub(c.attempt.started))
-	}
-	return n, oldest
-}
-
-// attach makes ctx the context to end with the attempt; the one before, if any, ends.
-func (a *attempts) attach(c *Claim, ctx *attemptContext) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if before := c.attempt.context; before != nil {
-		before.end(context.Canceled)
-	}
-	c.attempt.context = ctx
-	if ctx != nil && c.attempt.ended != nil {
-		ctx.end(c.attempt.ended)
-	}
-}
-
-// end stops an attempt. It is not listed any more: a claim that is forgotten
-// leaves nothing behind. The caller holds mu.
-func (a *attempts) end(c *Claim, cause error) {
-	a.unlist(c)
-	c.attempt.ended = cause
-	if c.attempt.context != nil {
-		c.attempt.context.end(cause)
-	}
-}
-
-// ended returns why the attempt must stop, or nil.
-func (a *attempts) ended(c *Claim) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return c.attempt.ended
-}
-
-// tick is the time between two looks at the running attempts.
-func (e *Engine) tick() time.Duration { return e.cfg.Lease / 6 }
-
-// watch looks at every attempt at each tick. It ends when none is left.
+// watch looks at every attempt at each tick of the shortest lease. It ends when none is
+// left.
 func (e *Engine) watch() {
-	ticker := time.NewTicker(e.tick())
+	ticker := time.NewTicker(tick(e.running.briefest()))
 	defer ticker.Stop()
 	for {
 		select {
 		case <-e.stop:
 			return
+		case <-e.running.hurry:
+			ticker.Reset(tick(e.running.briefest()))
 		case <-ticker.C:
 		}
-		due, locked, idle := e.running.look(e.cfg.Lease, e.tick(), e.renewer != nil)
+		due, locked, idle := e.running.look(e.renewer != nil)
 		if idle {
 			return
 		}
@@ -170,7 +46,7 @@ func (e *Engine) watch() {
 // not waited for: after a third of a lease the next one is sent beside it. An
 // attempt in a transaction of the engine's needs no lease: its lock is one, and
 // without it the commit fails.
-func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked []*Claim, idle bool) {
+func (a *attempts) look(renewable bool) (due, locked []*Claim, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
@@ -183,9 +59,9 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked 
 		case elapsed(at.started, now) >= at.maxRun:
 			a.end(c, ErrOverran)
 		case at.leaseless:
-		case !owned && at.unleased(now)+tick >= lease:
+		case !owned && at.over(now):
 			a.end(c, ErrLost)
-		case renewable && elapsed(at.asked, now) >= lease/3:
+		case renewable && elapsed(at.asked, now) >= at.lease/3:
 			at.asked = now
 			if at.inTx {
 				locked = append(locked, c)
@@ -195,7 +71,7 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked 
 		}
 	}
 	if a.first == nil {
-		a.watched = false
+		a.watched, a.shortest = false, 0
 		return nil, nil, true
 	}
 	return due, locked, false
@@ -204,13 +80,20 @@ func (a *attempts) look(lease, tick time.Duration, renewable bool) (due, locked 
 // renewBatch is how many leases one call of the store renews.
 const renewBatch = 1000
 
+// renew renews the leases of due, those of one length together.
 func (e *Engine) renew(due []*Claim) {
+	slices.SortStableFunc(due, func(a, b *Claim) int { return cmp.Compare(a.attempt.lease, b.attempt.lease) })
 	for len(due) > 0 {
-		n := min(len(due), renewBatch)
+		n := 1
+		for n < min(len(due), renewBatch) && due[n].attempt.lease == due[0].attempt.lease {
+			n++
+		}
 		e.renewSome(due[:n])
 		due = due[n:]
 	}
 }
+
+// renewSome renews attempts of one lease.
 
 func (e *Engine) renewSome(claims []*Claim) {
 	ctx, end := e.observe(e.quit, Op{Step: StepRenew})
@@ -219,7 +102,7 @@ func (e *Engine) renewSome(claims []*Claim) {
 		holders[i] = Holder{c.key, c.token}
 	}
 	sent := time.Now()
-	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), e.cfg.Lease, holders)
+	gone, err := e.renewer.Renew(context.WithoutCancel(ctx), claims[0].attempt.lease, holders)
 	end(Event{Count: len(claims), Lost: len(gone), Err: err})
 	missed, lost := e.running.note(claims, sent, gone, err)
 	e.endAgain(ctx, claims)
@@ -317,30 +200,30 @@ func (a *attempts) inTx(c *Claim) bool {
 // one. The lock has stood for the lease, perhaps for long after that was over, so
 // the lease is renewed first; who cannot have it any more must stop (I1).
 func (e *Engine) leaveTx(c *Claim) {
-	if e.renewer != nil && e.running.overdue(c, e.cfg.Lease) {
+	if e.renewer != nil && e.running.overdue(c) {
 		_, _ = await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { // the attempt's own times tell how it went
 			e.renewSome([]*Claim{c})
 			return struct{}{}, nil
 		}, nil)
 	}
-	e.running.leaveTx(c, e.cfg.Lease, e.tick())
+	e.running.leaveTx(c)
 }
 
 // overdue reports whether the lease of an attempt in a transaction is to be renewed
 // before it can do without.
-func (a *attempts) overdue(c *Claim, lease time.Duration) bool {
+func (a *attempts) overdue(c *Claim) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := &c.attempt
-	return at.listed && at.inTx && elapsed(at.renewed, time.Now()) >= lease/3
+	return at.listed && at.inTx && elapsed(at.renewed, time.Now()) >= at.lease/3
 }
 
-func (a *attempts) leaveTx(c *Claim, lease, tick time.Duration) {
+func (a *attempts) leaveTx(c *Claim) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := &c.attempt
 	at.inTx, at.locked = false, time.Time{}
-	if at.listed && at.unleased(time.Now())+tick >= lease {
+	if at.listed && at.over(time.Now()) {
 		a.end(c, ErrLost)
 	}
 }

@@ -394,3 +394,45 @@ func TestFailedRenewalIsLogged(t *testing.T) {
 		}
 	})
 }
+
+// L1, I1: a call may have a lease of its own, shorter or longer than the engine's: each attempt is
+// renewed in its own time, and lapses in its own time when nobody does.
+func TestLeaseOfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		e, w := process(t, store, semel.Config{Margin: -1, Lease: 12 * time.Second})
+		other, _ := process(t, store, semel.Config{Margin: -1})
+		leases := map[string]time.Duration{"usual": 0, "short": 2 * time.Second, "long": 10 * time.Minute, "too-short": time.Nanosecond}
+		want := map[string]time.Duration{"usual": 12 * time.Second, "short": 2 * time.Second, "long": 10 * time.Minute, "too-short": time.Second}
+		for _, id := range []string{"long", "usual", "short", "too-short"} { // each begins between two looks at the ones before
+			c := call(id, "x")
+			c.Lease = leases[id]
+			reserve(t, e, c)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(4 * time.Minute)
+		for id := range leases {
+			wantOutcome(t, begin(t, other, call(id, "x")), semel.InFlight)
+		}
+		// 20 a lease and minute of the shortest, and hardly more for the others.
+		if got, most := w.count(semel.StepRenew), int(4*time.Minute/(time.Second/3)+4*time.Minute/(2*time.Second/3)+4*time.Minute/(4*time.Second)+2); got > most {
+			t.Errorf("got %d renewals, want at most %d", got, most)
+		}
+		w.cut()
+		died := time.Now()
+		lapsed := map[string]time.Duration{}
+		for len(lapsed) < len(leases) && time.Since(died) < 11*time.Minute {
+			time.Sleep(100 * time.Millisecond)
+			for id := range leases {
+				if _, ok := lapsed[id]; !ok && begin(t, other, call(id, "x")).Lapsed {
+					lapsed[id] = time.Since(died)
+				}
+			}
+		}
+		for id, lease := range want {
+			if got := lapsed[id]; got < lease*3/5-100*time.Millisecond || got > lease+100*time.Millisecond {
+				t.Errorf("%s lapsed after %v, want a lease of %v from the last renewal", id, got, lease)
+			}
+		}
+	})
+}

@@ -6,16 +6,22 @@ import (
 	"time"
 )
 
+// question is how observers see a reserve.
+type question struct {
+	step    Step
+	patient bool // the call waits when the answer is that an attempt is in flight
+}
+
 // reserve runs the store's Reserve.
-func (e *Engine) reserve(ctx context.Context, r Reservation) (Record, error) {
+func (e *Engine) reserve(ctx context.Context, r Reservation, q question) (Record, error) {
 	if e.isClosed() {
 		return Record{}, ErrClosed
 	}
 	switch {
 	case !e.immediate:
-		return e.reserveWithin(ctx, r)
+		return e.reserveWithin(ctx, r, q)
 	case e.cfg.Observe != nil:
-		return e.reserveSeen(ctx, r)
+		return e.reserveSeen(ctx, r, q)
 	}
 	return e.reserveNow(ctx, r)
 }
@@ -30,10 +36,10 @@ func (e *Engine) reserveNow(ctx context.Context, r Reservation) (Record, error) 
 }
 
 // reserveSeen is reserveNow under an observer.
-func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := e.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
+func (e *Engine) reserveSeen(ctx context.Context, r Reservation, q question) (held Record, err error) {
+	ctx, end := e.observe(ctx, Op{Step: q.step, Route: r.Route, key: r.Key})
 	err = errNoReturn
-	defer func() { end(reserved(&held, r, err)) }()
+	defer func() { end(reserved(&held, r, q.patient, err)) }()
 	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
 	if err == nil && kindOf(held, r, nil) == 0 {
 		err = &StoreError{StepReserve, nonsense(held)}
@@ -44,13 +50,13 @@ func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, e
 // reserveWithin waits for no longer than the timeout and tries twice with the
 // same token. When the result stays unknown it takes back in the background
 // what may have been reserved.
-func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record, err error) {
+func (e *Engine) reserveWithin(ctx context.Context, r Reservation, q question) (held Record, err error) {
 	if !e.hold() {
 		return Record{}, ErrClosed
 	}
 	defer e.letGo()
-	ctx, end := e.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
-	defer func() { end(reserved(&held, r, err)) }()
+	ctx, end := e.observe(ctx, Op{Step: q.step, Route: r.Route, key: r.Key})
+	defer func() { end(reserved(&held, r, q.patient, err)) }()
 
 	start := time.Now()
 	deadline := start.Add(e.cfg.ReserveTimeout)
@@ -71,7 +77,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation) (held Record,
 	case err != nil:
 	case kindOf(held, r, nil) == 0:
 		err = nonsense(held)
-	case held.Token == r.Token && (held.Lapsed || elapsed(start, time.Now())+e.tick() >= r.Lease):
+	case held.Token == r.Token && (held.Lapsed || elapsed(start, time.Now())+tick(r.Lease) >= r.Lease):
 		err = ErrTimeout // it is ours, but nothing of the lease is left to run under
 	default:
 		return held, nil

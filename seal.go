@@ -99,7 +99,7 @@ func (e *Engine) open(ctx context.Context, held Record) (opened Response, err er
 
 // prepare fails closed before anything has happened. It also does when it took so long that
 // nothing is left of the lease that counts from start.
-func (e *Engine) prepare(start time.Time) error {
+func (e *Engine) prepare(start time.Time, lease time.Duration) error {
 	preparer, ok := e.cfg.Sealer.(Preparer)
 	if !ok {
 		return nil
@@ -107,7 +107,7 @@ func (e *Engine) prepare(start time.Time) error {
 	if err := preparer.Prepare(); err != nil {
 		return fmt.Errorf("semel: an answer could not be sealed: %w", err)
 	}
-	if elapsed(start, time.Now())+e.tick() >= e.cfg.Lease {
+	if elapsed(start, time.Now())+tick(lease) >= lease {
 		return fmt.Errorf("semel: the sealer took too long: %w", ErrKeyUnavailable)
 	}
 	return nil

@@ -17,6 +17,7 @@ func (e *Engine) claim(held Record, r Reservation, start time.Time, maxRun time.
 	}
 	c.deferred.Store(held.Deferred)
 	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
+	c.attempt.lease = r.Lease
 	if !e.running.add(e, c) {
 		return nil
 	}
@@ -45,6 +46,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		if !later {
 			e.running.remove(c)
 		}
+		e.waiting.wake(c.key)
 	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
@@ -127,6 +129,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 }
 
 func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
+	defer e.waiting.wake(c.key)
 	ctx, end := e.observe(ctx, c.op(StepRelease))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
@@ -148,6 +151,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 	if e.renewer == nil {
 		return
 	}
+	defer e.waiting.wake(c.key)
 	err := errNoReturn
 	ctx, end := e.observe(ctx, c.op(StepAbandon))
 	defer func() { end(Event{Count: 1, Err: err}) }()
@@ -171,7 +175,7 @@ func (e *Engine) confirm(ctx context.Context, c *Claim) (Outcome, error) {
 		Lease: e.cfg.Lease, Margin: e.cfg.Margin, Retention: c.retention, Owner: e.cfg.Owner, Route: c.route,
 		Deferred: true,
 	}
-	held, err := e.reserve(ctx, r)
+	held, err := e.reserve(ctx, r, question{step: StepReserve})
 	if err != nil {
 		return Outcome{}, err
 	}

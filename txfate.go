@@ -3,6 +3,7 @@ package semel
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // What has become of an attempt whose transaction did not end before our eyes.
@@ -11,7 +12,7 @@ import (
 // what it wrote may be committed, so the next one must not run as if nothing were.
 // It reports whether that is written down; if not, it is tried on for one lease, which
 // must not be ended before.
-func (e *Engine) confess(ctx context.Context, key Key, token Token) bool {
+func (e *Engine) confess(ctx context.Context, key Key, token Token, lease time.Duration) bool {
 	log := e.cfg.Logger.With("ref", e.Ref(key))
 	log.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown")
 	beginner, ok := As[EffectBeginner](e.store)
@@ -29,7 +30,7 @@ func (e *Engine) confess(ctx context.Context, key Key, token Token) bool {
 	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { return struct{}{}, confessed() }, nil)
 	if err != nil {
 		log.ErrorContext(ctx, "that the outcome is unknown is not written down yet: the next attempt may run", "err", err)
-		e.inBackground(e.quit.Done(), e.cfg.Lease, func() bool { return confessed() == nil })
+		e.inBackground(e.quit.Done(), lease, func() bool { return confessed() == nil })
 	}
 	return err == nil
 }

@@ -68,9 +68,9 @@ func (x *tryTx) lock(ctx context.Context, c *Claim) (err error) {
 	return err
 }
 
-func (x *tryTx) reserve(ctx context.Context, r Reservation) (held Record, err error) {
-	ctx, end := x.engine.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
-	defer func() { end(reserved(&held, r, err)) }()
+func (x *tryTx) reserve(ctx context.Context, r Reservation, q question) (held Record, err error) {
+	ctx, end := x.engine.observe(ctx, Op{Step: q.step, Route: r.Route, key: r.Key})
+	defer func() { end(reserved(&held, r, q.patient, err)) }()
 	err = errNoReturn
 	held, err = step(ctx, x, StepReserve, x.engine.cfg.ReserveTimeout, func(ctx context.Context) (Record, error) {
 		return x.tx.Reserve(ctx, r)

@@ -21,7 +21,7 @@ const (
 type Meter struct {
 	ring  [bucketCount]bucket
 	turn  sync.Mutex // held to empty a bucket
-	ends  [semel.StepSweep + 1]func(semel.Event)
+	ends  [semel.StepPoll + 1]func(semel.Event)
 	swept func(semel.Event)
 	now   func() time.Time
 	start time.Time
@@ -59,6 +59,10 @@ func newMeter(now func() time.Time) *Meter {
 		switch semel.Step(step) {
 		case semel.StepReserve:
 			m.ends[step] = m.reserved
+		case semel.StepWait:
+			m.ends[step] = m.settled
+		case semel.StepPoll:
+			m.ends[step] = func(e semel.Event) { m.bucket().reserve.add(e.Took) }
 		case semel.StepComplete, semel.StepCommit:
 			m.ends[step] = m.completed
 		case semel.StepRenew:
@@ -109,9 +113,15 @@ func (m *Meter) Beside(next semel.Observer) semel.Observer {
 }
 
 func (m *Meter) reserved(e semel.Event) {
-	b := m.bucket()
-	b.outcomes[outcomeOf(e)].Add(1)
-	b.reserve.add(e.Took)
+	m.bucket().reserve.add(e.Took)
+	m.settled(e)
+}
+
+// settled counts the outcome of a request, unless that is still to come.
+func (m *Meter) settled(e semel.Event) {
+	if !e.Waits {
+		m.bucket().outcomes[outcomeOf(e)].Add(1)
+	}
 }
 
 func (m *Meter) completed(e semel.Event) { m.bucket().complete.add(e.Took) }

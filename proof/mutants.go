@@ -8,7 +8,7 @@ func Mutants() []Mutant {
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
-		operatorMutants(), consoleMutants(),
+		operatorMutants(), consoleMutants(), waitMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -9,7 +9,7 @@ func observeMutants() []Mutant {
 		},
 		{
 			"metrics: a take-over is not counted", "adapter/semelprom/observe.go",
-			"		if e.Lapses > 0 {", "		if e.Lapses > 1 {", "adapter/semelprom", "^TestCountsWhatAnEngineDoes$",
+			"	if e.Lapses > 0 {", "	if e.Lapses > 1 {", "adapter/semelprom", "^TestCountsWhatAnEngineDoes$",
 		},
 		{
 			"an attempt that is held is not in the log", "claim.go",

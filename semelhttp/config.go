@@ -69,12 +69,18 @@ type Config struct {
 	// it with replay-refused. The record must not be changed. Default: the
 	// scope alone decides who may see a kept answer.
 	OnReplay func(r *http.Request, rec semel.Record) error
-	// Retention, MaxRun, Lapsed and Recover belong to the route, see [semel.Call].
+	// Retention, MaxRun, Lease, Lapsed and Recover belong to the route, see [semel.Call].
 	// Default: the engine's.
 	Retention time.Duration
 	MaxRun    time.Duration
+	Lease     time.Duration
 	Lapsed    semel.Policy
 	Recover   semel.RecoverFunc
+	// Wait is for how long a duplicate of a request that runs waits for its answer before
+	// it is refused with in-flight: up to [semel.MaxWait], and for less when its client
+	// leaves or too many wait, see [semel.Config]. Its body is kept meanwhile. It has no effect in shadow mode.
+	// Default: it is refused at once.
+	Wait time.Duration
 	// DeferEffects promises that the route's handlers have no effect before
 	// [semel.Claim.BeginEffects], or only in a transaction of [CompleteIn]. Default:
 	// a handler may have effects from its first line on. See [semel.Call].
@@ -133,8 +139,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxResponse == 0 {
 		c.MaxResponse = DefaultMaxResponse
 	}
-	if c.MaxBody < 0 || c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 {
-		return c, errors.New("semelhttp: Config.MaxBody, MaxResponse, Retention and MaxRun must not be negative")
+	if c.MaxBody < 0 || c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 || c.Lease < 0 || c.Wait < 0 {
+		return c, errors.New("semelhttp: Config.MaxBody, MaxResponse, Retention, MaxRun, Lease and Wait must not be negative")
+	}
+	if c.Wait > semel.MaxWait {
+		return c, fmt.Errorf("semelhttp: Config.Wait is %v, more than %v", c.Wait, semel.MaxWait)
 	}
 	if c.Settle == nil {
 		c.Settle = c.Preset.Settle()

@@ -255,7 +255,7 @@ func giveTo(next http.Handler, w http.ResponseWriter, r *http.Request, content [
 func (m *Middleware) call(r *http.Request, key semel.Key, fp semel.Fingerprint) semel.Call {
 	return semel.Call{
 		Key: key, Fingerprint: fp,
-		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
+		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lease: m.cfg.Lease, Wait: m.cfg.Wait, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
 		DeferEffects: m.cfg.DeferEffects, Route: cmp.Or(m.cfg.Route, r.Pattern),
 	}
 }

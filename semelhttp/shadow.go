@@ -93,7 +93,9 @@ func (m *Middleware) shadowBegin(r *http.Request, id string, in []byte, preamble
 	}
 	key := semel.Key{Scope: shadowScope(scope), ID: id}
 	would := Shadowed{Ref: m.engine.Ref(m.engine.StoredKey(key))}
-	out, err := m.engine.Begin(r.Context(), m.call(r, key, m.print.sum(in, preamble, r)))
+	call := m.call(r, key, m.print.sum(in, preamble, r))
+	call.Wait = 0 // the request is served whatever the outcome
+	out, err := m.engine.Begin(r.Context(), call)
 	if err != nil {
 		would.Problem, would.Err = problemOf(err), err
 		return nil, would

@@ -58,7 +58,9 @@ func (l *labels) of(first attribute.Key, one string, second attribute.Key, two s
 func (t *Telemetry) count(s step, e semel.Event) {
 	ctx, name := s.ctx, s.op.Step.String()
 	step := t.labels.of(labelStep, name, "", "")
-	t.took.Record(ctx, e.Took.Seconds(), step)
+	if s.op.Step != semel.StepWait { // which is mostly a pause; its polls are the store's
+		t.took.Record(ctx, e.Took.Seconds(), step)
+	}
 	if e.Err != nil && !isLost(e) {
 		t.failures.Add(ctx, 1, step)
 	}
@@ -72,7 +74,8 @@ func (t *Telemetry) count(s step, e semel.Event) {
 		t.purged.Add(ctx, int64(e.Count))
 		return
 	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRecover, semel.StepSweep,
-		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen,
+		semel.StepWait, semel.StepPoll:
 	}
 	if !s.sweeping {
 		t.countAttempt(ctx, s.op, e)
@@ -85,7 +88,13 @@ func (t *Telemetry) countAttempt(ctx context.Context, op semel.Op, e semel.Event
 		t.handlers.Record(ctx, e.Age.Seconds(), t.labels.of(labelSettle, how.String(), labelRoute, route))
 	}
 	switch op.Step {
-	case semel.StepReserve:
+	case semel.StepReserve, semel.StepWait:
+		if op.Step == semel.StepWait {
+			t.waits.Record(ctx, e.Took.Seconds(), t.labels.of(labelOutcome, outcomeOf(e), "", ""))
+		}
+		if e.Waits { // the outcome is still to come
+			return
+		}
 		t.requests.Add(ctx, 1, t.labels.of(labelOutcome, outcomeOf(e), labelRoute, route))
 		if e.Lapses > 0 {
 			t.takeovers.Add(ctx, 1, t.labels.of(labelRoute, route, "", ""))
@@ -105,6 +114,6 @@ func (t *Telemetry) countAttempt(ctx context.Context, op semel.Op, e semel.Event
 	case semel.StepAbandon:
 		ended(semel.Unknown)
 	case semel.StepRenew, semel.StepPurge, semel.StepRecover, semel.StepSweep, semel.StepBeginEffects, semel.StepLock,
-		semel.StepSeal, semel.StepOpen:
+		semel.StepSeal, semel.StepOpen, semel.StepPoll:
 	}
 }

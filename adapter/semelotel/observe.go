@@ -31,8 +31,8 @@ const (
 type sweepingKey struct{}
 
 // names of the spans, by step.
-var names = func() (all [semel.StepOpen + 1]string) {
-	for step := range semel.StepOpen + 1 {
+var names = func() (all [semel.StepPoll + 1]string) {
+	for step := range semel.StepPoll + 1 {
 		all[step] = "semel." + step.String()
 	}
 	return all
@@ -52,7 +52,8 @@ func (t *Telemetry) Observe(ctx context.Context, op semel.Op) (context.Context, 
 	case semel.StepSweep:
 		ctx = context.WithValue(ctx, sweepingKey{}, true)
 	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRecover,
-		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
+		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen,
+		semel.StepWait, semel.StepPoll:
 	}
 	s.request = trace.SpanFromContext(ctx)
 	s.ctx, s.span = t.tracer.Start(ctx, names[op.Step])
@@ -98,7 +99,7 @@ func (s step) describe(e semel.Event) {
 		s.span.SetStatus(codes.Error, s.op.Step.String())
 	}
 	switch {
-	case s.op.Step == semel.StepReserve && e.Err == nil:
+	case (s.op.Step == semel.StepReserve || s.op.Step == semel.StepWait) && e.Err == nil && !e.Waits:
 		what := len(about)
 		about = append(about, keyOutcome.String(outcomeOf(e)), keyReplayed.Bool(e.Kind == semel.Replay))
 		s.reserved(e, about[what:])

@@ -34,7 +34,7 @@ type Telemetry struct {
 	labels labels
 
 	requests, failures, takeovers, lost, purged metric.Int64Counter
-	took, handlers                              metric.Float64Histogram
+	took, handlers, waits                       metric.Float64Histogram
 	size                                        metric.Int64Histogram
 }
 
@@ -71,17 +71,20 @@ func (t *Telemetry) counters() error {
 }
 
 func (t *Telemetry) histograms() error {
-	var tookErr, handlersErr, sizeErr error
+	var tookErr, handlersErr, waitsErr, sizeErr error
 	t.took, tookErr = t.meter.Float64Histogram("semel.store.operation.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time of a step of the store, its retries included."),
 		metric.WithExplicitBucketBoundaries(1e-5, 1e-4, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10))
 	t.handlers, handlersErr = t.meter.Float64Histogram("semel.handler.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time from the reservation of an attempt to its end, by how it ended."),
 		metric.WithExplicitBucketBoundaries(.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
+	t.waits, waitsErr = t.meter.Float64Histogram("semel.wait.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time for which requests waited for an attempt in flight, by the outcome."),
+		metric.WithExplicitBucketBoundaries(.001, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
 	t.size, sizeErr = t.meter.Int64Histogram("semel.record", metric.WithUnit("By"),
 		metric.WithDescription("Size of the responses that were kept, header and body, as they are stored."),
 		metric.WithExplicitBucketBoundaries(256, 1<<10, 4<<10, 16<<10, 64<<10, 256<<10, 1<<20, 4<<20))
-	return errors.Join(tookErr, handlersErr, sizeErr)
+	return errors.Join(tookErr, handlersErr, waitsErr, sizeErr)
 }
 
 // Watch makes engine the one of which the running attempts are counted. Call it once.
@@ -96,11 +99,17 @@ func (t *Telemetry) Watch(engine *semel.Engine) error {
 	if err != nil {
 		return err
 	}
+	waiters, err := t.meter.Int64ObservableGauge("semel.waiters", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that wait now for an attempt in flight."))
+	if err != nil {
+		return err
+	}
 	_, err = t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		n, age := engine.Running()
 		o.ObserveInt64(running, int64(n))
 		o.ObserveFloat64(oldest, age.Seconds())
+		o.ObserveInt64(waiters, int64(engine.Waiting()))
 		return nil
-	}, running, oldest)
+	}, running, oldest, waiters)
 	return err
 }

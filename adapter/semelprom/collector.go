@@ -44,7 +44,7 @@ type Collector struct {
 }
 
 // numSteps is one more than the last step that is counted.
-const numSteps = semel.StepOpen + 1
+const numSteps = semel.StepPoll + 1
 
 // New returns a Collector with every count at zero.
 func New(cfg Config) *Collector {
@@ -68,7 +68,8 @@ func New(cfg Config) *Collector {
 	return c
 }
 
-// Watch makes engine the one of which the running attempts are counted.
+// Watch makes engine the one of which the running attempts, and the calls that wait, are
+// counted.
 func (c *Collector) Watch(engine *semel.Engine) { c.engine.Store(engine) }
 
 // Expect makes the series of routes before their first request, so that they begin at zero
@@ -86,6 +87,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- inflight
 	ch <- oldest
+	ch <- waiters
 }
 
 // Collect implements [prometheus.Collector].
@@ -93,11 +95,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, each := range c.all() {
 		each.Collect(ch)
 	}
-	n, age := 0, 0.0
+	n, age, waiting := 0, 0.0, 0
 	if engine := c.engine.Load(); engine != nil {
 		running, since := engine.Running()
-		n, age = running, since.Seconds()
+		n, age, waiting = running, since.Seconds(), engine.Waiting()
 	}
 	ch <- prometheus.MustNewConstMetric(inflight, prometheus.GaugeValue, float64(n))
 	ch <- prometheus.MustNewConstMetric(oldest, prometheus.GaugeValue, age)
+	ch <- prometheus.MustNewConstMetric(waiters, prometheus.GaugeValue, float64(waiting))
 }

@@ -148,7 +148,7 @@ func TestCountsByEvent(t *testing.T) {
 		{semel.StepCommit, semel.Event{}},
 		{semel.StepCommit, semel.Event{Bytes: 300}},
 		{semel.StepSeal, semel.Event{Took: time.Millisecond}},
-		{semel.StepOpen + 7, semel.Event{}},
+		{semel.StepPoll + 7, semel.Event{}},
 	} {
 		if _, end := c.Observe(t.Context(), semel.Op{Step: row.step}); end != nil {
 			end(row.event)
@@ -358,4 +358,36 @@ func TestConcurrentUse(t *testing.T) {
 	if sum != 800 {
 		t.Errorf("counted %d, want 800", sum)
 	}
+}
+
+// A request that waits has one outcome: that of its wait. Its polls are steps of the store.
+func TestCountsAWaitOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := semelprom.New(semelprom.Config{})
+		e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{Observe: c.Observe})
+		c.Watch(e)
+		call := semel.Call{Key: semel.Key{Scope: "s", ID: "k"}, Route: "POST /pay", Wait: semel.MaxWait}
+		claim := begin(t, e, call)
+		done := make(chan struct{})
+		go func() { defer close(done); begin(t, e, call) }()
+		time.Sleep(2 * time.Second)
+		wantLines(t, c, "semel_waiters 1")
+		if err := claim.Complete(t.Context(), semel.Response{Status: 200}); err != nil {
+			t.Error(err)
+		}
+		<-done
+		wantLines(
+			t, c,
+			`semel_requests_total{outcome="executed",route="POST /pay"} 1`,
+			`semel_requests_total{outcome="in_flight",route="POST /pay"} 0`,
+			`semel_requests_total{outcome="replayed",route="POST /pay"} 1`,
+			`semel_wait_duration_seconds_sum{outcome="replayed"} 2`,
+			`semel_wait_duration_seconds_count{outcome="replayed"} 1`,
+			`semel_store_operation_duration_seconds_count{step="reserve"} 2`,
+			"semel_waiters 0",
+		)
+		if text := exported(t, c); strings.Contains(text, `step="wait"`) || !strings.Contains(text, `semel_store_operation_duration_seconds_count{step="poll"}`) {
+			t.Error("a wait is counted as a step of the store, or its polls are not")
+		}
+	})
 }

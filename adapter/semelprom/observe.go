@@ -26,7 +26,9 @@ func (c *Collector) Observe(ctx context.Context, op semel.Op) (context.Context, 
 
 // step counts what every step has.
 func (c *Collector) step(step semel.Step, e semel.Event) {
-	c.steps[step].took().Observe(e.Took.Seconds())
+	if step != semel.StepWait { // which is mostly a pause; its polls are the store's
+		c.steps[step].took().Observe(e.Took.Seconds())
+	}
 	if e.Err != nil && !errors.Is(e.Err, semel.ErrLost) {
 		c.steps[step].failed().Inc()
 	}
@@ -39,10 +41,10 @@ func (c *Collector) end(r *route, step semel.Step, e semel.Event) {
 	c.step(step, e)
 	switch step {
 	case semel.StepReserve:
-		r.requests[outcomeOf(e)].Inc()
-		if e.Lapses > 0 {
-			r.takeovers.Inc()
-		}
+		c.reserved(r, e)
+	case semel.StepWait:
+		c.waits.WithLabelValues(outcomeNames[outcomeOf(e)]).Observe(e.Took.Seconds())
+		c.reserved(r, e)
 	case semel.StepComplete:
 		c.completed(r, e)
 	case semel.StepCommit:
@@ -62,7 +64,19 @@ func (c *Collector) end(r *route, step semel.Step, e semel.Event) {
 		if !e.More && e.Err == nil {
 			c.caughtUp.Set(float64(time.Now().UnixMilli()) / 1000)
 		}
-	case semel.StepRecover, semel.StepSweep, semel.StepBeginEffects, semel.StepLock, semel.StepSeal, semel.StepOpen:
+	case semel.StepRecover, semel.StepSweep, semel.StepBeginEffects, semel.StepLock, semel.StepSeal, semel.StepOpen,
+		semel.StepPoll:
+	}
+}
+
+// reserved counts the outcome of a request, unless that is still to come.
+func (c *Collector) reserved(r *route, e semel.Event) {
+	if e.Waits {
+		return
+	}
+	r.requests[outcomeOf(e)].Inc()
+	if e.Lapses > 0 {
+		r.takeovers.Inc()
 	}
 }
 

@@ -11,13 +11,15 @@ import (
 var (
 	inflight = prometheus.NewDesc("semel_inflight_attempts", "Attempts that run now.", nil, nil)
 	oldest   = prometheus.NewDesc("semel_oldest_inflight_seconds", "For how long the oldest running attempt has run.", nil, nil)
+	waiters  = prometheus.NewDesc("semel_waiters", "Requests that wait now for an attempt in flight.", nil, nil)
 )
 
 // The bounds of the buckets: of the store, from an embedded one to one in trouble; of
-// handlers, up to the usual cap of an attempt; of kept responses.
+// handlers, up to the usual cap of an attempt; of waits, up to the longest; of kept responses.
 var (
 	stepSeconds    = []float64{1e-5, 1e-4, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}
 	handlerSeconds = []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+	waitSeconds    = []float64{.001, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	recordBytes    = []float64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20}
 )
 
@@ -25,7 +27,7 @@ var (
 type vectors struct {
 	requests, refusals, failedOpen, shadowed *prometheus.CounterVec
 	failures, takeovers, lost                *prometheus.CounterVec
-	took, handlers                           *prometheus.HistogramVec
+	took, handlers, waits                    *prometheus.HistogramVec
 	bytes                                    prometheus.Histogram
 	purged                                   prometheus.Counter
 	caughtUp                                 prometheus.Gauge
@@ -47,6 +49,7 @@ func newVectors() vectors {
 		took:       histogram("semel_store_operation_duration_seconds", "Time of a step of the store, its retries included.", stepSeconds, "step"),
 		failures:   counter("semel_store_operation_failures_total", "Steps of the store that failed.", "step"),
 		handlers:   histogram("semel_handler_duration_seconds", "Time from the reservation of an attempt to its end, by how it ended.", handlerSeconds, "settle", "route"),
+		waits:      histogram("semel_wait_duration_seconds", "Time for which requests waited for an attempt in flight, by the outcome.", waitSeconds, "outcome"),
 		takeovers:  counter("semel_lease_takeovers_total", "Reservations that took over a lapsed attempt, to run again or to ask.", "route"),
 		lost:       counter("semel_leases_lost_total", "Attempts that lost their slot while they ran, by the step that noticed.", "by"),
 		bytes: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -66,7 +69,7 @@ func newVectors() vectors {
 
 func (v *vectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		v.requests, v.refusals, v.failedOpen, v.shadowed, v.took, v.failures, v.handlers, v.takeovers, v.lost,
+		v.requests, v.refusals, v.failedOpen, v.shadowed, v.took, v.failures, v.handlers, v.waits, v.takeovers, v.lost,
 		v.bytes, v.purged, v.caughtUp, v.build,
 	}
 }
@@ -88,7 +91,8 @@ func (v *vectors) stepMetrics(step semel.Step) stepMetrics {
 		semel.StepRecover, semel.StepPurge, semel.StepSweep: // every program may: they begin at zero
 		m.took()
 		m.failed()
-	case semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen:
+	case semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen,
+		semel.StepWait, semel.StepPoll:
 	}
 	return m
 }

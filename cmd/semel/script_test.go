@@ -188,6 +188,7 @@ func cmdCall(ts *testscript.TestScript, neg bool, args []string) {
 	r, err := http.NewRequest(args[0], "http://"+addr+path, strings.NewReader(body))
 	ts.Check(err)
 	r.Header = header
+	r.Host = header.Get("Host") // empty: that of the address
 	client := &http.Client{Timeout: time.Minute}
 	answer, err := client.Do(r)
 	ts.Check(err)

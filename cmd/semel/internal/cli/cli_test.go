@@ -85,7 +85,8 @@ func TestEveryCommandAndFlagIsExplained(t *testing.T) {
 func TestDefaultsAreStated(t *testing.T) {
 	for _, s := range config.Settings() {
 		switch s.Name {
-		case "upstream", "recover_url", "upstream_host", "secret_file", "keyring_file", "otlp_endpoint", "console_tokens", "console_name", "settle", "key_query", "key_member",
+		case "upstream", "recover_url", "upstream_host", "secret_file", "keyring_file", "otlp_endpoint", "console_tokens", "console_name",
+			"console_user_header", "console_user_from", "console_writers", "console_host", "console_origin", "settle", "key_query", "key_member",
 			"tls_cert", "tls_key", "tls_client_ca", "upstream_ca", "upstream_cert", "upstream_key":
 			if s.Default != "" {
 				t.Errorf("%s has the default %q", s.Name, s.Default)

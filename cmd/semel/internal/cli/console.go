@@ -62,16 +62,21 @@ func (a *app) consoleStories() *cobra.Command {
 // consoleOf makes the pages that cfg wants; nil for none.
 func (a *app) consoleOf(engine *semel.Engine, cfg config.Config, meter *console.Meter, log *slog.Logger) (*console.Console, error) {
 	tokens, err := readTokens(cfg)
-	if err != nil || !cfg.Console && len(tokens) == 0 {
+	if err != nil || !cfg.HasConsole() {
 		return nil, err
 	}
 	desk, err := operators.New(engine, operators.Config{Actor: "console", Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})
 	if err != nil {
 		return nil, refused("leave --console away", "%w", err)
 	}
-	pages, err := console.New(desk, console.Config{
+	shown := console.Config{
 		Base: "/console", Service: cfg.ConsoleName, Meter: meter, Tokens: tokens, Open: cfg.Console, Logger: log,
-	})
+		Hosts: cfg.ConsoleHosts, Origins: cfg.ConsoleOrigins,
+	}
+	if cfg.ConsoleUserHeader != "" {
+		shown.Proxy = &console.ProxyHeader{Name: cfg.ConsoleUserHeader, From: cfg.ConsoleUserFrom, Writers: cfg.ConsoleWriters}
+	}
+	pages, err := console.New(desk, shown)
 	if err != nil {
 		return nil, wrong("", "%w", err)
 	}

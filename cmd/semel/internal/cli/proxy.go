@@ -80,9 +80,10 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer end()
 	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	engineCfg.MaxWaiters, engineCfg.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
 	meter := console.NewMeter()
 	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
-	if cfg.Console || cfg.ConsoleTokens != "" {
+	if cfg.HasConsole() {
 		engineCfg.Observe = meter.Beside(engineCfg.Observe)
 	}
 	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -19,50 +20,57 @@ import (
 // Config is what the command runs with. [Load] makes it; [Settings] documents
 // each field under its name.
 type Config struct {
-	Upstream        *url.URL
-	TLSCert         string // "" for no TLS
-	TLSKey          string
-	TLSClientCA     string
-	Listen          string
-	Admin           string // "" when the admin listener is off
-	Store           string
-	Migrate         bool
-	Scope           Scope
-	Preset          semelhttp.Preset
-	Settle          []semelhttp.SettleRule
-	Lapsed          semel.Policy
-	RecoverURL      string // "" for none; [KeyPlaceholder] stands for the derived key
-	RecoverTimeout  time.Duration
-	Sweep           time.Duration // 0 when it is off
-	KeyHeaders      []string
-	KeyQuery        string
-	KeyMember       string
-	FailOpen        bool
-	Shadow          bool
-	Optional        bool
-	Methods         []string
-	MaxBody         int64
-	MaxResponse     int64
-	Lease           time.Duration
-	Margin          time.Duration
-	MaxRun          time.Duration
-	Retention       time.Duration
-	UpstreamTimeout time.Duration
-	UpstreamHost    string
-	UpstreamCA      string
-	UpstreamCert    string
-	UpstreamKey     string
-	UpstreamIdle    time.Duration
-	TrustForwarded  bool
-	ReadTimeout     time.Duration
-	Drain           time.Duration
-	LogFormat       string
-	LogLevel        slog.Level
-	SecretFile      string
-	HashKeys        bool
-	Console         bool   // the pages for operators, for everybody who reaches admin
-	ConsoleTokens   string // the file of those who may sign in to them; "" for none
-	ConsoleName     string
+	Upstream                     *url.URL
+	TLSCert                      string // "" for no TLS
+	TLSKey                       string
+	TLSClientCA                  string
+	Listen                       string
+	Admin                        string // "" when the admin listener is off
+	Store                        string
+	Migrate                      bool
+	Scope                        Scope
+	Preset                       semelhttp.Preset
+	Settle                       []semelhttp.SettleRule
+	Lapsed                       semel.Policy
+	RecoverURL                   string // "" for none; [KeyPlaceholder] stands for the derived key
+	RecoverTimeout               time.Duration
+	Sweep                        time.Duration // 0 when it is off
+	KeyHeaders                   []string
+	KeyQuery                     string
+	KeyMember                    string
+	FailOpen                     bool
+	Shadow                       bool
+	Optional                     bool
+	Methods                      []string
+	MaxBody                      int64
+	MaxResponse                  int64
+	Lease                        time.Duration
+	Margin                       time.Duration
+	MaxRun                       time.Duration
+	Retention                    time.Duration
+	Wait                         time.Duration // 0 when it is off
+	MaxWaiters                   int
+	MaxWaitersPerKey             int
+	UpstreamTimeout              time.Duration
+	UpstreamHost                 string
+	UpstreamCA                   string
+	UpstreamCert                 string
+	UpstreamKey                  string
+	UpstreamIdle                 time.Duration
+	TrustForwarded               bool
+	ReadTimeout                  time.Duration
+	Drain                        time.Duration
+	LogFormat                    string
+	LogLevel                     slog.Level
+	SecretFile                   string
+	HashKeys                     bool
+	Console                      bool           // the pages for operators, for everybody who reaches admin
+	ConsoleTokens                string         // the file of those who may sign in to them; "" for none
+	ConsoleUserHeader            string         // the field of a proxy that signs people in; "" for none
+	ConsoleUserFrom              []netip.Prefix // where that proxy is
+	ConsoleWriters               []string       // who of its users may act
+	ConsoleHosts, ConsoleOrigins []string
+	ConsoleName                  string
 	// KeyringFile has the keys of kept responses; "" keeps them in clear.
 	KeyringFile      string
 	KeyringReadPlain bool
@@ -89,9 +97,6 @@ func (c Config) CheckProxy() error {
 	} else {
 		c.checkUpstream(c.Upstream, func(format string, args ...any) { bad("upstream", format, args...) })
 	}
-	if c.Admin == "" && (c.Console || c.ConsoleTokens != "") {
-		bad(given(c.ConsoleTokens, "console_tokens", "console"), "the console is served on admin, which is off")
-	}
 	if c.Lease < leastLease {
 		bad("lease", "%v is less than %v", c.Lease, leastLease)
 	}
@@ -107,7 +112,7 @@ func (c Config) CheckProxy() error {
 	if c.Scope.needsCert() && c.TLSClientCA == "" {
 		bad("scope", "%w", ErrNoTLS)
 	}
-	return errors.Join(slices.Concat(errs, c.checkTLS(), c.checkRoutes(), c.checkRecovery())...)
+	return errors.Join(slices.Concat(errs, c.checkConsole(), c.checkTLS(), c.checkRoutes(), c.checkRecovery())...)
 }
 
 // checkUpstream refuses an upstream that is the proxy itself.

@@ -131,7 +131,9 @@ func maskURL(s string) string {
 func Fixed() []string {
 	return []string{
 		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "hash_keys", "log_format",
-		"console", "console_tokens", "console_name",
+		"max_waiters", "max_waiters_per_key",
+		"console", "console_tokens", "console_name", "console_user_header", "console_user_from", "console_writers",
+		"console_host", "console_origin",
 		"otlp_endpoint",
 	}
 }

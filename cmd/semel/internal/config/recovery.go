@@ -89,20 +89,25 @@ type recovering struct {
 	policy semel.Policy
 	url    string
 	own    bool // the route has a recover_url of its own
+	lease  time.Duration
+	from   Source // of lease
 	source Source
 }
 
 // recoverings returns what holds for the requests of no route, and of each
 // route that is guarded.
 func (c Config) recoverings() []recovering {
-	all := []recovering{{policy: c.Lapsed, url: c.RecoverURL, source: c.origin["lapsed"]}}
+	all := []recovering{{policy: c.Lapsed, url: c.RecoverURL, source: c.origin["lapsed"], lease: c.Lease, from: c.origin["lease"]}}
 	for _, r := range c.Routes {
 		if r.Bypass {
 			continue
 		}
-		h := semelhttp.Config{Lapsed: c.Lapsed}
+		h := semelhttp.Config{Lapsed: c.Lapsed, Lease: c.Lease}
 		r.Change(&h)
-		does := recovering{policy: h.Lapsed, url: c.RecoverURL, source: r.source}
+		does := recovering{policy: h.Lapsed, url: c.RecoverURL, source: r.source, lease: h.Lease, from: c.origin["lease"]}
+		if h.Lease != c.Lease {
+			does.from = r.source
+		}
 		if r.RecoverURL != "" {
 			does.url, does.own = r.RecoverURL, true
 		}
@@ -117,7 +122,7 @@ func (c Config) checkRecovery() []error {
 	bad := func(source Source, name, format string, args ...any) {
 		errs = append(errs, &ValueError{Setting: name, Source: source, Err: fmt.Errorf(format, args...)})
 	}
-	asked, asks, told := false, false, false // the common one, somebody, that one is missing
+	asked, told, late := false, false, false // the common one; that one is missing, that it takes too long
 	var other *recovering                    // the first that does not ask the common one
 	for _, r := range c.recoverings() {
 		recovers := r.policy == semel.Recover
@@ -129,7 +134,10 @@ func (c Config) checkRecovery() []error {
 			bad(r.source, "recover_url", "%w", ErrNotRecover)
 		}
 		asked = asked || recovers && !r.own
-		asks = asks || recovers
+		if recovers && c.RecoverTimeout >= r.lease && r.lease >= leastLease && !late {
+			bad(c.origin["recover_timeout"], "recover_timeout", "%v is not less than the lease of %v from %v: set recover_timeout to less, or the lease to more", c.RecoverTimeout, r.lease, r.from)
+			late = true
+		}
 		if other == nil && (!recovers || r.url != c.RecoverURL) {
 			other = &r
 		}
@@ -150,9 +158,6 @@ func (c Config) checkRecovery() []error {
 		bad(c.origin["sweep"], "sweep", "%w", ErrNoSweep)
 	case c.RecoverURL != "": // else it was said above
 		bad(c.origin["sweep"], "sweep", "%w, unlike %v", ErrOneURL, other.source)
-	}
-	if asks && c.RecoverTimeout >= c.Lease && c.Lease >= leastLease {
-		bad(c.origin["recover_timeout"], "recover_timeout", "%v is not less than the lease of %v from %v: set recover_timeout to less, or the lease to more", c.RecoverTimeout, c.Lease, c.origin["lease"])
 	}
 	return errs
 }

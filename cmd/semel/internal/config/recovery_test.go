@@ -73,6 +73,7 @@ func TestRecoverNeedsURL(t *testing.T) {
 
 		{"lapsed: recover\nlease: 5s\n" + asked, "the default: recover_timeout: 5s is not less than the lease of 5s from"},
 		{"lapsed: recover\nlease: 5s\nrecover_timeout: 4s\n" + asked, ""},
+		{"lapsed: recover\n" + asked + "routes:\n- match: /a\n  lease: 3s\n", "the default: recover_timeout: 5s is not less than the lease of 3s from"},
 		{"lease: 5s\n", ""},
 
 		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    preset: stripe\n  - match: /b\n    bypass: true\n", ""},

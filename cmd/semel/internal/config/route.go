@@ -124,10 +124,17 @@ func (c Config) checkRoutes() []error {
 		if r.Scope.needsCert() && c.TLSClientCA == "" {
 			bad("scope", "%w", ErrNoTLS)
 		}
-		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention}
+		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention, Lease: c.Lease}
 		r.Change(&h)
-		if h.MaxRun < c.Lease && c.MaxRun >= c.Lease {
-			bad("max_run", "%v is less than the lease of %v from %v", h.MaxRun, c.Lease, c.origin["lease"])
+		if h.Lease < leastLease && c.Lease >= leastLease {
+			bad("lease", "%v is less than %v", h.Lease, leastLease)
+		}
+		if h.MaxRun < h.Lease && c.MaxRun >= c.Lease {
+			from := c.origin["lease"]
+			if h.Lease != c.Lease {
+				from = r.source
+			}
+			bad("max_run", "%v is less than the lease of %v from %v", h.MaxRun, h.Lease, from)
 		}
 		if h.Retention < h.MaxRun && c.Retention >= c.MaxRun {
 			bad("retention", "%v is less than the max_run of %v", h.Retention, h.MaxRun)

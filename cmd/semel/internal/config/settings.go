@@ -48,7 +48,7 @@ const (
 
 // Settings returns the table, in the order of the help.
 func Settings() []Setting {
-	return slices.Concat(wiring(), guarding(), finding(), lifetimes(), forwarding(), running())
+	return slices.Concat(wiring(), showing(), guarding(), finding(), lifetimes(), forwarding(), running())
 }
 
 // wiring settings say what is connected to what.
@@ -79,19 +79,6 @@ func wiring() []Setting {
 			Name: "admin", Arg: "ADDR", Default: "127.0.0.1:8081",
 			Usage: "serve /livez, /readyz, /metrics and /version on this address; off for none",
 			set:   one(parseAdmin, func(c *Config) *string { return &c.Admin }),
-		},
-		{
-			Name: "console", Bool: true, Default: "false",
-			Usage: "serve pages for operators at /console/ of admin: whoever reaches it may look, nobody may change anything",
-			set:   one(parseBool, func(c *Config) *bool { return &c.Console }),
-		},
-		{
-			Name: "console_tokens", Arg: "PATH", Usage: "serve the pages to those who sign in by this file: a name, read or write, and a token on each line",
-			set: one(parseText, func(c *Config) *string { return &c.ConsoleTokens }),
-		},
-		{
-			Name: "console_name", Arg: "TEXT", Usage: "what the pages are about, such as \"payments, production\"",
-			set: one(parseText, func(c *Config) *string { return &c.ConsoleName }),
 		},
 		{
 			Name: "store", Arg: "URL", Default: "sqlite:semel.db", Usage: "keep records here: sqlite:PATH, a server (postgres://, mysql://, redis://, nats://), or memory which survives nothing",
@@ -203,7 +190,8 @@ func lifetimes() []Setting {
 	return []Setting{
 		{
 			Name: "lease", Arg: "DURATION", Default: "30s", Usage: "protection of a running attempt; renewed while it runs",
-			set: one(parsePositive, func(c *Config) *time.Duration { return &c.Lease }),
+			set:   one(parsePositive, func(c *Config) *time.Duration { return &c.Lease }),
+			route: func(c Config, h *semelhttp.Config) { h.Lease = c.Lease },
 		},
 		{
 			Name: "margin", Arg: "DURATION", Default: "2s", Usage: "waited after a lease before the attempt counts as lapsed",
@@ -218,6 +206,19 @@ func lifetimes() []Setting {
 			Name: "retention", Arg: "DURATION", Default: "24h", Usage: "how long a kept response is replayed",
 			set:   one(parsePositive, func(c *Config) *time.Duration { return &c.Retention }),
 			route: func(c Config, h *semelhttp.Config) { h.Retention = c.Retention },
+		},
+		{
+			Name: "wait", Arg: "DURATION", Default: "off", Usage: "let a duplicate of a running request wait this long for its answer, up to 10s; off refuses it at once",
+			set:   one(parseWait, func(c *Config) *time.Duration { return &c.Wait }),
+			route: func(c Config, h *semelhttp.Config) { h.Wait = c.Wait },
+		},
+		{
+			Name: "max_waiters", Arg: "NUMBER", Default: "1024", Usage: "requests that may wait at once; further ones are refused at once",
+			set: one(parseCount, func(c *Config) *int { return &c.MaxWaiters }),
+		},
+		{
+			Name: "max_waiters_per_key", Arg: "NUMBER", Default: "8", Usage: "requests that may wait at once for one key",
+			set: one(parseCount, func(c *Config) *int { return &c.MaxWaitersPerKey }),
 		},
 	}
 }

@@ -110,6 +110,27 @@ func parsePositive(s string) (time.Duration, error) {
 	return d, err
 }
 
+// parseWait reads how long a duplicate waits.
+func parseWait(s string) (time.Duration, error) {
+	if s == "off" {
+		return 0, nil
+	}
+	d, err := parsePositive(s)
+	if err == nil && d > semel.MaxWait {
+		err = fmt.Errorf("%q is more than %v", s, semel.MaxWait)
+	}
+	return d, err
+}
+
+// parseCount reads a number that is more than zero.
+func parseCount(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a number from 1 to %d", s, math.MaxInt32)
+	}
+	return int(n), nil
+}
+
 // ParseSize reads a number of bytes, more than zero: 1024, 64KiB, 1MiB, 1GiB,
 // or decimal as in 1MB. The unit may have any case.
 func ParseSize(s string) (int64, error) {

@@ -326,7 +326,7 @@ func TestStreamOutlivesTheTimeout(t *testing.T) {
 		}
 	})
 	for _, scheme := range schemes {
-		s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.UpstreamTimeout = 100 * time.Millisecond })
+		s := newSidecar(t, strings.Replace(up, "http:", scheme+":", 1), func(s *setup) { s.UpstreamTimeout = 400 * time.Millisecond })
 		for _, method := range []string{"POST", "GET"} {
 			_, in := s.raw(t, method+" / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: 0\r\n\r\n")
 			res, err := http.ReadResponse(in, nil)

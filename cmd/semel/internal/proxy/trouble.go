@@ -26,15 +26,15 @@ type failure struct {
 // see looks at a step that ended. While all is well it costs a load.
 func (t *trouble) see(step semel.Step, e semel.Event) {
 	switch step {
-	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRenew:
+	case semel.StepReserve, semel.StepPoll, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRenew:
 	case semel.StepRecover, semel.StepPurge, semel.StepSweep, // no request waits for them
-		semel.StepSeal, semel.StepOpen, // not the store's
+		semel.StepSeal, semel.StepOpen, semel.StepWait, // not the store's
 		semel.StepBeginEffects, semel.StepLock, semel.StepCommit: // never here
 		return
 	}
 	switch {
 	case e.Err == nil:
-		wrote := step != semel.StepReserve || e.Kind == semel.Reserved
+		wrote := step != semel.StepReserve && step != semel.StepPoll || e.Kind == semel.Reserved
 		if wrote && t.last.Load() != nil {
 			t.last.Store(nil)
 		}

@@ -1,0 +1,240 @@
+package semel
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MaxWait is the longest [Call.Wait]: load balancers and clients give up not much later,
+// and a request that waits is an open connection.
+const MaxWait = 10 * time.Second
+
+// A room's pauses between two questions to the store, before their jitter.
+const (
+	firstPoll = 25 * time.Millisecond
+	lastPoll  = 500 * time.Millisecond
+)
+
+// waiters are the calls that wait for the attempts of others to end. A call that waits holds
+// no connection of the store.
+type waiters struct {
+	n     atomic.Int64
+	mu    sync.Mutex
+	rooms map[Slot]*room
+}
+
+// room is where the calls for one slot wait. One of them at a time asks the store, and tells
+// all.
+type room struct {
+	n      int                  // of calls; guarded by the mutex of waiters
+	turn   chan struct{}        // holds one token: who has it asks
+	hurry  chan struct{}        // told when an attempt of this process has ended; of room for one
+	latest atomic.Pointer[news] // what the store has said last
+	pause  time.Duration        // until it is asked again; of who has the turn
+}
+
+// news is an answer of the store.
+type news struct {
+	held  Record
+	asked time.Time     // before the question was sent
+	next  chan struct{} // closed when there is a newer one
+}
+
+// enter counts a call in, unless too many wait.
+func (w *waiters) enter(slot Slot, most, perKey int) *room {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.rooms[slot]
+	if w.n.Load() >= int64(most) || r != nil && r.n >= perKey {
+		return nil
+	}
+	if r == nil {
+		r = &room{turn: make(chan struct{}, 1), hurry: make(chan struct{}, 1), pause: firstPoll}
+		r.turn <- struct{}{}
+		r.latest.Store(&news{next: make(chan struct{})})
+		if w.rooms == nil {
+			w.rooms = make(map[Slot]*room)
+		}
+		w.rooms[slot] = r
+	}
+	r.n++
+	w.n.Add(1)
+	return r
+}
+
+func (w *waiters) leave(slot Slot, r *room) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n.Add(-1)
+	if r.n--; r.n == 0 {
+		delete(w.rooms, slot)
+	}
+}
+
+// wake lets the calls that wait for key ask at once: its attempt has ended here.
+func (w *waiters) wake(key Key) {
+	if w.n.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.rooms[key.Slot()]; r != nil {
+		select {
+		case r.hurry <- struct{}{}:
+		default: // it has been told, and has not asked
+		}
+	}
+}
+
+// tell publishes what the store has answered.
+func (r *room) tell(held Record, asked time.Time) {
+	before := r.latest.Swap(&news{held: held, asked: asked, next: make(chan struct{})})
+	close(before.next)
+}
+
+// Waiting reports how many calls wait in this engine now, see [Call.Wait].
+func (e *Engine) Waiting() int { return int(e.waiting.n.Load()) }
+
+// vigil is one call that waits.
+type vigil struct {
+	asked  Reservation
+	policy Policy
+	// poll asks the store. After an error it is not called again: what was asked for may be
+	// taken back.
+	poll  func(context.Context) (Record, error)
+	gives bool // back what a poll has reserved, so that the call has to ask for it
+
+	room  *room
+	stop  <-chan struct{}
+	end   <-chan time.Time
+	held  Record    // what is known of the slot
+	since time.Time // when held was known
+	start time.Time // before the last question of its own
+	polls int
+}
+
+// wait waits, for no longer than d, for the end of the attempt that v.held shows, which
+// is in flight. v.held is then what the slot holds, or what it held last: whatever ends the
+// wait, the attempt is in flight as far as anybody knows. A store that fails ends it too,
+// and that is no failure of the call, which a transport might let through unguarded.
+func (e *Engine) wait(ctx context.Context, v *vigil, d time.Duration) {
+	r := v.asked
+	v.since, v.stop = time.Now(), e.stop
+	ctx, end := e.observe(ctx, Op{Step: StepWait, Route: r.Route, key: r.Key})
+	defer func() {
+		ev := reserved(&v.held, r, false, nil)
+		ev.Count, ev.Waits = v.polls, v.gives && ev.Kind == Reserved
+		end(ev)
+	}()
+	slot := r.Key.Slot()
+	v.room = e.waiting.enter(slot, e.cfg.MaxWaiters, e.cfg.MaxWaitersPerKey)
+	if v.room == nil {
+		return
+	}
+	defer e.waiting.leave(slot, v.room)
+	timer := time.NewTimer(min(d, MaxWait))
+	defer timer.Stop()
+	v.end = timer.C
+	if err := v.keep(ctx); err != nil {
+		e.cfg.Logger.WarnContext(ctx, "a call waits no longer because the store failed", "ref", e.Ref(r.Key), "err", err)
+	}
+}
+
+// keep listens to what others hear from the store, and asks when it is its turn, until the
+// slot is not in flight any more or the time is over. An error is the store's.
+func (v *vigil) keep(ctx context.Context) error {
+	for seen := v.room.latest.Load(); ; {
+		select {
+		case <-v.room.turn:
+			defer func() { v.room.turn <- struct{}{} }()
+			return v.ask(ctx)
+		case <-seen.next:
+			seen = v.room.latest.Load()
+			// An answer to what was asked before this call knew more may be older than that.
+			if seen.asked.Before(v.since) {
+				continue
+			}
+			if v.held = seen.held; v.over() {
+				return nil
+			}
+		case <-v.end:
+			return nil
+		case <-v.stop:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// over reports whether there is nothing more to wait for.
+func (v *vigil) over() bool { return decide(v.held, v.asked, v.policy) != waits }
+
+// ask asks the store until the slot is not in flight any more, at growing intervals, and at
+// once when an attempt of this process has ended. It has the turn.
+func (v *vigil) ask(ctx context.Context) error {
+	for {
+		pause := time.NewTimer(v.room.pause/2 + rand.N(v.room.pause/2)) //nolint:gosec // jitter
+		select {
+		case <-pause.C:
+			v.room.pause = min(v.room.pause*3/2, lastPoll)
+		case <-v.room.hurry:
+		case <-v.end:
+			pause.Stop()
+			return nil
+		case <-v.stop:
+			pause.Stop()
+			return nil
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		}
+		pause.Stop()
+		v.polls++
+		v.start = time.Now()
+		held, err := v.poll(ctx)
+		if err != nil {
+			return err
+		}
+		v.held = held
+		v.room.tell(held, v.start)
+		if v.over() {
+			return nil
+		}
+	}
+}
+
+// patiently is singly for a call that may wait. It does so between transactions: one that
+// waits would hold a connection.
+func (t *transacted) patiently(ctx context.Context) (TxOutcome, bool, error) {
+	e, deadline := t.engine, time.Now().Add(min(t.call.Wait, MaxWait))
+	for {
+		out, ok, err := t.singly(ctx)
+		left := time.Until(deadline)
+		if err != nil || !ok || out.Kind != InFlight || out.Lapsed || left <= 0 {
+			return out, ok, err
+		}
+		v := &vigil{asked: t.asked, policy: Hold, held: out.Record, poll: t.poll, gives: true}
+		e.wait(ctx, v, left)
+		switch verdict := decide(v.held, t.asked, Hold); verdict {
+		case waits:
+			return out, true, nil
+		case replays, refuses:
+			out.Outcome, err = e.answer(ctx, verdict, v.held)
+			return out, true, err
+		case runs, asks, unknown, broken: // to be asked for in the transaction that needs it
+		}
+	}
+}
+
+// poll reserves in a transaction that is rolled back.
+func (t *transacted) poll(ctx context.Context) (held Record, err error) {
+	_, _, err = t.tries(ctx, func(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
+		held, err = x.reserve(ctx, t.asked, question{step: StepPoll})
+		return TxOutcome{}, true, err
+	})
+	return held, plain(err)
+}

@@ -16,6 +16,30 @@ func observeMutants() []Mutant {
 			"	c.engine.tell(ctx, slog.LevelWarn, c, ", "	c.engine.tell(ctx, slog.LevelDebug, c, ", ".", "^TestLogsWhatBecomesOfAttempts$",
 		},
 		{
+			"an attempt that is held does not say why", "claim.go",
+			"\"reason\", c.reason())", "\"reason\", \"\")", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"a reason is as long as its text", "claim.go",
+			"reason[:min(len(reason), MaxDoubtLen)]", "reason", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"the last reason counts, and not the first", "claim.go",
+			"	c.why.CompareAndSwap(nil, &text)", "	c.why.Store(&text)", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"an answer that holds the key does not say so", "semelhttp/finish.go",
+			"		c.doubt()\n", "", "semelhttp", "^TestHeldReason$",
+		},
+		{
+			"a panic does not say so", "semelhttp/middleware.go",
+			"		c.claim.Doubt(why)\n", "		_ = why\n", "semelhttp", "^TestHeldReason$",
+		},
+		{
+			"proxy: how the upstream has left an attempt is not in the log", "cmd/semel/internal/proxy/guarded.go",
+			"	x.claim.Doubt(doubt(err))\n", "", "cmd/semel/internal/proxy", "^TestHeldReason$",
+		},
+		{
 			"a sweep fills the log", "observe.go",
 			"turn != nil && turn.key == sweepKey", "turn != nil && turn == c", ".", "^TestSweepDoesNotFillTheLog$",
 		},

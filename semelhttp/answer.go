@@ -92,6 +92,7 @@ func (c *recorder) refused(d problem.Details) {
 	how := semel.Free
 	if d.ReuseKey && !d.Retryable { // it happened, or may have
 		how = semel.Unknown
+		c.claim.Doubt("refused as " + d.Code)
 	}
 	c.claim.Settle(how)
 }

@@ -59,6 +59,7 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	case c == nil && claim == nil:
 		return nil
 	case c == nil:
+		claim.Doubt("the answer is hidden from its transaction")
 		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
 		return errHidden
 	}
@@ -167,6 +168,7 @@ func (c *recorder) isKept(rec semel.Record) bool {
 // refuse tells the client to try again; else its outcome is not known.
 func (c *recorder) endUnsent(ctx context.Context, refuse func(http.ResponseWriter, *http.Request)) {
 	deferred := c.claim.Deferred()
+	c.claim.Doubt("the answer's transaction was not seen to commit")
 	c.claim.Abandon(ctx)
 	c.reset()
 	if deferred {

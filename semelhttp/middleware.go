@@ -271,11 +271,14 @@ func isInside(r *http.Request, held semel.Record) bool {
 func (m *Middleware) run(c *recorder, next http.Handler) {
 	ctx := c.claim.Attach(c.r.Context())
 	defer c.claim.Detach()
+	why := "panic" // or runtime.Goexit
 	defer func() {
 		s := c.close() // first: nobody may write or read any more
+		c.claim.Doubt(why)
 		c.claim.Abandon(ctx)
 		s.free()
 	}()
 	next.ServeHTTP(c, c.body.give(c.r.WithContext(ctx)))
 	c.finish(ctx)
+	why = "the answer could not be kept"
 }

@@ -107,6 +107,7 @@ func (m *Middleware) report(r *http.Request, claim *semel.Claim, would Shadowed)
 	told := false
 	defer func() {
 		if !told && claim != nil {
+			claim.Doubt("panic")
 			claim.Abandon(r.Context())
 		}
 	}()

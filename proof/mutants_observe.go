@@ -8,6 +8,10 @@ func observeMutants() []Mutant {
 			"len([...]string{\"\", noRoute}) >= c.max {", "len([...]string{\"\", noRoute}) < 0 {", "adapter/semelprom", "^TestRoutesAreBounded$",
 		},
 		{
+			"metrics: every name of a route has OpenTelemetry series of its own", "adapter/semelotel/routes.go",
+			"if len(*known) >= r.max {", "if len(*known) < 0 {", "adapter/semelotel", "^TestRoutesAreBounded$",
+		},
+		{
 			"metrics: a take-over is not counted", "adapter/semelprom/observe.go",
 			"		if e.Lapses > 0 {", "		if e.Lapses > 1 {", "adapter/semelprom", "^TestCountsWhatAnEngineDoes$",
 		},

@@ -44,6 +44,18 @@ func observeMutants() []Mutant {
 			"	x.claim.Doubt(doubt(err))\n", "", "cmd/semel/internal/proxy", "^TestHeldReason$",
 		},
 		{
+			"a refusal does not name the record that holds the key", "semelhttp/answer.go",
+			"	m.refuse(w, r, problemOfHeld(out), m.referenceOf(key))", "	m.refuse(w, r, problemOfHeld(out), nil)", "semelhttp", "^TestRefusalsNameTheRecord$",
+		},
+		{
+			"a body that is refused has no record", "semelhttp/answer.go",
+			"	if key.Validate() == nil {", "	if key.ID == \"\" {", "semelhttp", "^TestRefusalsNameTheRecord$",
+		},
+		{
+			"proxy: the line of a refusal names no record", "cmd/semel/internal/proxy/hooks.go",
+			"ref, _ := p.Extra[\"ref\"]", "ref, _ := p.Extra[\"\"]", "cmd/semel/internal/proxy", "^TestRefusalNamesItsRecord$",
+		},
+		{
 			"a sweep fills the log", "observe.go",
 			"turn != nil && turn.key == sweepKey", "turn != nil && turn == c", ".", "^TestSweepDoesNotFillTheLog$",
 		},

@@ -132,15 +132,15 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	switch {
 	case err != nil:
 		c.log(ctx, "it cannot be told whether the transaction of an answer was committed; it may still be open", err)
-		c.endUnsent(ctx, c.mw.refuseCommitUnknown)
+		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuseCommitUnknown(w, r, c.claim.Key()) })
 	case out.Kind == semel.Reserved:
 		c.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
 		if how, wished := c.claim.Settlement(); wished && how == semel.Free && c.claim.Release(ctx) == nil {
 			c.reset()
-			c.mw.refuse(c.w, c.r, ProblemNotCommitted, nil)
+			c.refuseNotCommitted(c.w, c.r)
 			return
 		}
-		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuse(w, r, ProblemNotCommitted, nil) })
+		c.endUnsent(ctx, c.refuseNotCommitted)
 	case out.Kind == semel.Replay && c.isKept(out.Record):
 		c.send(c.s.trailer)
 	case out.Kind == semel.Replay && c.emptied && out.Record.Token == c.claim.Token():
@@ -149,6 +149,10 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	default:
 		c.mw.answerInstead(c, semel.ErrLost)
 	}
+}
+
+func (c *recorder) refuseNotCommitted(w http.ResponseWriter, r *http.Request) {
+	c.mw.refuse(w, r, ProblemNotCommitted, c.mw.reference(c.claim.Key()))
 }
 
 // log tells which record it is about.

@@ -172,7 +172,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	preamble := len(s.in)
 	s.in, err = readBody(s.in, r, m.cfg.MaxBody)
 	if err != nil {
-		m.refuseBody(w, r, err)
+		m.refuseBody(w, r, semel.Key{Scope: scope, ID: id}, err)
 		return
 	}
 	if m.member != nil {

@@ -80,3 +80,15 @@ func TestDoubt(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalNamesItsRecord: the line of a refusal has the reference that the client got.
+func TestRefusalNamesItsRecord(t *testing.T) {
+	up, _ := testUpstream(t, func(http.ResponseWriter, *http.Request) {})
+	s := newSidecar(t, up, nil)
+	want(t, s.send(t, "POST", "/", "k", "x"), 200, "")
+	want(t, s.send(t, "POST", "/", "k", "y"), 422, "idempotency_key_conflict")
+	ref := s.server.engine.Ref(semel.Key{Scope: "g:", ID: "k"})
+	if text := s.logs.String(); !strings.Contains(text, `code=idempotency_key_conflict status=422 route="" ref=`+ref) {
+		t.Errorf("no line of the refusal has the reference %s:\n%s", ref, text)
+	}
+}

@@ -57,6 +57,10 @@ func proxyMutants() []Mutant {
 			"	return o.Stored(scope, \"\").Scope", "	return scope", "cmd/semel/internal/cli", "^TestTrailOfAList",
 		},
 		{
+			"command: the console in the sidecar keeps what is completed as long as it likes", "cmd/semel/internal/cli/console.go",
+			"Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})", "Retention: cfg.Retention})", "cmd/semel", "^TestScripts$/^console_route$",
+		},
+		{
 			"command: a release needs no reason", "cmd/semel/internal/cli/records_resolve.go",
 			"	if strings.TrimSpace(r.why) == \"\" {", "	if strings.TrimSpace(r.why) == \"-\" {", "cmd/semel", "^TestScripts$/^records_release$",
 		},

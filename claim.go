@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -53,13 +54,14 @@ type Claim struct {
 	retention   time.Duration
 	route       string
 	attempt     attempt
-	room        attemptContext // for the first Attach
-	standing    atomic.Uint32  // open, abandoned, ...
-	deferred    atomic.Bool    // no effect yet, by the promise of Call.DeferEffects
-	unlocked    atomic.Bool    // the last LockIn has failed
-	txEnded     atomic.Bool    // a statement may have committed a transaction of CompleteIn
-	doubted     atomic.Bool    // so it is, and that is not written down yet
-	wish        atomic.Uint32  // the disposition that Settle was told, plus one
+	room        attemptContext         // for the first Attach
+	standing    atomic.Uint32          // open, abandoned, ...
+	deferred    atomic.Bool            // no effect yet, by the promise of Call.DeferEffects
+	unlocked    atomic.Bool            // the last LockIn has failed
+	txEnded     atomic.Bool            // a statement may have committed a transaction of CompleteIn
+	doubted     atomic.Bool            // so it is, and that is not written down yet
+	wish        atomic.Uint32          // the disposition that Settle was told, plus one
+	why         atomic.Pointer[string] // what Doubt was told; nil before
 }
 
 // The standings of a claim: whether its methods have ended it, and how.
@@ -195,11 +197,39 @@ func (c *Claim) Release(ctx context.Context) error {
 	return c.engine.release(ctx, c)
 }
 
+// MaxDoubtLen is how many bytes of what [Claim.Doubt] is told it takes.
+const MaxDoubtLen = 80
+
+// doubtPanic is the reason of what has not returned.
+const doubtPanic = "panic"
+
+// Doubt says why it is not known what the attempt has done, for the line that is logged
+// when the claim is abandoned: one of few texts, and nothing from a request. What is
+// longer than [MaxDoubtLen] bytes is cut. The first call counts, because what goes wrong
+// later follows from that. It ends nothing and writes nothing.
+func (c *Claim) Doubt(reason string) {
+	switch c.standing.Load() {
+	case kept, freed, abandoned, lapsing: // its line is written, or there is none
+		return
+	}
+	text := strings.ToValidUTF8(reason[:min(len(reason), MaxDoubtLen)], "")
+	c.why.CompareAndSwap(nil, &text)
+}
+
+// reason returns what Doubt was told.
+func (c *Claim) reason() string {
+	if why := c.why.Load(); why != nil {
+		return *why
+	}
+	return "abandoned"
+}
+
 // Abandon says that the outcome is not known: the lease ends at once, so that
 // the policy for lapsed attempts applies without waiting. It never fails: when
 // the store does not take it, the lease ends by itself. It does nothing to a
 // claim that was ended before, and ends one of CompleteIn whose transaction was
-// not confirmed: if that has committed, the response stands.
+// not confirmed: if that has committed, the response stands. The log has a line with what
+// [Claim.Doubt] was told.
 func (c *Claim) Abandon(ctx context.Context) {
 	how := abandoned
 	if c.doubted.Load() {
@@ -209,7 +239,7 @@ func (c *Claim) Abandon(ctx context.Context) {
 		return
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
-	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known")
+	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known", "reason", c.reason())
 	if how == abandoned {
 		c.engine.abandon(ctx, c)
 	}

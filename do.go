@@ -52,8 +52,11 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 	inner := c.Attach(ctx)
 	defer c.Detach()
 	defer c.Abandon(ctx) // a panic, Goexit, or any return below that has not settled
+	why := doubtPanic
+	defer func() { c.Doubt(why) }() // before that
 
 	value, err := fn(inner)
+	why = "the func returned an error"
 	var again *retryableError
 	switch {
 	case errors.As(err, &again):
@@ -65,6 +68,7 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 	case err != nil:
 		return Result[T]{}, err
 	}
+	why = "the value cannot be kept"
 	data, err := json.Marshal(value)
 	if err != nil {
 		return Result[T]{}, fmt.Errorf("semel: the value cannot be kept: %w", err)

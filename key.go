@@ -116,7 +116,8 @@ func appendPrefixed[T string | []byte](b []byte, part T) []byte {
 	return append(b, part...)
 }
 
-// Slot is the SHA-256 of a [Key]: 32 bytes, no personal data, no length attacks.
+// Slot is the SHA-256 of a [Key]: 32 bytes, no length attacks. Whoever sees one can check a
+// guess of the key against it, unless [Config.HashKeys] is set.
 type Slot [sha256.Size]byte
 
 // String returns 64 hexadecimal digits.

@@ -91,6 +91,7 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, 
 	found, err := e.askHook(ctx, hook, c, held)
 	if err != nil {
 		found.Verdict = StillUnknown
+		c.Doubt("the recovery failed")
 		e.cfg.Logger.WarnContext(ctx, "the outcome of a lapsed attempt could not be recovered",
 			"ref", e.Ref(held.Key), "fence", held.Fence, "err", err)
 	}
@@ -104,6 +105,7 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, 
 			return e.reread(ctx, c)
 		}
 		if err != nil {
+			c.Doubt("what was recovered cannot be kept")
 			c.Abandon(ctx) // if it is open still: what was found cannot be kept, and another one may ask
 			return Outcome{}, err
 		}
@@ -114,7 +116,9 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, 
 			return Outcome{Kind: Reserved, Record: held, Claim: c}, nil
 		}
 		// The reservation is lost: what the hook saw may be true no more.
+		c.Doubt("the lease was lost while the recovery was asked")
 	case StillUnknown:
+		c.Doubt("the recovery does not know")
 	}
 	c.Abandon(ctx)
 	held.Lapsed = true
@@ -126,6 +130,7 @@ func (e *Engine) recoverLapsed(ctx context.Context, hook RecoverFunc, c *Claim, 
 func (e *Engine) reread(ctx context.Context, c *Claim) (Outcome, error) {
 	out, err := c.Confirm(ctx)
 	if out.Kind == Reserved { // by this claim still, which nobody will end
+		c.Doubt("the recovery has not committed")
 		c.Abandon(ctx)
 		out.Kind, out.Lapsed, out.Record.Lapsed = InFlight, true, true
 	}
@@ -141,6 +146,7 @@ func (e *Engine) askHook(ctx context.Context, hook RecoverFunc, c *Claim, held R
 	defer func() {
 		c.Detach()
 		if errors.Is(err, errNoReturn) {
+			c.Doubt(doubtPanic)
 			c.Abandon(ctx)
 		}
 		end(Event{Count: 1, Err: err})

@@ -59,7 +59,7 @@ func TestLogsWhatBecomesOfAttempts(t *testing.T) {
 		first := reserve(t, e, pay)
 		first.Abandon(t.Context())
 		first.Abandon(t.Context()) // it is held once
-		wantLine(t, logs, e, first, "an attempt is held: its outcome is not known", "level=WARN", `route="POST /payments"`)
+		wantLine(t, logs, e, first, "an attempt is held: its outcome is not known", "level=WARN", "reason=abandoned", `route="POST /payments"`)
 		time.Sleep(lapse)
 		second := reserve(t, e, pay)
 		wantLine(t, logs, e, second, "a lapsed attempt is taken over", "level=WARN", "lapses=1", "policy=rerun")
@@ -79,6 +79,69 @@ func TestLogsWhatBecomesOfAttempts(t *testing.T) {
 			t.Errorf("got %s for attempts that end well, want nothing", logs)
 		}
 	})
+}
+
+// The line of a held attempt says why, in the words of whoever knew it first.
+func TestHeldAttemptSaysWhy(t *testing.T) {
+	const held = "an attempt is held: its outcome is not known"
+	doubted := func(reasons ...string) func(*testing.T, *semel.Engine) {
+		return func(t *testing.T, e *semel.Engine) {
+			t.Helper()
+			c := reserve(t, e, semel.Call{Key: secretKey})
+			for _, r := range reasons {
+				c.Doubt(r)
+			}
+			c.Abandon(t.Context())
+		}
+	}
+	do := func(f func(context.Context) (any, error)) func(*testing.T, *semel.Engine) {
+		return func(t *testing.T, e *semel.Engine) {
+			t.Helper()
+			defer func() { _ = recover() }()
+			_, _ = semel.Do(t.Context(), e, semel.Call{Key: secretKey}, f)
+		}
+	}
+	recovered := func(hook semel.RecoverFunc) func(*testing.T, *semel.Engine) {
+		return func(t *testing.T, e *semel.Engine) {
+			t.Helper()
+			defer func() { _ = recover() }()
+			begin(t, e, semel.Call{Key: secretKey, Lapsed: semel.Recover, Recover: hook})
+		}
+	}
+	for want, attempt := range map[string]func(*testing.T, *semel.Engine){
+		"card network timed out":     doubted("card network timed out", "panic"),
+		strings.Repeat("é", 40):      doubted(strings.Repeat("é", 40) + "more"),
+		strings.Repeat("y", 79):      doubted(strings.Repeat("y", 79) + "é"),
+		"abandoned":                  doubted(),
+		"panic":                      do(func(context.Context) (any, error) { panic("no") }),
+		"the func returned an error": do(func(context.Context) (any, error) { return nil, context.Canceled }),
+		"the value cannot be kept":   do(func(context.Context) (any, error) { return make(chan int), nil }),
+		"the recovery failed": recovered(func(context.Context, semel.Record) (semel.Recovery, error) {
+			return semel.Recovery{}, context.Canceled
+		}),
+		"the recovery does not know": recovered(func(context.Context, semel.Record) (semel.Recovery, error) {
+			return semel.Recovery{}, nil
+		}),
+	} {
+		t.Run(want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, logs := told(t, memstore.New(memstore.Config{}), semel.Config{})
+				if strings.Contains(want, "recovery") {
+					reserve(t, e, semel.Call{Key: secretKey}).Abandon(t.Context())
+					time.Sleep(lapse)
+					logs.Reset()
+				}
+				attempt(t, e)
+				reason := want
+				if strings.Contains(want, " ") {
+					reason = `"` + want + `"`
+				}
+				if got := logs.String(); strings.Count(got, held) != 1 || !strings.Contains(got, " reason="+reason+" ") || leaks(got) {
+					t.Errorf("got %q, want one line with the reason %s and no key", got, reason)
+				}
+			})
+		})
+	}
 }
 
 // A sweep asks about the same records round by round: its lines are for debugging.

@@ -54,7 +54,8 @@ func (e *UntrailedError) Error() string {
 func (e *UntrailedError) Unwrap() error { return e.Err }
 
 // UnrecordedError: an action was tried and its result could not be added to the
-// trail, where it appears as begun for ever. Result says what became of it.
+// trail, where it appears as begun for ever; or it is not known whether it was added.
+// Result says what became of it.
 type UnrecordedError struct {
 	// Begun is the ID of the entry before the action.
 	Begun int64
@@ -70,7 +71,7 @@ func (e *UnrecordedError) Error() string {
 	if e.Result != nil {
 		result = e.Result.Error()
 	}
-	return fmt.Sprintf("%s; the trail does not say so, entry %d stands as begun: %v", result, e.Begun, e.Err)
+	return fmt.Sprintf("%s; the trail may not say so, and entry %d stand as begun for ever: %v", result, e.Begun, e.Err)
 }
 
 // Unwrap returns the result and the failure of the trail.

@@ -50,7 +50,7 @@ func coreMutants() []Mutant {
 		mutant("sealed bytes open in another record", "seal.go",
 			"	b = append(b, slot[:]...)\n", "	_ = slot\n", "^TestDamagedRecordIsNeverReplayed$"),
 		mutant("an error frees the key", "do.go",
-			"	case err != nil:\n		return Result[T]{}, err\n	}\n	data,", "	case err != nil:\n		_ = c.Release(ctx)\n		return Result[T]{}, err\n	}\n	data,", "^TestDoHolds"),
+			"	case err != nil:\n		return Result[T]{}, err\n	}\n	why =", "	case err != nil:\n		_ = c.Release(ctx)\n		return Result[T]{}, err\n	}\n	why =", "^TestDoHolds"),
 		mutant("a lost attempt uses its own value", "do.go",
 			"		return lost[T](ctx, c, err)\n", "		return Result[T]{Value: value}, nil\n", "^TestDoLost$"),
 		mutant("a number goes through float64", "do.go",

@@ -5,6 +5,12 @@ func httpMutants() []Mutant {
 		return Mutant{name, "semelhttp/" + file, before, after, "semelhttp", test}
 	}
 	return []Mutant{
+		mutant("a body is read for a key that it cannot have", "middleware.go",
+			"	return m.member != nil && saysJSON(", "	return m.member != nil || saysJSON(", "^TestCheapRefusalsComeFirst$"),
+		mutant("a body is read before the scope is known", "middleware.go",
+			"	scope, err := m.scope(r)\n", "	_, _ = r.Body.Read(make([]byte, 1))\n	scope, err := m.scope(r)\n", "^TestCheapRefusalsComeFirst$"),
+		mutant("a shadow reads a body before the scope is known", "shadow.go",
+			"	scope, err := m.scope(r)\n", "	_, _ = r.Body.Read(make([]byte, 1))\n	scope, err := m.scope(r)\n", "^TestCheapRefusalsComeFirst$"),
 		mutant("the answer is sent before it is kept", "finish.go",
 			"	length := contentLength(c.status, len(c.s.out), trailer)\n",
 			"	length := contentLength(c.status, len(c.s.out), trailer)\n	c.w.WriteHeader(c.status)\n	_ = http.NewResponseController(c.w).Flush()\n",

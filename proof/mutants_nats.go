@@ -5,6 +5,12 @@ func natsMutants() []Mutant {
 		return Mutant{"NATS: " + name, "store/natsstore/" + file, before, after, "store/natsstore", test}
 	}
 	return append([]Mutant{
+		mutant("an entry of the trail that is sent again is there twice", "audit.go",
+			"[]string{semel.NewToken().String()}", "nil", "^TestAuditAnswerIsLost$"),
+		mutant("an entry of the trail whose answer was lost is called missing", "audit.go",
+			"const auditTries = 3", "const auditTries = 1", "^TestAuditAnswerIsLost$"),
+		mutant("an entry is sent again that the server would not know", "audit.go",
+			"		tries = 1\n", "", "^TestAuditWithoutWindowIsNotRepeated$"),
 		mutant("a foreign token settles", "steps.go",
 			"if !h.heldBy(token) {", "if h.absent || h.state != semel.StateReserved {", "^TestConformance$/^foreign$"),
 		mutant("a foreign token uses a hint", "hints.go",

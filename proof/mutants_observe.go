@@ -8,12 +8,52 @@ func observeMutants() []Mutant {
 			"len([...]string{\"\", noRoute}) >= c.max {", "len([...]string{\"\", noRoute}) < 0 {", "adapter/semelprom", "^TestRoutesAreBounded$",
 		},
 		{
+			"metrics: every name of a route has OpenTelemetry series of its own", "adapter/semelotel/routes.go",
+			"if len(*known) >= r.max {", "if len(*known) < 0 {", "adapter/semelotel", "^TestRoutesAreBounded$",
+		},
+		{
 			"metrics: a take-over is not counted", "adapter/semelprom/observe.go",
 			"	if e.Lapses > 0 {", "	if e.Lapses > 1 {", "adapter/semelprom", "^TestCountsWhatAnEngineDoes$",
 		},
 		{
 			"an attempt that is held is not in the log", "claim.go",
 			"	c.engine.tell(ctx, slog.LevelWarn, c, ", "	c.engine.tell(ctx, slog.LevelDebug, c, ", ".", "^TestLogsWhatBecomesOfAttempts$",
+		},
+		{
+			"an attempt that is held does not say why", "claim.go",
+			"\"reason\", c.reason())", "\"reason\", \"\")", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"a reason is as long as its text", "claim.go",
+			"reason[:min(len(reason), MaxDoubtLen)]", "reason", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"the last reason counts, and not the first", "claim.go",
+			"	c.why.CompareAndSwap(nil, &text)", "	c.why.Store(&text)", ".", "^TestHeldAttemptSaysWhy$",
+		},
+		{
+			"an answer that holds the key does not say so", "semelhttp/finish.go",
+			"		c.doubt()\n", "", "semelhttp", "^TestHeldReason$",
+		},
+		{
+			"a panic does not say so", "semelhttp/middleware.go",
+			"		c.claim.Doubt(why)\n", "		_ = why\n", "semelhttp", "^TestHeldReason$",
+		},
+		{
+			"proxy: how the upstream has left an attempt is not in the log", "cmd/semel/internal/proxy/guarded.go",
+			"	x.claim.Doubt(doubt(err))\n", "", "cmd/semel/internal/proxy", "^TestHeldReason$",
+		},
+		{
+			"a refusal does not name the record that holds the key", "semelhttp/answer.go",
+			"	m.refuse(w, r, problemOfHeld(out), m.referenceOf(key))", "	m.refuse(w, r, problemOfHeld(out), nil)", "semelhttp", "^TestRefusalsNameTheRecord$",
+		},
+		{
+			"a body that is refused has no record", "semelhttp/answer.go",
+			"	if key.Validate() == nil {", "	if key.ID == \"\" {", "semelhttp", "^TestRefusalsNameTheRecord$",
+		},
+		{
+			"proxy: the line of a refusal names no record", "cmd/semel/internal/proxy/hooks.go",
+			"ref, _ := p.Extra[\"ref\"]", "ref, _ := p.Extra[\"\"]", "cmd/semel/internal/proxy", "^TestRefusalNamesItsRecord$",
 		},
 		{
 			"a sweep fills the log", "observe.go",

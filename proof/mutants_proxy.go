@@ -49,6 +49,18 @@ func proxyMutants() []Mutant {
 			"		return ctx, c.quiet[op.Step]\n", "		return ctx, c.route(op.Route).ends[op.Step]\n", "adapter/semelprom", "^TestASweepIsNoRequest$",
 		},
 		{
+			"command: the trail does not say which keys were shown", "cmd/semel/internal/cli/records_listed.go",
+			"Reason: reason + chosen}", "Reason: reason}", "cmd/semel", "^TestScripts$/^records_list$",
+		},
+		{
+			"command: the trail has a tenant's name where the store has a hash", "cmd/semel/internal/cli/records_listed.go",
+			"	return o.Stored(scope, \"\").Scope", "	return scope", "cmd/semel/internal/cli", "^TestTrailOfAList",
+		},
+		{
+			"command: the console in the sidecar keeps what is completed as long as it likes", "cmd/semel/internal/cli/console.go",
+			"Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})", "Retention: cfg.Retention})", "cmd/semel", "^TestScripts$/^console_route$",
+		},
+		{
 			"command: a release needs no reason", "cmd/semel/internal/cli/records_resolve.go",
 			"	if strings.TrimSpace(r.why) == \"\" {", "	if strings.TrimSpace(r.why) == \"-\" {", "cmd/semel", "^TestScripts$/^records_release$",
 		},

@@ -92,6 +92,7 @@ func (c *recorder) refused(d problem.Details) {
 	how := semel.Free
 	if d.ReuseKey && !d.Retryable { // it happened, or may have
 		how = semel.Unknown
+		c.claim.Doubt("refused as " + d.Code)
 	}
 	c.claim.Settle(how)
 }
@@ -99,6 +100,11 @@ func (c *recorder) refused(d problem.Details) {
 // reference names the slot of a stored key to support without telling it.
 func (m *Middleware) reference(key semel.Key) map[string]any {
 	return map[string]any{"ref": m.engine.Ref(key)}
+}
+
+// referenceOf is reference for a key of the client's.
+func (m *Middleware) referenceOf(key semel.Key) map[string]any {
+	return m.reference(m.engine.StoredKey(key))
 }
 
 // refuseKey answers a key that is none with a sentence that is written for the client.
@@ -109,24 +115,24 @@ func (m *Middleware) refuseKey(w http.ResponseWriter, r *http.Request, err error
 }
 
 // refuseBody leaves it to net/http whether the connection can go on: it knows
-// how much is still to come.
-func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
+// how much is still to come. The key has no ID when the body was to tell it.
+func (m *Middleware) refuseBody(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
+	extra := map[string]any{}
+	if key.Validate() == nil {
+		extra = m.referenceOf(key)
+	}
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		m.refuse(w, r, ProblemBodyTooLarge, map[string]any{"max_bytes": large.Limit})
+		extra["max_bytes"] = large.Limit
+		m.refuse(w, r, ProblemBodyTooLarge, extra)
 		return
 	}
 	m.cfg.Logger.DebugContext(r.Context(), "a request body is incomplete", "err", err)
-	m.refuse(w, r, ProblemBodyIncomplete, nil)
+	m.refuse(w, r, ProblemBodyIncomplete, extra)
 }
 
 // refuseHeld answers when the slot is another's.
 func (m *Middleware) refuseHeld(w http.ResponseWriter, r *http.Request, key semel.Key, out semel.Outcome) {
-	p := problemOfHeld(out)
-	if p == ProblemOutcomeUnknown {
-		m.refuse(w, r, p, m.reference(m.engine.StoredKey(key)))
-		return
-	}
-	m.refuse(w, r, p, nil)
+	m.refuse(w, r, problemOfHeld(out), m.referenceOf(key))
 }
 
 // problemOfHeld is what a slot refuses that is neither reserved nor replayed; "" for one
@@ -158,9 +164,11 @@ func problemOf(err error) Problem {
 // the client's.
 func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key semel.Key, err error) {
 	p := problemOf(err)
+	extra := m.referenceOf(key)
 	switch {
 	case p == ProblemScopeMissing:
 		m.log(r.Context(), "the scope is not usable", err)
+		extra = nil // there is no such slot
 	case p == ProblemRecordDamaged:
 		m.refuseDamaged(w, r, m.engine.StoredKey(key), err)
 		return
@@ -168,12 +176,13 @@ func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key s
 		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
 		d := p.Details()
 		d.Detail = "The keys of kept responses are not available. Retry with the same key."
+		d.Extra = extra
 		m.render(w, r, d)
 		return
 	case !errors.Is(err, context.Cause(r.Context())): // the caller has not just left
 		m.log(r.Context(), "a request is refused because the store failed", err)
 	}
-	m.refuse(w, r, p, nil)
+	m.refuse(w, r, p, extra)
 }
 
 // refuseDamaged answers when a kept response is not what was kept. Nothing runs again.
@@ -191,7 +200,7 @@ func (m *Middleware) replay(w http.ResponseWriter, r *http.Request, rec semel.Re
 	if m.cfg.OnReplay != nil {
 		if err := m.cfg.OnReplay(r, rec); err != nil {
 			m.cfg.Logger.InfoContext(r.Context(), "a replay is refused", "ref", m.engine.Ref(rec.Key), "err", err)
-			m.refuse(w, r, ProblemReplayRefused, nil)
+			m.refuse(w, r, ProblemReplayRefused, m.reference(rec.Key))
 			return
 		}
 	}
@@ -207,7 +216,9 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 		return
 	}
 	if kept.notKept() {
-		m.refuse(w, r, ProblemResponseNotKept, map[string]any{"original_status": rec.Response.Status})
+		extra := m.reference(rec.Key)
+		extra["original_status"] = rec.Response.Status
+		m.refuse(w, r, ProblemResponseNotKept, extra)
 		return
 	}
 	h := w.Header()

@@ -59,6 +59,7 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	case c == nil && claim == nil:
 		return nil
 	case c == nil:
+		claim.Doubt("the answer is hidden from its transaction")
 		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
 		return errHidden
 	}
@@ -131,15 +132,15 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	switch {
 	case err != nil:
 		c.log(ctx, "it cannot be told whether the transaction of an answer was committed; it may still be open", err)
-		c.endUnsent(ctx, c.mw.refuseCommitUnknown)
+		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuseCommitUnknown(w, r, c.claim.Key()) })
 	case out.Kind == semel.Reserved:
 		c.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
 		if how, wished := c.claim.Settlement(); wished && how == semel.Free && c.claim.Release(ctx) == nil {
 			c.reset()
-			c.mw.refuse(c.w, c.r, ProblemNotCommitted, nil)
+			c.refuseNotCommitted(c.w, c.r)
 			return
 		}
-		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuse(w, r, ProblemNotCommitted, nil) })
+		c.endUnsent(ctx, c.refuseNotCommitted)
 	case out.Kind == semel.Replay && c.isKept(out.Record):
 		c.send(c.s.trailer)
 	case out.Kind == semel.Replay && c.emptied && out.Record.Token == c.claim.Token():
@@ -148,6 +149,10 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 	default:
 		c.mw.answerInstead(c, semel.ErrLost)
 	}
+}
+
+func (c *recorder) refuseNotCommitted(w http.ResponseWriter, r *http.Request) {
+	c.mw.refuse(w, r, ProblemNotCommitted, c.mw.reference(c.claim.Key()))
 }
 
 // log tells which record it is about.
@@ -167,6 +172,7 @@ func (c *recorder) isKept(rec semel.Record) bool {
 // refuse tells the client to try again; else its outcome is not known.
 func (c *recorder) endUnsent(ctx context.Context, refuse func(http.ResponseWriter, *http.Request)) {
 	deferred := c.claim.Deferred()
+	c.claim.Doubt("the answer's transaction was not seen to commit")
 	c.claim.Abandon(ctx)
 	c.reset()
 	if deferred {

@@ -39,8 +39,9 @@ type Config struct {
 	KeyQuery string
 	// KeyMember is a JSON Pointer (RFC 6901) to a member of the body that may carry the
 	// key too, such as "/request_id" (AIP-155), if the body is JSON by its media type. The
-	// body is then read before a missing key is refused. A member that is no text, and
-	// a body that names it twice, are refused. Default: none.
+	// scope is then asked for, and the body read, before it is known whether there is a
+	// key. A member that is no text, and a body that names it twice, are refused.
+	// Default: none.
 	KeyMember string
 	// Optional lets requests without a key through, unguarded. Default: they
 	// are refused with key-missing.

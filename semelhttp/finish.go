@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/semel-go/semel"
 )
@@ -40,6 +41,7 @@ func (c *recorder) finish(ctx context.Context) {
 // conclude ends the attempt by what its answer means, and sends it.
 func (c *recorder) conclude(ctx context.Context) {
 	if !c.whole() { // it says nothing about what happened
+		c.claim.Doubt("the answer has another length than it declares")
 		c.claim.Abandon(ctx)
 		panic(http.ErrAbortHandler) // as net/http would cut the connection
 	}
@@ -67,12 +69,22 @@ func (c *recorder) whole() bool {
 // end settles an attempt whose answer is not kept.
 func (c *recorder) end(ctx context.Context, how semel.Disposition) {
 	if how != semel.Free {
+		c.doubt()
 		c.claim.Abandon(ctx)
 		return
 	}
 	if err := c.claim.Release(ctx); err != nil && !errors.Is(err, semel.ErrLost) && !errors.Is(err, semel.ErrSettled) {
 		c.mw.log(ctx, "a key is not free yet", err)
 	}
+}
+
+// doubt says why an answer holds the key, for the log.
+func (c *recorder) doubt() {
+	if _, told := c.claim.Settlement(); told {
+		c.claim.Doubt("the handler said hold")
+		return
+	}
+	c.claim.Doubt("status " + strconv.Itoa(c.status) + " by the settle table")
 }
 
 // keep completes the attempt with the whole answer and sends it: persist

@@ -81,8 +81,8 @@ func (m *Middleware) WithScope(scope ScopeFunc) (*Middleware, error) {
 	return &other, nil
 }
 
-// Wrap guards next. The order of checks is fixed: method, key, scope, body,
-// then one atomic reserve. Everything before the reserve is refused without a
+// Wrap guards next. The order of checks is fixed: method, key (or the media type of a
+// body that may have it), scope, body, then one atomic reserve. Everything before the reserve is refused without a
 // trace. next runs at most once per attempt (see InTx for another rule), in the caller's goroutine, under a
 // context that a hang-up of the client does not end; its answer is sent when it
 // is durable. A panic of next holds the key and goes on.
@@ -116,7 +116,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		switch {
 		case err != nil:
 			m.refuseKey(w, r, err)
-		case found || m.member != nil:
+		case found || m.mayHaveKey(r):
 			m.guard(w, r, id, found, next)
 		case m.cfg.Optional:
 			next.ServeHTTP(w, r)
@@ -124,6 +124,12 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			m.refuse(w, r, ProblemKeyMissing, nil)
 		}
 	})
+}
+
+// mayHaveKey reports whether the body may have the key, by its media type: what it
+// cannot be in is not read for it.
+func (m *Middleware) mayHaveKey(r *http.Request) bool {
+	return m.member != nil && saysJSON(r.Header.Get("Content-Type"))
 }
 
 // leavesHTTP reports whether the connection may become something else than HTTP
@@ -172,7 +178,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	preamble := len(s.in)
 	s.in, err = readBody(s.in, r, m.cfg.MaxBody)
 	if err != nil {
-		m.refuseBody(w, r, err)
+		m.refuseBody(w, r, semel.Key{Scope: scope, ID: id}, err)
 		return
 	}
 	if m.member != nil {
@@ -271,11 +277,14 @@ func isInside(r *http.Request, held semel.Record) bool {
 func (m *Middleware) run(c *recorder, next http.Handler) {
 	ctx := c.claim.Attach(c.r.Context())
 	defer c.claim.Detach()
+	why := "panic" // or runtime.Goexit
 	defer func() {
 		s := c.close() // first: nobody may write or read any more
+		c.claim.Doubt(why)
 		c.claim.Abandon(ctx)
 		s.free()
 	}()
 	next.ServeHTTP(c, c.body.give(c.r.WithContext(ctx)))
 	c.finish(ctx)
+	why = "the answer could not be kept"
 }

@@ -39,8 +39,13 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	case err != nil:
 		pass(Shadowed{Problem: ProblemKeyInvalid, Err: err})
 		return
-	case !found && m.member == nil:
+	case !found && !m.mayHaveKey(r):
 		m.shadowKeyless(w, r, next)
+		return
+	}
+	scope, err := m.scope(r)
+	if err != nil {
+		pass(Shadowed{Problem: ProblemScopeMissing, Err: err})
 		return
 	}
 	s := getScratch()
@@ -53,11 +58,7 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	preamble := len(s.in)
 	if s.in, err = readBody(s.in, r, m.cfg.MaxBody); err != nil {
 		r.Body = resumed{io.MultiReader(bytes.NewReader(bytes.Clone(s.in[preamble:])), r.Body), r.Body}
-		p := ProblemBodyIncomplete
-		if errors.As(err, new(*http.MaxBytesError)) {
-			p = ProblemBodyTooLarge
-		}
-		pass(Shadowed{Problem: p, Err: err})
+		pass(Shadowed{Problem: problemOfBody(err), Err: err})
 		return
 	}
 	content := s.in[preamble:]
@@ -72,7 +73,7 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 			return
 		}
 	}
-	claim, would := m.shadowBegin(r, id, s.in, preamble)
+	claim, would := m.shadowBegin(r, semel.Key{Scope: shadowScope(scope), ID: id}, s.in, preamble)
 	m.report(r, claim, would)
 	if claim == nil {
 		giveTo(next, w, r, content)
@@ -85,13 +86,15 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	m.run(run, next)
 }
 
-// shadowBegin asks the slot. The claim is nil unless the request would have run.
-func (m *Middleware) shadowBegin(r *http.Request, id string, in []byte, preamble int) (*semel.Claim, Shadowed) {
-	scope, err := m.scope(r)
-	if err != nil {
-		return nil, Shadowed{Problem: ProblemScopeMissing, Err: err}
+func problemOfBody(err error) Problem {
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return ProblemBodyTooLarge
 	}
-	key := semel.Key{Scope: shadowScope(scope), ID: id}
+	return ProblemBodyIncomplete
+}
+
+// shadowBegin asks the slot. The claim is nil unless the request would have run.
+func (m *Middleware) shadowBegin(r *http.Request, key semel.Key, in []byte, preamble int) (*semel.Claim, Shadowed) {
 	would := Shadowed{Ref: m.engine.Ref(m.engine.StoredKey(key))}
 	call := m.call(r, key, m.print.sum(in, preamble, r))
 	call.Wait = 0 // the request is served whatever the outcome
@@ -109,6 +112,7 @@ func (m *Middleware) report(r *http.Request, claim *semel.Claim, would Shadowed)
 	told := false
 	defer func() {
 		if !told && claim != nil {
+			claim.Doubt("panic")
 			claim.Abandon(r.Context())
 		}
 	}()

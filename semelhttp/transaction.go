@@ -173,12 +173,12 @@ func (x *transacting) refuse(key semel.Key, err error) {
 	m, ctx := x.mw, x.r.Context()
 	if errors.Is(err, semel.ErrCommitUnknown) {
 		m.log(ctx, "it is not known whether a request is committed", err)
-		m.refuseCommitUnknown(x.w, x.r)
+		m.refuseCommitUnknown(x.w, x.r, m.engine.StoredKey(key))
 		return
 	}
 	if errors.Is(err, semel.ErrTxEnded) {
 		m.log(ctx, "a request may be committed without its record", err)
-		m.refuse(x.w, x.r, ProblemOutcomeUnknown, nil)
+		m.refuse(x.w, x.r, ProblemOutcomeUnknown, m.referenceOf(key))
 		return
 	}
 	for _, mistake := range []error{
@@ -186,7 +186,7 @@ func (x *transacting) refuse(key semel.Key, err error) {
 	} {
 		if errors.Is(err, mistake) {
 			m.log(ctx, "a request is not committed", err)
-			m.refuse(x.w, x.r, ProblemNotCommitted, nil)
+			m.refuse(x.w, x.r, ProblemNotCommitted, m.referenceOf(key))
 			return
 		}
 	}
@@ -195,9 +195,10 @@ func (x *transacting) refuse(key semel.Key, err error) {
 
 // refuseCommitUnknown answers when nobody knows whether a transaction was
 // committed. A retry will: it finds the kept answer, or runs.
-func (m *Middleware) refuseCommitUnknown(w http.ResponseWriter, r *http.Request) {
+func (m *Middleware) refuseCommitUnknown(w http.ResponseWriter, r *http.Request, stored semel.Key) {
 	d := ProblemStoreUnavailable.Details()
 	d.Detail = "It is not known whether the request was committed. Retry with the same key."
+	d.Extra = m.reference(stored)
 	m.render(w, r, d)
 }
 

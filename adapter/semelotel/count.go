@@ -1,7 +1,6 @@
 package semelotel
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -20,9 +19,6 @@ const (
 	labelSettle  = attribute.Key("settle")
 	labelBy      = attribute.Key("by")
 )
-
-// noRoute stands for calls without one.
-const noRoute = "none"
 
 // labels are the attributes of measurements, made once: the SDK compares sets.
 type labels struct {
@@ -83,7 +79,7 @@ func (t *Telemetry) count(s step, e semel.Event) {
 }
 
 func (t *Telemetry) countAttempt(ctx context.Context, op semel.Op, e semel.Event) {
-	route := cmp.Or(op.Route, noRoute)
+	route := t.routes.label(op.Route)
 	ended := func(how semel.Disposition) {
 		t.handlers.Record(ctx, e.Age.Seconds(), t.labels.of(labelSettle, how.String(), labelRoute, route))
 	}

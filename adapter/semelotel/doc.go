@@ -26,8 +26,9 @@
 //
 // They are those of semelprom with dots: semel.requests by outcome and route,
 // semel.store.operation.duration by step, and so on. By way of Prometheus they have the same
-// names and labels, so one dashboard shows both. That is why their attributes are short names. The
-// SDK bounds how many series there are.
+// names and labels, so one dashboard shows both. That is why their attributes are short names.
+// After Config.MaxRoutes routes further ones count as "other", and attempts without one as
+// "none". Spans have the name as it is.
 //
 // Nothing of a request is in a span or a metric: no key, no scope, no path.
 package semelotel

@@ -14,12 +14,18 @@ import (
 // scope names the instrumentation.
 const scope = "github.com/semel-go/semel/adapter/semelotel"
 
+// DefaultMaxRoutes is the default of [Config].MaxRoutes, that of semelprom.
+const DefaultMaxRoutes = 50
+
 // Config is what a [Telemetry] may be told. The zero value uses the global providers.
 type Config struct {
 	// TracerProvider makes the spans. Default [otel.GetTracerProvider].
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the metrics. Default [otel.GetMeterProvider].
 	MeterProvider metric.MeterProvider
+	// MaxRoutes is how many routes have series of their own; a route more has none and
+	// counts as "other". Default 50.
+	MaxRoutes int
 	// Refs gives spans semel.ref, the keyed hash that names a record in logs and answers.
 	// It costs two hashes for each step. Default: none.
 	Refs bool
@@ -32,6 +38,7 @@ type Telemetry struct {
 	meter  metric.Meter
 	refs   bool
 	labels labels
+	routes routes
 
 	requests, failures, takeovers, lost, purged metric.Int64Counter
 	took, handlers, waits                       metric.Float64Histogram
@@ -46,7 +53,11 @@ func New(cfg Config) (*Telemetry, error) {
 	if cfg.MeterProvider == nil {
 		cfg.MeterProvider = otel.GetMeterProvider()
 	}
+	if cfg.MaxRoutes <= 0 {
+		cfg.MaxRoutes = DefaultMaxRoutes
+	}
 	t := &Telemetry{tracer: cfg.TracerProvider.Tracer(scope), meter: cfg.MeterProvider.Meter(scope), refs: cfg.Refs}
+	t.routes.max = cfg.MaxRoutes
 	return t, errors.Join(t.counters(), t.histograms())
 }
 

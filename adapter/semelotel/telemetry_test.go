@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -351,4 +353,58 @@ func TestWorkBeyondRequests(t *testing.T) {
 			t.Errorf("got %v, want renewals, purges and sweeps in it", got)
 		}
 	})
+}
+
+// A program that makes up names for its routes gets no more series than it has room for.
+func TestRoutesAreBounded(t *testing.T) {
+	for name, c := range map[string]struct{ max, want int }{"set": {2, 2}, "by default": {0, semelotel.DefaultMaxRoutes}} {
+		t.Run(name, func(t *testing.T) {
+			reader := sdkmetric.NewManualReader()
+			telemetry, err := semelotel.New(semelotel.Config{
+				MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), MaxRoutes: c.max,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			for i := range 1000 {
+				wg.Go(func() {
+					for _, route := range []string{fmt.Sprintf("POST /%d\xff", i), ""} {
+						_, end := telemetry.Observe(t.Context(), semel.Op{Step: semel.StepReserve, Route: route})
+						end(semel.Event{Kind: semel.Reserved})
+					}
+				})
+			}
+			wg.Wait()
+			counts := requestsByRoute(t, reader)
+			if n := len(counts); n != c.want+2 || counts["none"] != 1000 || counts["other"] != int64(1000-c.want) {
+				t.Errorf("got %d routes, %d of other and %d of none, want %d, %d and 1000", n, counts["other"], counts["none"], c.want+2, 1000-c.want)
+			}
+			for route := range counts {
+				if !utf8.ValidString(route) {
+					t.Errorf("the route %q is no text", route)
+				}
+			}
+		})
+	}
+}
+
+func requestsByRoute(t *testing.T, reader sdkmetric.Reader) map[string]int64 {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	for _, m := range all.ScopeMetrics[0].Metrics {
+		sum, ok := m.Data.(metricdata.Sum[int64])
+		if m.Name != "semel.requests" || !ok {
+			continue
+		}
+		for _, p := range sum.DataPoints {
+			route, _ := p.Attributes.Value("route")
+			counts[route.AsString()] += p.Value
+		}
+	}
+	return counts
 }

@@ -3,6 +3,7 @@ package mysqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 
@@ -15,32 +16,37 @@ const trailPage = 500
 
 // Audit implements [semel.Auditor], in the table TABLE_audit. It takes two round trips.
 // Entries that are added at the same time may be seen in another order than that of
-// their IDs for a moment. An entry whose answer was lost may be there.
+// their IDs, and of their times, for a moment.
+//
+// No entry is added twice. When the answer is lost, the one with the result of an action is
+// looked for, as there is one of its kind. An error may leave the entry before an action.
 func (s *Store) Audit(ctx context.Context, e semel.AuditEntry) (semel.AuditEntry, error) {
-	err := s.step(ctx, "audit", func(ctx context.Context, q querier) (err error) {
-		e.ID, err = s.addEntry(ctx, q, e)
+	err := e.Fits()
+	if err != nil {
+		return semel.AuditEntry{}, explain("audit", err)
+	}
+	err = s.step(ctx, "audit", func(ctx context.Context, q querier) error {
+		// Before the entry, so that nothing can go wrong when it is there.
+		var at int64
+		if err := q.QueryRowContext(ctx, s.sql.clock).Scan(&at); err != nil {
+			return err
+		}
+		e.At = timeOf(at)
+		e.ID, err = s.addEntry(ctx, q, e, at)
+		if isBroken(err) {
+			e.ID, err = s.findResult(ctx, q, e, at, err)
+		}
 		return err
 	})
 	if err != nil {
 		return semel.AuditEntry{}, err
 	}
-	var at int64
-	err = s.step(ctx, "audit", func(ctx context.Context, q querier) error {
-		return q.QueryRowContext(ctx, s.sql.auditTime, e.ID).Scan(&at)
-	})
-	if err != nil {
-		return semel.AuditEntry{}, err
-	}
-	e.At = timeOf(at)
 	return e, nil
 }
 
-func (s *Store) addEntry(ctx context.Context, q querier, e semel.AuditEntry) (int64, error) {
-	if err := e.Fits(); err != nil {
-		return 0, err
-	}
+func (s *Store) addEntry(ctx context.Context, q querier, e semel.AuditEntry, at int64) (int64, error) {
 	slot := e.Key.Slot()
-	res, err := q.ExecContext(ctx, s.sql.audit, []byte(e.Actor), []byte(e.Action), slot[:], []byte(e.Key.Scope), []byte(e.Key.ID),
+	res, err := q.ExecContext(ctx, s.sql.audit, at, []byte(e.Actor), []byte(e.Action), slot[:], []byte(e.Key.Scope), []byte(e.Key.ID),
 		e.Fence, []byte(e.Reason), e.Begun, []byte(e.Result))
 	if err != nil {
 		return 0, err
@@ -50,6 +56,19 @@ func (s *Store) addEntry(ctx context.Context, q querier, e semel.AuditEntry) (in
 		err = errNoAnswer
 	}
 	return id, err
+}
+
+// findResult looks for an entry whose answer was lost. One before an action cannot be told
+// from that of somebody who does the same, and one that is not there may come yet.
+func (s *Store) findResult(ctx context.Context, q querier, e semel.AuditEntry, at int64, lost error) (id int64, err error) {
+	if e.Begun > 0 {
+		slot := e.Key.Slot()
+		err = q.QueryRowContext(ctx, s.sql.auditResult, slot[:], e.Begun, e.Begun, []byte(e.Action), []byte(e.Actor), []byte(e.Result), at).Scan(&id)
+		if err == nil {
+			return id, nil
+		}
+	}
+	return 0, fmt.Errorf("it is not known whether the entry is in the trail: %w", lost)
 }
 
 // Trail implements [semel.Auditor]. It reads 500 entries at a time, those of one slot

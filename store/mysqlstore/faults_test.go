@@ -284,3 +284,62 @@ func TestBlackhole(t *testing.T) {
 	waitFor(t, func() bool { return s.Ping(t.Context()) == nil })
 	works(t, s)
 }
+
+// I14: an entry of the trail whose answer was lost is there once. The one with the result of
+// an action is found, and nothing is asked after an entry that could be lost too.
+func TestAuditAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	server := servertest.MariaDB(t)
+	link := servertest.NewLink(t, server.Addr())
+	dsn := database(t, server, "")
+	direct := open(t, dsn, mysqlstore.Config{})
+	s := open(t, strings.Replace(dsn, server.Addr(), link.Addr(), 1), mysqlstore.Config{MaxConns: 1})
+	key := semel.Key{Scope: "tenant", ID: "k"}
+	begun, err := direct.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionRelease, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := func(reason string) (found []semel.AuditEntry) {
+		for e, err := range direct.Trail(t.Context(), semel.AuditFilter{}) {
+			if err != nil {
+				t.Error(err)
+			}
+			if e.Reason == reason {
+				found = append(found, e)
+			}
+		}
+		return found
+	}
+	for _, c := range []struct {
+		name  string
+		entry semel.AuditEntry
+		after int // how many answers after the entry came through
+		err   string
+	}{
+		{"before an action", semel.AuditEntry{}, 0, "not known whether the entry is in the trail"},
+		{"with a result", semel.AuditEntry{Begun: begun.ID, Result: semel.AuditDone}, 0, ""},
+		{"with an answer", semel.AuditEntry{}, 1, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			works(t, s) // opens the connection
+			e := c.entry
+			e.Actor, e.Action, e.Key, e.Reason = "ops", semel.ActionRelease, key, c.name
+			seen := 0
+			link.DropReplies(func() bool {
+				if len(entries(c.name)) > 0 {
+					seen++
+				}
+				return seen == c.after+1
+			})
+			defer link.DropReplies(nil)
+			got, err := s.Audit(t.Context(), e)
+			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || c.err == "" && err != nil {
+				t.Errorf("got error %v, want %q", err, c.err)
+			}
+			found := entries(c.name)
+			if len(found) != 1 || err == nil && (found[0].ID != got.ID || !found[0].At.Equal(got.At)) {
+				t.Errorf("got %+v in the trail, want one: %+v", found, got)
+			}
+		})
+	}
+}

@@ -155,7 +155,7 @@ func TestStatements(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range append(append(s.steps(s.formsOf(server("11.4.2-MariaDB"))), s.steps(s.formsOf(server("8.4.0")))...), s.renew, s.renewWhole, s.renewHeld, s.purgeFind, s.purge, s.window, s.list, s.listSlot, s.ping,
-		s.reseal, s.audit, s.auditTime, s.trail, s.trailSlot) {
+		s.reseal, s.audit, s.auditResult, s.trail, s.trailSlot) {
 		text = lists(text, 3)
 		if strings.ContainsAny(text, "{}") {
 			t.Errorf("a placeholder is left in %s", text)

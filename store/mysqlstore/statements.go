@@ -53,7 +53,7 @@ type statements struct {
 	purgeFind, purge             string
 	window, list, listSlot       string
 	clock, reseal                string
-	audit, auditTime             string
+	audit, auditResult           string
 	trail, trailSlot             string
 	ping, server, engine         string
 	members, settings, status    string
@@ -93,7 +93,7 @@ func newStatements(table string) (*statements, error) {
 		{&s.clock, "clock"},
 		{&s.reseal, "reseal"},
 		{&s.audit, "audit"},
-		{&s.auditTime, "audit_time"},
+		{&s.auditResult, "audit_result"},
 		{&s.ping, "ping"},
 		{&s.server, "server"},
 		{&s.engine, "engine"},

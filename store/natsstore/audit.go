@@ -62,8 +62,9 @@ func (s *Store) trail(replicas int) design {
 }
 
 // Audit implements [semel.Auditor]. The trail is a stream of its own, which [Store.Migrate]
-// makes. ID is the sequence of the entry's message, At the leader's time. An entry whose
-// answer was lost may be there.
+// makes. ID is the sequence of the entry's message, At the leader's time. An entry of which
+// no answer comes is sent up to three times, under a name that makes the server keep it
+// once. When that ends in an error, it may be there.
 func (s *Store) Audit(ctx context.Context, e semel.AuditEntry) (semel.AuditEntry, error) {
 	err := e.Fits()
 	if err == nil {
@@ -80,21 +81,62 @@ func (s *Store) addEntry(ctx context.Context, e *semel.AuditEntry) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.within(ctx)
-	defer cancel()
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.trailSubject(e.Key), Data: encodeEntry(e)})
+	ack, err := s.publishEntry(ctx, stream, e)
 	if err != nil {
-		return s.explain(err)
+		return err
 	}
 	if ack.Stream != s.trailStream() {
 		return fmt.Errorf("the subject belongs to the stream %s", ack.Stream)
 	}
-	msg, err := stream.GetMsg(ctx, ack.Sequence)
+	msg, err := ask(ctx, s, auditTries, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return stream.GetMsg(ctx, ack.Sequence) })
 	if err != nil {
-		return s.explain(err)
+		return fmt.Errorf("the entry %d is in the trail, but its time cannot be read: %w", ack.Sequence, err)
 	}
 	e.ID, e.At = int64(ack.Sequence), msg.Time //nolint:gosec // a stream of 2^63 messages will not be
 	return nil
+}
+
+// auditTries is how often a question of Audit is sent that gets no answer.
+const auditTries = 3
+
+// ask sends a question up to tries times, until there is an answer, and bounds each try. An
+// error after a try that got none says that too.
+func ask[T any](ctx context.Context, s *Store, tries int, question func(context.Context) (T, error)) (T, error) {
+	var unanswered error
+	for try := 1; ; try++ {
+		bounded, cancel := s.within(ctx)
+		answer, err := question(bounded)
+		cancel()
+		switch {
+		case err == nil:
+			return answer, nil
+		case try < tries && silent(err):
+			unanswered = err
+			continue
+		case unanswered != nil:
+			err = fmt.Errorf("%w, after %w", err, unanswered)
+		}
+		return answer, s.explain(err)
+	}
+}
+
+// publishEntry adds the message of an entry. The server knows it by its name for as long as
+// the stream's window for duplicates, two minutes unless somebody has set another: where that
+// is shorter than all tries, there is one.
+func (s *Store) publishEntry(ctx context.Context, stream jetstream.Stream, e *semel.AuditEntry) (*jetstream.PubAck, error) {
+	msg := &nats.Msg{
+		Subject: s.trailSubject(e.Key), Data: encodeEntry(e),
+		Header: nats.Header{jetstream.MsgIDHeader: []string{semel.NewToken().String()}},
+	}
+	tries := auditTries
+	if stream.CachedInfo().Config.Duplicates <= auditTries*s.cfg.Timeout {
+		tries = 1
+	}
+	ack, err := ask(ctx, s, tries, func(ctx context.Context) (*jetstream.PubAck, error) { return s.js.PublishMsg(ctx, msg) })
+	if silent(err) { // it may have happened
+		err = fmt.Errorf("it is not known whether the entry is in the trail: %w", err)
+	}
+	return ack, err
 }
 
 // openTrail returns the trail's stream as the leader has it now.

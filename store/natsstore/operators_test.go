@@ -3,6 +3,7 @@ package natsstore_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/natsstore"
 	"github.com/semel-go/semel/store/natsstore/natstest"
 )
@@ -242,5 +244,63 @@ func TestShortAges(t *testing.T) {
 		if got := list(t, s, *f); len(got) != want {
 			t.Errorf("from %v to %v: got %d records, want %d", f.MinAge, f.MaxAge, len(got), want)
 		}
+	}
+}
+
+// I14: an entry whose answer was lost is in the trail once, and its caller hears of it; an
+// entry that is there is not called missing because its time could not be read.
+func TestAuditAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	link := servertest.NewLink(t, server.Addr())
+	direct := open(t, server.URL(), natsstore.Config{Stream: "LOST"})
+	s := open(t, "nats://"+link.Addr(), natsstore.Config{Stream: "LOST", Timeout: 2 * time.Second})
+	for reply, what := range map[int]string{2: "the message", 3: "the look"} { // the first is about the stream
+		t.Run(what, func(t *testing.T) {
+			replies := 0
+			link.DropReplies(func() bool { replies++; return replies == reply })
+			defer link.DropReplies(nil)
+			e, err := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionReveal, Reason: what})
+			if err != nil || replies < reply {
+				t.Fatalf("after %d replies: got %v, want the entry", replies, err)
+			}
+			got := trail(t, direct, semel.AuditFilter{})
+			same := slices.DeleteFunc(slices.Clone(got), func(e semel.AuditEntry) bool { return e.Reason != what })
+			if len(same) != 1 || same[0].ID != e.ID || !same[0].At.Equal(e.At) {
+				t.Errorf("got %d entries, want one with the ID %d of %v: %+v", len(same), e.ID, e.At, same)
+			}
+		})
+	}
+}
+
+// Where the server would not know a message again, an entry without an answer is sent once.
+func TestAuditWithoutWindowIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	link := servertest.NewLink(t, server.Addr())
+	direct := open(t, server.URL(), natsstore.Config{Stream: "LOST"})
+	js, err := jetstream.New(direct.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "LOST-AUDIT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.Duplicates = time.Second
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, "nats://"+link.Addr(), natsstore.Config{Stream: "LOST", Timeout: 2 * time.Second})
+	replies := 0
+	link.DropReplies(func() bool { replies++; return replies == 2 })
+	defer link.DropReplies(nil)
+	_, err = s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge})
+	if err == nil || !strings.Contains(err.Error(), "not known whether the entry is in the trail") {
+		t.Errorf("got %v, want that it is not known", err)
+	}
+	if got := trail(t, direct, semel.AuditFilter{}); len(got) != 1 {
+		t.Errorf("got %d entries, want the one that was sent", len(got))
 	}
 }

@@ -70,9 +70,12 @@ With --lapsed it lists exactly what needs a decision, the oldest first.`,
 			if !l.reveal.wanted {
 				return list(ctx, &l, filter)
 			}
-			deed := operators.Deed{Action: semel.ActionReveal, Reason: l.reveal.reason}
+			deed, err := o.deed(&l)
+			if err != nil {
+				return err
+			}
 			var listed error // has its code already
-			err := o.Perform(ctx, deed, func(context.Context) error {
+			err = o.Perform(ctx, deed, func(context.Context) error {
 				listed = list(ctx, &l, filter)
 				return listed
 			})

@@ -55,6 +55,7 @@ func (x *exchange) stream(ctx context.Context, res *http.Response) {
 	x.w.WriteHeader(res.StatusCode)
 	if err := x.flow(res.Body, res.ContentLength < 0); err != nil {
 		x.log(ctx, "an answer that streamed was cut short", err)
+		x.claim.Doubt("the upstream's answer was cut short")
 		panic(http.ErrAbortHandler)
 	}
 	takeSettle(res.Trailer) // too late to settle by

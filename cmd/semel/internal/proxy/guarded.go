@@ -18,6 +18,7 @@ import (
 
 var (
 	errUpstreamTimeout = errors.New("proxy: the upstream did not answer in time")
+	errCut             = errors.New("proxy: the answer was cut short")
 	errSwitched        = errors.New("proxy: the upstream switched protocols without being asked")
 )
 
@@ -97,7 +98,7 @@ func (x *exchange) receive(ctx context.Context, res *http.Response) ([]byte, err
 	}
 	body, err := readAll(res.Body, res.ContentLength, x.maxResponse)
 	if err != nil {
-		return nil, fmt.Errorf("proxy: the answer was cut short after %d bytes: %w", len(body), err)
+		return nil, fmt.Errorf("%w after %d bytes: %w", errCut, len(body), err)
 	}
 	if int64(len(body)) > x.maxResponse {
 		x.settleBy(ctx, wish)
@@ -158,6 +159,26 @@ func isStream(res *http.Response) bool {
 	return res.ContentLength < 0 && strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
+// doubt is the reason of a held attempt whose answer did not come whole. It has nothing of
+// the error's text, which may quote the upstream.
+func doubt(err error) string {
+	switch {
+	case errors.Is(err, errUpstreamTimeout):
+		return "the upstream did not answer in time"
+	case errors.Is(err, semel.ErrOverran):
+		return "max_run is over"
+	case errors.Is(err, semel.ErrLost):
+		return "the lease is lost"
+	case errors.Is(err, semel.ErrClosed):
+		return "the sidecar has ended"
+	case errors.Is(err, errSwitched), errors.Is(err, errHeadTooLong):
+		return "the upstream's answer is no answer"
+	case errors.Is(err, errCut):
+		return "the upstream's answer was cut short"
+	}
+	return "the connection to the upstream was lost"
+}
+
 // fail answers when there is no whole answer from the upstream.
 func (x *exchange) fail(ctx context.Context, err error) {
 	if unsent := (unsentError{}); errors.As(err, &unsent) {
@@ -167,6 +188,7 @@ func (x *exchange) fail(ctx context.Context, err error) {
 		x.mw.Refuse(x.w, x.in, semelhttp.ProblemUpstreamUnreachable, 0)
 		return
 	}
+	x.claim.Doubt(doubt(err))
 	x.claim.Settle(semel.Unknown)
 	x.metrics.unknown.Inc()
 	x.log(ctx, "the upstream gave no whole answer; the outcome is not known", err)

@@ -61,6 +61,10 @@ func (x *exchange) settleBy(ctx context.Context, wish []string) {
 	how, ok := parseSettle(wish)
 	if !ok {
 		x.log(ctx, "the upstream's Semel-Settle is not keep, release or hold; the key is held", nil)
+		x.claim.Doubt("the upstream's Semel-Settle is malformed")
+	}
+	if how == semel.Unknown {
+		x.claim.Doubt("the upstream said hold")
 	}
 	x.claim.Settle(how)
 }
@@ -93,9 +97,14 @@ func (x *exchange) settleGRPC(res *http.Response) {
 	code, err := strconv.Atoi(text)
 	switch {
 	case err != nil || text == "":
+		x.claim.Doubt("the gRPC call has no status")
 		x.claim.Settle(semel.Unknown) // the call did not end
 	case code != 0:
-		x.claim.Settle(x.settle(httpStatus(code), res.Header))
+		how := x.settle(httpStatus(code), res.Header)
+		if how == semel.Unknown {
+			x.claim.Doubt("gRPC status " + strconv.Itoa(code) + " by the settle table")
+		}
+		x.claim.Settle(how)
 	}
 }
 

@@ -1,2 +1,0 @@
--- When an entry was added.
-SELECT added_at FROM {audit} WHERE id = ?

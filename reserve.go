@@ -34,7 +34,7 @@ func (e *Engine) reserveSeen(ctx context.Context, r Reservation) (held Record, e
 	ctx, end := e.observe(ctx, Op{Step: StepReserve, Route: r.Route, key: r.Key})
 	err = errNoReturn
 	defer func() { end(reserved(&held, r, err)) }()
-	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
+	held, err = e.reserveNow(ctx, r)
 	if err == nil && kindOf(held, r, nil) == 0 {
 		err = &StoreError{StepReserve, nonsense(held)}
 	}

@@ -41,6 +41,7 @@ type Engine struct {
 	immediate bool
 
 	running attempts // what is renewed
+	refs    macs
 
 	mu     sync.Mutex
 	closed bool
@@ -73,7 +74,7 @@ func New(store Store, cfg Config) (*Engine, error) {
 // of a stored key, as records and claims have it; see [Engine.StoredKey].
 func (e *Engine) Ref(key Key) string {
 	slot := key.Slot()
-	return shortMAC(e.cfg.Secret, "ref", slot[:])
+	return e.refs.short(e.cfg.Secret, "ref", slot[:])
 }
 
 // Running reports how many attempts run in this engine now, and for how long the

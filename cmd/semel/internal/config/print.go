@@ -132,7 +132,7 @@ func Fixed() []string {
 	return []string{
 		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "hash_keys", "log_format",
 		"console", "console_tokens", "console_name",
-		"otlp_endpoint",
+		"otlp_endpoint", "otlp_steps",
 	}
 }
 

@@ -112,3 +112,26 @@ func TestLookAfterASuspension(t *testing.T) {
 		t.Errorf("got cause %v, want ErrLost", got)
 	}
 }
+
+// Looking a value up, as observers and loggers do in each request, makes no part that can be
+// cancelled; asking for the cause does.
+func TestValuesNeedNoCancellation(t *testing.T) {
+	type key struct{}
+	c := &Claim{engine: new(Engine)}
+	client, leave := context.WithCancelCause(context.WithValue(context.Background(), key{}, "trace"))
+	leave(errors.New("of the client"))
+	ctx := &attemptContext{claim: c, values: client}
+	if got := ctx.Value(key{}); got != "trace" {
+		t.Errorf("got %v, want the client's", got)
+	}
+	if ctx.inner != nil {
+		t.Error("a value was looked up in the part that can be cancelled")
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		t.Errorf("got cause %v, want none: it is the client's", cause)
+	}
+	ctx.end(ErrLost)
+	if cause := context.Cause(ctx); !errors.Is(cause, ErrLost) {
+		t.Errorf("got cause %v, want ErrLost", cause)
+	}
+}

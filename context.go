@@ -63,14 +63,37 @@ func (a *attemptContext) Err() error {
 	return nil
 }
 
-// Value asks the cancellable part, because [context.Cause] finds a context's
-// cause by a private key of package context: the answer of a.values to it would
-// be the client's.
+// Value asks the cancellable part for what [context.Cause] finds a context's cause by, a
+// private key of package context: the answer of a.values to it would be the client's. All
+// other keys, as of the span that each step asks for, need no such part.
 func (a *attemptContext) Value(key any) any {
-	if key == (claimKey{}) {
+	switch {
+	case key == (claimKey{}):
 		return a.claim
+	case causeKey == nil || key == causeKey:
+		return a.cancellable().Value(key)
 	}
-	return a.cancellable().Value(key)
+	return a.values.Value(key)
+}
+
+// causeKey is that private key, as it is asked for.
+var causeKey = func() any {
+	p := keyProbe{Context: context.Background()} //nolint:forbidigo // nothing runs under it
+	_ = context.Cause(&p)
+	return p.key
+}()
+
+// keyProbe is a context that has ended, and notes which key it is asked for.
+type keyProbe struct {
+	context.Context //nolint:containedctx // a context that wraps a context
+	key             any
+}
+
+func (p *keyProbe) Err() error { return context.Canceled }
+
+func (p *keyProbe) Value(key any) any {
+	p.key = key
+	return nil
 }
 
 func (a *attemptContext) cancellable() context.Context {

@@ -51,6 +51,7 @@ type Engine struct {
 
 	running attempts // what is renewed
 	waiting waiters  // for attempts that run
+	refs    macs
 
 	mu     sync.Mutex
 	closed bool
@@ -84,7 +85,7 @@ func New(store Store, cfg Config) (*Engine, error) {
 // of a stored key, as records and claims have it; see [Engine.StoredKey].
 func (e *Engine) Ref(key Key) string {
 	slot := key.Slot()
-	return shortMAC(e.cfg.Secret, "ref", slot[:])
+	return e.refs.short(e.cfg.Secret, "ref", slot[:])
 }
 
 // Running reports how many attempts run in this engine now, and for how long the
@@ -131,11 +132,8 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	}
 	verdict := decide(held, r, call.Lapsed)
 	if verdict == waits && call.Wait > 0 {
-		v := &vigil{asked: r, policy: call.Lapsed, held: held, poll: func(ctx context.Context) (Record, error) {
-			return e.reserve(ctx, r, question{step: StepPoll})
-		}}
-		e.wait(ctx, v, call.Wait)
-		held, start, verdict = v.held, v.start, decide(v.held, r, call.Lapsed)
+		held, start = e.patiently(ctx, r, call.Lapsed, call.Wait, held)
+		verdict = decide(held, r, call.Lapsed)
 	}
 	if verdict != runs && verdict != asks {
 		return e.answer(ctx, verdict, held)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 	"sync"
@@ -105,10 +106,29 @@ var processSecret = sync.OnceValue(func() []byte {
 
 // shortMAC returns 12 hexadecimal digits of HMAC-SHA-256(secret, label || data).
 func shortMAC(secret []byte, label string, data []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	_, _ = io.WriteString(mac, label)
-	_, _ = mac.Write(data)
-	return hex.EncodeToString(mac.Sum(nil)[:6])
+	return new(macs).short(secret, label, data)
+}
+
+// macs makes those of one secret again and again, and prepares it once.
+type macs struct{ pool sync.Pool }
+
+type macAndText struct {
+	hash.Hash
+	text []byte
+}
+
+func (m *macs) short(secret []byte, label string, data []byte) string {
+	mac, ok := m.pool.Get().(*macAndText)
+	if !ok {
+		mac = &macAndText{Hash: hmac.New(sha256.New, secret)}
+	}
+	mac.text = append(append(mac.text[:0], label...), data...)
+	mac.Reset()
+	_, _ = mac.Write(mac.text)
+	mac.text = mac.Sum(mac.text[:0])
+	short := hex.EncodeToString(mac.text[:6])
+	m.pool.Put(mac)
+	return short
 }
 
 func appendPrefixed[T string | []byte](b []byte, part T) []byte {

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/store/memstore"
 )
 
 func TestKeyValidate(t *testing.T) {
@@ -287,4 +289,28 @@ func FuzzParseToken(f *testing.F) {
 			t.Errorf("%q: got %s back, want %s", s, got, want)
 		}
 	})
+}
+
+// A reference is the same each time, whoever asks meanwhile, and in every engine with the secret.
+func TestRefIsTheSameEachTime(t *testing.T) {
+	cfg := semel.Config{Secret: []byte("0123456789abcdef")}
+	e := newEngine(t, memstore.New(memstore.Config{}), cfg)
+	want := map[string]string{}
+	for _, id := range []string{"1", "2", "3"} {
+		want[id] = newEngine(t, memstore.New(memstore.Config{}), cfg).Ref(semel.Key{Scope: "s", ID: id})
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				for id, want := range want {
+					if got := e.Ref(semel.Key{Scope: "s", ID: id}); got != want {
+						t.Errorf("got %s for %s, want %s", got, id, want)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

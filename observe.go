@@ -167,22 +167,26 @@ func inOrder(outer, inner Observer) Observer {
 // observe tells the observer, if there is one, that a step begins.
 func (e *Engine) observe(ctx context.Context, op Op) (context.Context, func(Event)) {
 	if e.cfg.Observe == nil {
-		return ctx, func(Event) {}
+		return ctx, unseen
 	}
 	op.engine = e
 	start := time.Now()
 	ctx, end := e.cfg.Observe(ctx, op)
+	if end == nil {
+		return ctx, unseen
+	}
+	var age time.Duration
+	if !op.started.IsZero() {
+		age = start.Sub(op.started)
+	}
 	return ctx, func(ev Event) {
-		if end == nil {
-			return
-		}
-		ev.Took = time.Since(start)
-		if !op.started.IsZero() {
-			ev.Age = start.Sub(op.started)
-		}
+		ev.Took, ev.Age = time.Since(start), age
 		end(ev)
 	}
 }
+
+// unseen is the end of a step that nobody wants to see.
+func unseen(Event) {}
 
 // tell logs what has become of an attempt, by reference and fence. A sweep does the same to
 // the same records round by round: that is for debugging.

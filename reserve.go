@@ -40,7 +40,7 @@ func (e *Engine) reserveSeen(ctx context.Context, r Reservation, q question) (he
 	ctx, end := e.observe(ctx, Op{Step: q.step, Route: r.Route, key: r.Key})
 	err = errNoReturn
 	defer func() { end(reserved(&held, r, q.patient, err)) }()
-	held, err = e.reserveNow(context.WithoutCancel(ctx), r)
+	held, err = e.reserveNow(ctx, r)
 	if err == nil && kindOf(held, r, nil) == 0 {
 		err = &StoreError{StepReserve, nonsense(held)}
 	}

@@ -207,6 +207,16 @@ func (v *vigil) ask(ctx context.Context) error {
 	}
 }
 
+// patiently waits by reserves outside of any transaction. It returns what the slot holds then,
+// and when that was asked for.
+func (e *Engine) patiently(ctx context.Context, r Reservation, policy Policy, d time.Duration, held Record) (Record, time.Time) {
+	v := &vigil{asked: r, policy: policy, held: held, poll: func(ctx context.Context) (Record, error) {
+		return e.reserve(ctx, r, question{step: StepPoll})
+	}}
+	e.wait(ctx, v, d)
+	return v.held, v.start
+}
+
 // patiently is singly for a call that may wait. It does so between transactions: one that
 // waits would hold a connection.
 func (t *transacted) patiently(ctx context.Context) (TxOutcome, bool, error) {

@@ -66,6 +66,7 @@ func groups() []group {
 		{"million", millionGroup},
 		{"memory", memoryGroup},
 		{"renewal", renewalGroup},
+		{"tracing", tracingGroup},
 	}, serverGroups()...)
 }
 
@@ -80,6 +81,7 @@ type env struct {
 // size is how much is measured in one round.
 type size struct {
 	direct   int           // requests straight into ServeHTTP
+	traced   int           // requests over a socket that are observed
 	loopback int           // requests over a socket
 	sidecar  int           // requests through a proxy
 	warmup   int           // requests before each of those
@@ -102,14 +104,14 @@ type size struct {
 
 var (
 	fullSize = size{
-		direct: 100_000, loopback: 60_000, sidecar: 20_000, warmup: 3_000, starts: 9, idle: time.Second,
+		direct: 100_000, traced: 10_000, loopback: 60_000, sidecar: 20_000, warmup: 3_000, starts: 9, idle: time.Second,
 		window: time.Second, callers: []int{1, 2, 4, 8, 16, 32, 64},
 		small: 10_000, large: 1_000_000, purging: 3 * time.Second,
 		records: 200_000, attempts: 10_000, lease: 30 * time.Second,
 		serving: 1500 * time.Millisecond, backlog: 500_000, leases: 10_000, leaseFor: 30 * time.Second,
 	}
 	quickSize = size{
-		direct: 2_000, loopback: 1_000, sidecar: 500, warmup: 64, starts: 1, idle: 100 * time.Millisecond,
+		direct: 2_000, traced: 200, loopback: 1_000, sidecar: 500, warmup: 64, starts: 1, idle: 100 * time.Millisecond,
 		window: 50 * time.Millisecond, callers: []int{1, 8, 64},
 		small: 200, large: 2_000, purging: 100 * time.Millisecond,
 		records: 5_000, attempts: 500, lease: time.Second,

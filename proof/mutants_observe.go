@@ -60,6 +60,54 @@ func observeMutants() []Mutant {
 			"turn != nil && turn.key == sweepKey", "turn != nil && turn == c", ".", "^TestSweepDoesNotFillTheLog$",
 		},
 		{
+			"traces: a trace that is not sampled takes work", "adapter/semelotel/observe.go",
+			"return at.IsValid() && !at.IsSampled() && !at.IsRemote()", "return at.IsValid() && at.IsSampled() && !at.IsRemote()", "adapter/semelotel", "^TestTracesThatAreNotSampled$",
+		},
+		{
+			"traces: the sampler is not asked about a trace from elsewhere", "adapter/semelotel/observe.go",
+			"!at.IsSampled() && !at.IsRemote()", "!at.IsSampled()", "adapter/semelotel", "^TestTracesThatAreNotSampled$",
+		},
+		{
+			"traces: each step has a span that nobody asked for", "adapter/semelotel/observe.go",
+			"|| s.telemetry.steps ||", "|| !s.telemetry.steps ||", "adapter/semelotel", "^TestOneSpanForARequest$",
+		},
+		{
+			"traces: a sweep says what became of one attempt", "adapter/semelotel/observe.go",
+			"!recording || s.sweeping ||", "!recording ||", "adapter/semelotel", "^TestWorkBeyondRequests$",
+		},
+		{
+			"traces: a failure leaves no trace", "adapter/semelotel/observe.go",
+			"	case s.span == nil && e.Err == nil:", "	case s.span == nil && e.Kind == 0:", "adapter/semelotel", "^TestFailedStepHasASpan$",
+		},
+		{
+			"traces: what is not sampled is not counted", "adapter/semelotel/observe.go",
+			"	if s.request == nil && !t.took.Enabled(ctx) {", "	if s.request == nil {", "adapter/semelotel", "^TestMetricsOfTracesThatAreNotSampled$",
+		},
+		{
+			"traces: without a tracer the span of another's is written to", "adapter/semelotel/observe.go",
+			"	if !t.silent && op.Step", "	if op.Step", "adapter/semelotel", "^TestNoTracing$",
+		},
+		{
+			"traces: requests write into attributes that they share", "adapter/semelotel/about.go",
+			"return slices.Clip(about)", "return slices.Grow(about, 1)", "adapter/semelotel", "^TestSharedAttributesStay$",
+		},
+		{
+			"traces: the attributes of all routes are kept", "adapter/semelotel/about.go",
+			"		if len(*made) >= most {", "		if len(*made) < 0 {", "adapter/semelotel", "^TestAttributesAreBounded$",
+		},
+		{
+			"a value of a request makes an attempt cancellable", "context.go",
+			"	case causeKey == nil || key == causeKey:", "	case true:", ".", "^TestValuesNeedNoCancellation$",
+		},
+		{
+			"why an attempt has ended is why the client has", "context.go",
+			"	case causeKey == nil || key == causeKey:", "	case false:", ".", "^TestValuesNeedNoCancellation$",
+		},
+		{
+			"a reference depends on the ones before", "key.go",
+			"	mac.Reset()\n", "", ".", "^TestRefIsTheSameEachTime$",
+		},
+		{
 			"traces: the trace of a client ends at the sidecar", "cmd/semel/internal/proxy/trace.go",
 			"propagation.HeaderCarrier(r.Header))", "propagation.MapCarrier{})", "cmd/semel/internal/proxy", "^TestTraceIsContinued$",
 		},

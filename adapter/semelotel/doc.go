@@ -11,13 +11,19 @@
 //
 // # Spans
 //
-// Each step of an attempt is a span: semel.reserve, semel.complete, semel.release,
-// semel.abandon, semel.recover and so on, below the span of the request, if there is one. A
-// reserve has semel.outcome (executed, replayed, in_flight, outcome_unknown, conflict) and
-// semel.replayed, which the span of the request gets too, and that one gets the events
-// semel.claim, semel.takeover and semel.commit. All have semel.route, if the call has one, and with
-// Config.Refs semel.ref. A step that failed has its error. Renewals and purges are about many
-// attempts and make no spans.
+// The span of the request, which the instrumentation of the server or the program has begun, says what
+// became of it: semel.outcome (executed, replayed, in_flight, outcome_unknown, conflict),
+// semel.replayed, semel.route if the call has one, semel.bytes of the response that was kept, and with
+// Config.Refs semel.ref. Its events semel.claim, semel.takeover and semel.commit say when: between the
+// claim and the commit the handler has run and its response was stored.
+//
+// What most requests do not have is a span below it: semel.release, semel.abandon, semel.recover, and any step
+// that failed, with its time and its error. With Config.Steps each step has one: semel.reserve,
+// semel.complete and so on. So it has where there is no span of a request, as in a sweep or a job, and
+// where that is in another process only. Renewals and purges are about many attempts and make no spans.
+//
+// Nothing is done in a trace that the sampler does not want. What a traced request costs beside the
+// span that it has anyway is in docs/benchmarks.md.
 //
 // The handler of an attempt runs in the context of the request, so its own spans are
 // children of the request's; that the client has hung up does not change it.

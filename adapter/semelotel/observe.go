@@ -3,6 +3,7 @@ package semelotel
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -38,25 +39,27 @@ var names = func() (all [semel.StepPoll + 1]string) {
 	return all
 }()
 
+// unusual are the steps that most requests do not have. They have spans of their own.
+var unusual = [semel.StepPoll + 1]bool{
+	semel.StepRelease: true, semel.StepAbandon: true, semel.StepRecover: true, semel.StepSweep: true, semel.StepWait: true,
+}
+
 // Observe is the [semel.Observer] for semel.Config.Observe.
 func (t *Telemetry) Observe(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
-	sweeping := ctx.Value(sweepingKey{}) != nil
-	s := step{telemetry: t, op: op, sweeping: sweeping}
 	if int(op.Step) >= len(names) {
 		return ctx, nil
 	}
-	switch op.Step {
-	case semel.StepRenew, semel.StepPurge: // about many attempts, in no request
-		s.ctx = ctx
-		return ctx, s.end
-	case semel.StepSweep:
+	s := step{telemetry: t, op: op, sweeping: ctx.Value(sweepingKey{}) != nil}
+	if op.Step == semel.StepSweep {
 		ctx = context.WithValue(ctx, sweepingKey{}, true)
-	case semel.StepReserve, semel.StepComplete, semel.StepRelease, semel.StepAbandon, semel.StepRecover,
-		semel.StepBeginEffects, semel.StepLock, semel.StepCommit, semel.StepSeal, semel.StepOpen,
-		semel.StepWait, semel.StepPoll:
 	}
-	s.request = trace.SpanFromContext(ctx)
-	s.ctx, s.span = t.tracer.Start(ctx, names[op.Step])
+	s.ctx = ctx
+	if !t.silent && op.Step != semel.StepRenew && op.Step != semel.StepPurge { // they are about many attempts, in no request
+		s = s.traced()
+	}
+	if s.request == nil && !t.took.Enabled(ctx) {
+		return s.ctx, nil
+	}
 	return s.ctx, s.end
 }
 
@@ -66,33 +69,75 @@ type step struct {
 	op        semel.Op
 	ctx       context.Context //nolint:containedctx // of the step, until it ends
 	span      trace.Span      // nil for steps without one
-	request   trace.Span      // around the step
+	request   trace.Span      // around the step; nil when nobody wants to know
 	sweeping  bool
 }
+
+// traced finds the span that is told about the step: that of the request, or one of its own.
+func (s step) traced() step {
+	around := trace.SpanFromContext(s.ctx)
+	recording := around.IsRecording()
+	if !recording && isDropped(around.SpanContext()) {
+		return s
+	}
+	if !recording || s.sweeping || s.telemetry.steps || unusual[s.op.Step] {
+		ctx, span := s.telemetry.tracer.Start(s.ctx, names[s.op.Step])
+		s.ctx = ctx
+		if !span.IsRecording() {
+			return s
+		}
+		s.span = span
+	}
+	s.request = around
+	return s
+}
+
+// isDropped tells that the sampler of this process did not want the trace. What it thinks of
+// one that comes from elsewhere, without a span here, is not known yet.
+func isDropped(at trace.SpanContext) bool { return at.IsValid() && !at.IsSampled() && !at.IsRemote() }
 
 func (s step) end(e semel.Event) {
 	if s.telemetry.took.Enabled(s.ctx) {
 		s.telemetry.count(s, e)
 	}
-	if s.span == nil {
+	switch {
+	case s.request == nil:
 		return
+	case s.span == nil && e.Err == nil:
+		s.tell(e)
+		return
+	case s.span == nil: // a failure is worth one
+		_, s.span = s.telemetry.tracer.Start(s.ctx, names[s.op.Step], trace.WithTimestamp(time.Now().Add(-e.Took)))
 	}
-	if s.span.IsRecording() {
-		s.describe(e)
-	}
+	s.describe(e)
 	s.span.End()
+}
+
+// tell tells the span of the request what has become of the step.
+func (s step) tell(e semel.Event) {
+	switch {
+	case s.op.Step == semel.StepReserve && e.Waits: // the outcome is still to come
+	case s.op.Step == semel.StepReserve:
+		about := s.telemetry.about.of(outcome{s.op.Route, e.Kind, e.Lapsed})
+		if ref := s.ref(); ref != "" {
+			about = append(about, keyRef.String(ref)) // a copy, as it is full
+		}
+		s.request.SetAttributes(about...) // at once: each call takes a lock
+		s.reserved(e)
+	case e.Bytes > 0:
+		s.request.SetAttributes(keyBytes.Int(e.Bytes))
+		s.event(eventCommit)
+	}
 }
 
 // describe tells what has become of the step, to its span and to that of the request.
 func (s step) describe(e semel.Event) {
-	about := make([]attribute.KeyValue, 0, 4) // at once: each call takes a lock
+	about := make([]attribute.KeyValue, 0, 4)
 	if s.op.Route != "" {
 		about = append(about, keyRoute.String(s.op.Route))
 	}
-	if s.telemetry.refs {
-		if ref := s.op.Ref(); ref != "" {
-			about = append(about, keyRef.String(ref))
-		}
+	if ref := s.ref(); ref != "" {
+		about = append(about, keyRef.String(ref))
 	}
 	if e.Err != nil {
 		s.span.RecordError(e.Err)
@@ -100,9 +145,11 @@ func (s step) describe(e semel.Event) {
 	}
 	switch {
 	case (s.op.Step == semel.StepReserve || s.op.Step == semel.StepWait) && e.Err == nil && !e.Waits:
-		what := len(about)
 		about = append(about, keyOutcome.String(outcomeOf(e)), keyReplayed.Bool(e.Kind == semel.Replay))
-		s.reserved(e, about[what:])
+		if !s.sweeping {
+			s.request.SetAttributes(about...)
+			s.reserved(e)
+		}
 	case e.Bytes > 0:
 		about = append(about, keyBytes.Int(e.Bytes))
 		s.event(eventCommit)
@@ -110,12 +157,16 @@ func (s step) describe(e semel.Event) {
 	s.span.SetAttributes(about...)
 }
 
-// reserved tells the span of the request what it was for.
-func (s step) reserved(e semel.Event, what []attribute.KeyValue) {
-	if s.sweeping {
-		return
+// ref names the record, if that was asked for.
+func (s step) ref() string {
+	if !s.telemetry.refs {
+		return ""
 	}
-	s.request.SetAttributes(what...)
+	return s.op.Ref()
+}
+
+// reserved tells that an attempt begins.
+func (s step) reserved(e semel.Event) {
 	if e.Kind != semel.Reserved {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/semel-go/semel"
 )
@@ -19,7 +20,8 @@ const DefaultMaxRoutes = 50
 
 // Config is what a [Telemetry] may be told. The zero value uses the global providers.
 type Config struct {
-	// TracerProvider makes the spans. Default [otel.GetTracerProvider].
+	// TracerProvider makes the spans. Default [otel.GetTracerProvider]. With one of
+	// [noop.NewTracerProvider] the span of the request is left alone too.
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the metrics. Default [otel.GetMeterProvider].
 	MeterProvider metric.MeterProvider
@@ -27,8 +29,13 @@ type Config struct {
 	// counts as "other". Default 50.
 	MaxRoutes int
 	// Refs gives spans semel.ref, the keyed hash that names a record in logs and answers.
-	// It costs two hashes for each step. Default: none.
+	// It costs two hashes for each span. Default: none.
 	Refs bool
+	// Steps gives each step of an attempt a span of its own below that of the request, with the
+	// time that the step took. It costs two or three more spans for each request. A program that
+	// guards several operations in one request wants it: each has the span of its reserve.
+	// Default: the span of the request says what became of it.
+	Steps bool
 }
 
 // Telemetry has the instruments of one engine. Make it with [New]; it is safe for
@@ -37,8 +44,11 @@ type Telemetry struct {
 	tracer trace.Tracer
 	meter  metric.Meter
 	refs   bool
+	steps  bool
+	silent bool // it makes no spans
 	labels labels
 	routes routes
+	about  abouts
 
 	requests, failures, takeovers, lost, purged metric.Int64Counter
 	took, handlers, waits                       metric.Float64Histogram
@@ -56,8 +66,12 @@ func New(cfg Config) (*Telemetry, error) {
 	if cfg.MaxRoutes <= 0 {
 		cfg.MaxRoutes = DefaultMaxRoutes
 	}
-	t := &Telemetry{tracer: cfg.TracerProvider.Tracer(scope), meter: cfg.MeterProvider.Meter(scope), refs: cfg.Refs}
+	t := &Telemetry{
+		tracer: cfg.TracerProvider.Tracer(scope), meter: cfg.MeterProvider.Meter(scope),
+		refs: cfg.Refs, steps: cfg.Steps,
+	}
 	t.routes.max = cfg.MaxRoutes
+	_, t.silent = cfg.TracerProvider.(noop.TracerProvider)
 	return t, errors.Join(t.counters(), t.histograms())
 }
 

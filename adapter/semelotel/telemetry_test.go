@@ -57,13 +57,12 @@ func (f *failing) Reserve(ctx context.Context, r semel.Reservation) (semel.Recor
 	return f.Store.Reserve(ctx, r)
 }
 
-func newRig(t *testing.T, cfg semel.Config, refs bool) *rig {
+func newRig(t *testing.T, cfg semel.Config, of semelotel.Config) *rig {
 	t.Helper()
 	r := &rig{store: &failing{Store: memstore.New(memstore.Config{})}, spans: tracetest.NewInMemoryExporter(), metrics: sdkmetric.NewManualReader()}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(r.spans))
-	telemetry, err := semelotel.New(semelotel.Config{
-		TracerProvider: provider, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.metrics)), Refs: refs,
-	})
+	of.TracerProvider, of.MeterProvider = provider, sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.metrics))
+	telemetry, err := semelotel.New(of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,10 +123,11 @@ func events(s tracetest.SpanStub) string {
 
 var pay = semel.Call{Key: semel.Key{Scope: "scope-secret", ID: "key-secret"}, Route: "POST /payments"}
 
-// Each step is a span that says what became of it, and so does the span of the request.
+// With Steps each step is a span that says what became of it, and so does the span of the
+// request.
 func TestSpans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, semel.Config{Lapsed: semel.Rerun}, true)
+		r := newRig(t, semel.Config{Lapsed: semel.Rerun}, semelotel.Config{Refs: true, Steps: true})
 		request := func(f func(ctx context.Context)) tracetest.SpanStub {
 			ctx, span := r.tracer.Start(t.Context(), "request")
 			f(ctx)
@@ -180,7 +180,7 @@ func TestSpans(t *testing.T) {
 
 // Without Refs no span names the record.
 func TestRefsAreOptIn(t *testing.T) {
-	r := newRig(t, semel.Config{}, false)
+	r := newRig(t, semel.Config{}, semelotel.Config{})
 	r.begin(t, t.Context(), pay)
 	got := r.span(t, "semel.reserve")
 	if about := attributes(got); about["semel.ref"] != "" {
@@ -193,7 +193,7 @@ func TestRefsAreOptIn(t *testing.T) {
 
 // A step that failed has its error, and the outcome of nobody.
 func TestErrorsAreRecorded(t *testing.T) {
-	r := newRig(t, semel.Config{ReserveTimeout: 50 * time.Millisecond}, false)
+	r := newRig(t, semel.Config{ReserveTimeout: 50 * time.Millisecond}, semelotel.Config{})
 	r.store.down = true
 	if _, err := r.Begin(t.Context(), pay); err == nil {
 		t.Fatal("got no error")
@@ -207,7 +207,7 @@ func TestErrorsAreRecorded(t *testing.T) {
 // The handler runs in the trace of the request: what it starts is a child of the request's
 // span, also when the client has hung up.
 func TestContextReachesTheHandler(t *testing.T) {
-	r := newRig(t, semel.Config{}, false)
+	r := newRig(t, semel.Config{}, semelotel.Config{})
 	mw, err := semelhttp.New(r.Engine, semelhttp.Global(), semelhttp.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -229,8 +229,8 @@ func TestContextReachesTheHandler(t *testing.T) {
 	if parent.SpanID() != span.SpanContext().SpanID() || inner.TraceID() != span.SpanContext().TraceID() {
 		t.Errorf("got parent %v and trace %v, want those of the request", parent.SpanID(), inner.TraceID())
 	}
-	if got := r.span(t, "semel.complete"); got.Parent.SpanID() != span.SpanContext().SpanID() {
-		t.Error("the completion is not in the trace of the request")
+	if got := events(r.span(t, "request")); got != "semel.claim semel.commit" {
+		t.Errorf("got events %q, want the claim and the completion in the span of the request", got)
 	}
 }
 
@@ -277,7 +277,7 @@ func (r *rig) numbers(t *testing.T) map[string]float64 {
 // The metrics have the meaning, and by way of Prometheus the names, of semelprom.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, semel.Config{Lapsed: semel.Rerun, ReserveTimeout: 50 * time.Millisecond}, false)
+		r := newRig(t, semel.Config{Lapsed: semel.Rerun, ReserveTimeout: 50 * time.Millisecond}, semelotel.Config{})
 		first := r.begin(t, t.Context(), pay)
 		r.begin(t, t.Context(), pay)
 		time.Sleep(3 * time.Second)
@@ -328,7 +328,7 @@ func TestMetrics(t *testing.T) {
 // for none.
 func TestWorkBeyondRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, semel.Config{}, false)
+		r := newRig(t, semel.Config{}, semelotel.Config{})
 		r.begin(t, t.Context(), pay).Abandon(t.Context())
 		running := r.begin(t, t.Context(), semel.Call{Key: semel.Key{Scope: "s", ID: "2"}})
 		ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
@@ -339,10 +339,25 @@ func TestWorkBeyondRequests(t *testing.T) {
 		}})
 		synctest.Wait()
 		_ = running.Release(t.Context())
-		for _, s := range r.spans.GetSpans() {
-			if s.Name == "semel.renew" || s.Name == "semel.purge" {
+		sweeps := map[trace.SpanID]bool{}
+		reserves := 0
+		for _, s := range slices.Backward(r.spans.GetSpans()) { // what is around ends last
+			switch s.Name {
+			case "semel.renew", "semel.purge":
 				t.Errorf("%s has a span", s.Name)
+			case "semel.sweep":
+				sweeps[s.SpanContext.SpanID()] = true
+				if about := attributes(s); about["semel.outcome"] != "" || events(s) != "" {
+					t.Errorf("a sweep says %v and %q, want nothing of one attempt", about, events(s))
+				}
+			case "semel.reserve":
+				if sweeps[s.Parent.SpanID()] {
+					reserves++
+				}
 			}
+		}
+		if len(sweeps) == 0 || reserves == 0 {
+			t.Errorf("got %d sweeps with %d reserves below them, want some", len(sweeps), reserves)
 		}
 		got := r.numbers(t)
 		if n := got["semel.requests{outcome=executed,route=POST /payments}"] + got["semel.requests{outcome=executed,route=none}"]; n != 2 {

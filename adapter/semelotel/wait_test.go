@@ -10,12 +10,13 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/adapter/semelotel"
 )
 
 // A request that waits has one outcome, that of its wait, in metrics and on its span.
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, semel.Config{}, false)
+		r := newRig(t, semel.Config{}, semelotel.Config{})
 		first := r.begin(t, t.Context(), pay)
 		waits := pay
 		waits.Wait = semel.MaxWait

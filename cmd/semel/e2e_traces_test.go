@@ -65,7 +65,7 @@ func TestCollectorGetsTraces(t *testing.T) {
 	}))
 	defer collector.Close()
 	upstream, _ := shop(t)
-	s := startSidecar(t, upstream, "--store", "memory", "--otlp-endpoint", collector.URL)
+	s := startSidecar(t, upstream, "--store", "memory", "--otlp-endpoint", collector.URL, "--otlp-steps")
 	s.order(t, "order-secret")
 	s.order(t, "order-secret")
 	s.end(t, syscall.SIGTERM)

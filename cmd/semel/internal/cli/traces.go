@@ -34,7 +34,10 @@ func openTraces(ctx context.Context, cfg config.Config, log *slog.Logger) (t tra
 	if provider == nil {
 		return t, func() {}, nil
 	}
-	spans, err := semelotel.New(semelotel.Config{TracerProvider: provider, MeterProvider: noop.NewMeterProvider(), Refs: true}) // /metrics has the metrics
+	spans, err := semelotel.New(semelotel.Config{
+		TracerProvider: provider, MeterProvider: noop.NewMeterProvider(), // /metrics has the metrics
+		Refs: true, Steps: cfg.OTLPSteps,
+	})
 	if err != nil {
 		return t, nil, wrong("", "%w", err)
 	}

@@ -75,6 +75,7 @@ type Config struct {
 	KeyringFile      string
 	KeyringReadPlain bool
 	OTLPEndpoint     string // "" when only the OTEL_ variables count
+	OTLPSteps        bool   // a span for each step of the store
 	// Routes come from the file only.
 	Routes []Route
 

@@ -80,6 +80,7 @@ func TestPrecedence(t *testing.T) {
 		"keyring_file":        {"a", "b", "c"},
 		"keyring_read_plain":  {"true", "false", "1"},
 		"otlp_endpoint":       {"http://a:1", "http://b:1", "http://c:1"},
+		"otlp_steps":          {"true", "false", "1"},
 	}
 	for _, s := range Settings() {
 		v, ok := values[s.Name]

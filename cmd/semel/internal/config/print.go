@@ -134,7 +134,7 @@ func Fixed() []string {
 		"max_waiters", "max_waiters_per_key",
 		"console", "console_tokens", "console_name", "console_user_header", "console_user_from", "console_writers",
 		"console_host", "console_origin",
-		"otlp_endpoint",
+		"otlp_endpoint", "otlp_steps",
 	}
 }
 

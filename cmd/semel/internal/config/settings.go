@@ -302,6 +302,11 @@ func running() []Setting {
 			Usage: "send traces to this OpenTelemetry collector, http://HOST:4318, as OTLP over HTTP (JSON)",
 			set:   one(parseOTLP, func(c *Config) *string { return &c.OTLPEndpoint }),
 		},
+		{
+			Name: "otlp_steps", Bool: true, Default: "false",
+			Usage: "trace each step of the store as a span of its own, which costs two more a request",
+			set:   one(parseBool, func(c *Config) *bool { return &c.OTLPSteps }),
+		},
 	}
 }
 

@@ -13,6 +13,26 @@ import (
 // w3c continues traces as W3C Trace Context says. Its fields are in no fingerprint.
 var w3c propagation.TraceContext
 
+// begin has the options of the span of a request, by method. What a client writes there is not
+// bounded: the method of the rest is otherMethod.
+var begin = func() map[string][]trace.SpanStartOption {
+	all := map[string][]trace.SpanStartOption{}
+	for _, method := range []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace, otherMethod,
+	} {
+		all[method] = []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attribute.String("http.request.method", method)),
+		}
+	}
+	return all
+}()
+
+const otherMethod = "_OTHER"
+
+// asClient are the options of the span of the way upstream.
+var asClient = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+
 // traced continues the trace of r, or begins one, with a span for the request. It must be
 // ended. Without a tracer the client's fields pass as any other.
 func (s *Server) traced(r *http.Request) (*http.Request, trace.Span) {
@@ -21,13 +41,11 @@ func (s *Server) traced(r *http.Request) (*http.Request, trace.Span) {
 	}
 	ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	method := r.Method
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace:
-	default:
-		method = "_OTHER" // what a client writes there is not bounded
+	options, ok := begin[method]
+	if !ok {
+		method, options = otherMethod, begin[otherMethod]
 	}
-	ctx, span := s.cfg.Tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("http.request.method", method)))
+	ctx, span := s.cfg.Tracer.Start(ctx, method, options...)
 	return r.WithContext(ctx), span
 }
 
@@ -39,19 +57,23 @@ func (r *router) name(ctx context.Context, pattern string) {
 	}
 }
 
-// traceUpstream begins the span of the way to the upstream and back. The context of the
-// span is nobody's: below one that wraps the attempt's, a time-out would cost a goroutine.
+// traceUpstream begins the span of the way to the upstream and back; in a trace that is not
+// sampled that of the request will do. The context of the span is nobody's: below one that
+// wraps the attempt's, a time-out would cost a goroutine.
 func (x *exchange) traceUpstream(ctx context.Context) trace.Span {
 	if x.cfg.Tracer == nil {
 		return nil
 	}
-	_, span := x.cfg.Tracer.Start(ctx, "upstream", trace.WithSpanKind(trace.SpanKindClient))
+	if around := trace.SpanFromContext(ctx); !around.IsRecording() {
+		return around
+	}
+	_, span := x.cfg.Tracer.Start(ctx, "upstream", asClient...)
 	return span
 }
 
 // endUpstream ends that span; res is nil when there was no answer.
 func endUpstream(span trace.Span, res *http.Response, err error) {
-	if span == nil {
+	if span == nil || !span.IsRecording() {
 		return
 	}
 	if res != nil {

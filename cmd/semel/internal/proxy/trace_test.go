@@ -21,10 +21,10 @@ const (
 )
 
 // tracing makes a sidecar trace into the exporter.
-func tracing(t *testing.T, s *setup) *tracetest.InMemoryExporter {
+func tracing(t *testing.T, s *setup, options ...sdktrace.TracerProviderOption) *tracetest.InMemoryExporter {
 	t.Helper()
 	spans := tracetest.NewInMemoryExporter()
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSyncer(spans))...)
 	telemetry, err := semelotel.New(semelotel.Config{TracerProvider: provider})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestTraceIsContinued(t *testing.T) {
 
 			byName := map[string][]tracetest.SpanStub{}
 			byID := map[string]string{}
-			until(t, s, "all spans have ended", func() bool { return len(spans.GetSpans()) >= 11 })
+			until(t, s, "all spans have ended", func() bool { return len(spans.GetSpans()) >= 7 })
 			for _, span := range spans.GetSpans() {
 				byName[span.Name] = append(byName[span.Name], span)
 				byID[span.SpanContext.SpanID().String()] = span.Name
@@ -104,10 +104,8 @@ func TestTraceIsContinued(t *testing.T) {
 					t.Errorf("request %d: got outcome %q, want %q", i, said, want)
 				}
 			}
-			for name, parent := range map[string]string{"upstream": "POST /pay/{id}", "semel.reserve": "POST /pay/{id}", "semel.complete": "POST /pay/{id}"} {
-				if got := byID[byName[name][0].Parent.SpanID().String()]; got != parent {
-					t.Errorf("%s is below %q, want %q", name, got, parent)
-				}
+			if got := byID[byName["upstream"][0].Parent.SpanID().String()]; got != "POST /pay/{id}" {
+				t.Errorf("the way upstream is below %q, want the request", got)
 			}
 			if last := byName["upstream"]; last[len(last)-1].Status.Description == "" {
 				t.Error("an upstream that gave no answer is no error in the trace")
@@ -135,5 +133,23 @@ func TestNoTracer(t *testing.T) {
 	s.send(t, "POST", "/", "k", "x", "Traceparent", traceparent, "Tracestate", "vendor=1")
 	if parents, states := up.all(); parents[0] != traceparent || states[0] != "vendor=1" {
 		t.Errorf("the upstream got %s and %s, want what the client sent", parents, states)
+	}
+}
+
+// TestTraceThatIsNotSampled: its identifier goes on, that it is not sampled too, and no span is made.
+func TestTraceThatIsNotSampled(t *testing.T) {
+	up := new(heard)
+	url, _ := testUpstream(t, up.handler)
+	var spans *tracetest.InMemoryExporter
+	s := newSidecar(t, url, func(s *setup) {
+		spans = tracing(t, s, sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())))
+	})
+	s.send(t, "POST", "/pay/7", "k", "x", "Traceparent", strings.TrimSuffix(traceparent, "01")+"00")
+	parents, _ := up.all()
+	if !strings.HasPrefix(parents[0], "00-"+traceID) || !strings.HasSuffix(parents[0], "-00") || strings.Contains(parents[0], clientSpan) {
+		t.Errorf("the upstream got %s, want the trace, not sampled, and a span of the sidecar", parents[0])
+	}
+	if all := spans.GetSpans(); len(all) != 0 {
+		t.Errorf("got %d spans, want none", len(all))
 	}
 }

@@ -93,6 +93,8 @@ type query struct {
 	states      int64 // bit n: state n is wanted
 	low, high   semel.Slot
 	narrow      bool // few slots can match: use their index
+	open        bool // one state of few records is wanted: use its index
+	state       int64
 	top         spot
 	bottom      int64
 	window      int64 // how many rows the next read looks at
@@ -156,7 +158,11 @@ func (q *query) choose() error {
 		q.over = !strings.HasPrefix(slot.String(), prefix)
 		q.low, q.high = slot, slot
 	}
-	q.narrow = len(prefix) >= 4 || q.low == q.high
+	q.narrow = len(prefix) >= 3 || q.low == q.high
+	q.open = !q.narrow && (f.Lapsed || q.states == 1<<semel.StateReserved || q.states == 1<<semel.StateFree)
+	if q.states != 1<<semel.StateFree {
+		q.state = int64(semel.StateReserved)
+	}
 	return nil
 }
 
@@ -164,13 +170,18 @@ func (q *query) choose() error {
 func (q *query) next(c *readConn) (found []semel.Record, err error) {
 	if q.narrow {
 		q.over = true
-		return q.read(c.listSlot, q.bottom)
+		return q.read(c.listSlot, q.bottom, nil)
 	}
-	end, more, err := q.end(c.listWindow)
+	list, window := c.list, c.listWindow
+	var state []driver.Value
+	if q.open {
+		list, window, state = c.listOpen, c.listOpenWindow, []driver.Value{q.state}
+	}
+	end, more, err := q.end(window, state)
 	if err != nil {
 		return nil, err
 	}
-	found, err = q.read(c.list, end)
+	found, err = q.read(list, end, state)
 	if q.left > 0 {
 		q.left -= int64(len(found))
 	}
@@ -181,8 +192,8 @@ func (q *query) next(c *readConn) (found []semel.Record, err error) {
 
 // end is the last time in the window, and whether there may be anything behind it. All
 // that is as old belongs to the window, too.
-func (q *query) end(stmt *stmt) (end int64, more bool, err error) {
-	end, more, err = stmt.integer(q.top.created, q.bottom, q.window-1)
+func (q *query) end(stmt *stmt, state []driver.Value) (end int64, more bool, err error) {
+	end, more, err = stmt.integer(append(state, q.top.created, q.bottom, q.window-1)...)
 	if !more {
 		end = q.bottom
 	}
@@ -190,11 +201,13 @@ func (q *query) end(stmt *stmt) (end int64, more bool, err error) {
 }
 
 // read reads what lies behind top and is not older than end.
-func (q *query) read(stmt *stmt, end int64) (found []semel.Record, err error) {
+func (q *query) read(stmt *stmt, end int64, state []driver.Value) (found []semel.Record, err error) {
 	lapsed := int64(0)
 	if q.filter.Lapsed {
 		lapsed = 1
 	}
+	args := append(state, q.top.created, end, q.top.created, q.top.slot[:], q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
+		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.filter.Route, q.filter.Route, q.left)
 	var v [17]driver.Value
 	err = stmt.each(v[:], func() error {
 		var w row
@@ -203,8 +216,7 @@ func (q *query) read(stmt *stmt, end int64) (found []semel.Record, err error) {
 		}
 		found = append(found, w.record)
 		return nil
-	}, q.top.created, end, q.top.created, q.top.slot[:], q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
-		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.filter.Route, q.filter.Route, q.left)
+	}, args...)
 	return found, err
 }
 

@@ -113,6 +113,47 @@ func TestPageLooksAtFewRows(t *testing.T) {
 	}
 }
 
+// What is reserved or free is found at once among many that are completed, however far back
+// it lies, and in the same order.
+func TestOpenRecordsAreFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, alike := range []int{1, 70} {
+		s := openInternal(t)
+		const n = 3_000
+		fillOld(t, s, n, alike)
+		err := s.with(readWrite, writerPragmas, func(c *conn) error {
+			return c.script(c.fill(`UPDATE {slots} SET state = CASE WHEN route = 'often' THEN 2 WHEN id % 200 = 1 THEN 0 ELSE 1 END`, true))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []semel.Filter{
+			{Lapsed: true},
+			{Lapsed: true, States: []semel.State{semel.StateReserved}},
+			{States: []semel.State{semel.StateReserved}},
+			{States: []semel.State{semel.StateFree}},
+		} {
+			got := listed(t, s, f)
+			sorted := slices.IsSortedFunc(got, func(a, b semel.Record) int { return b.CreatedAt.Compare(a.CreatedAt) })
+			if len(got) != n/200 || distinct(got) != n/200 || !sorted {
+				t.Errorf("%d alike, %+v: got %d of %d records, want %d, the youngest first", alike, f, distinct(got), len(got), n/200)
+			}
+			f.Limit = n / 200
+			q, err := newQuery(f, s.clock.now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.readers.with(func(c *readConn) error {
+				got, err = q.next(c)
+				return err
+			})
+			if err != nil || len(got) != n/200 || !q.over {
+				t.Errorf("%d alike, %+v: got %d records in one read, error %v, want %d", alike, f, len(got), err, n/200)
+			}
+		}
+	}
+}
+
 // Windows lose nothing, and repeat nothing, also when more records than a window has are
 // as old as one another; nor do pages that go on behind a place.
 func TestWindowsLoseNothing(t *testing.T) {
@@ -171,4 +212,25 @@ func distinct(records []semel.Record) int {
 		seen[rec.Key] = true
 	}
 	return len(seen)
+}
+
+// Three digits of a slot mean one of 4096 records: those are read through their index, in
+// one read, and not all that are younger.
+func TestShortPrefixUsesItsIndex(t *testing.T) {
+	t.Parallel()
+	s := openInternal(t)
+	fillOld(t, s, 100, 1)
+	want := semel.Key{Scope: "s", ID: "3"}
+	q, err := newQuery(semel.Filter{Slot: want.Slot().String()[:3], Limit: 10}, s.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []semel.Record
+	err = s.readers.with(func(c *readConn) error {
+		found, err = q.next(c)
+		return err
+	})
+	if err != nil || len(found) != 1 || found[0].Key != want || !q.over {
+		t.Errorf("got %d records, error %v, want the one in one read", len(found), err)
+	}
 }

@@ -22,7 +22,8 @@ type Worklist struct {
 	Cut bool
 }
 
-// MaxLook is how many lapsed records a worklist looks at.
+// MaxLook is how many lapsed records a worklist looks at, and about how many of any kind a
+// page of a list on a [semel.Sifter].
 const MaxLook = 10_000
 
 // Worklist returns the oldest lapsed records that need a decision: limit of them, at

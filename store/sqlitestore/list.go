@@ -31,14 +31,8 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			return
 		}
 		for err == nil && !q.over {
-			if err = context.Cause(ctx); err != nil {
-				break
-			}
 			var found []semel.Record
-			err = s.readers.with(func(c *readConn) (err error) {
-				found, err = q.next(c)
-				return err
-			})
+			found, err = s.window(ctx, q)
 			for _, rec := range found {
 				rec, ok, ferr := s.withBody(rec, q)
 				if ferr != nil {
@@ -54,6 +48,52 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			yield(semel.Record{}, explain(s.path, err))
 		}
 	}
+}
+
+// window reads the next one of a list.
+func (s *Store) window(ctx context.Context, q *query) (found []semel.Record, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	err = s.readers.with(func(c *readConn) (err error) {
+		found, err = q.next(c)
+		return err
+	})
+	return found, err
+}
+
+// Sift implements [semel.Sifter]. Records that are as old as one another are passed over
+// together.
+func (s *Store) Sift(ctx context.Context, f semel.Filter, most int) (found []semel.Record, next semel.Place, err error) {
+	q, err := newQuery(f, s.clock.now())
+	for left := int64(max(most, 1)); err == nil && !q.over && left > 0; {
+		q.window = min(q.window, left)
+		left -= q.window
+		var more []semel.Record
+		more, err = s.window(ctx, q)
+		found = append(found, more...)
+	}
+	if err != nil {
+		return nil, semel.Place{}, explain(s.path, err)
+	}
+	switch {
+	case f.Limit > 0 && len(found) == f.Limit:
+		next = found[f.Limit-1].Place()
+	case !q.over:
+		next.CreatedAt = timeOf(q.top.created + 1)
+	}
+	all := found
+	found = found[:0]
+	for _, rec := range all {
+		rec, ok, err := s.withBody(rec, q)
+		if err != nil {
+			return nil, semel.Place{}, explain(s.path, err)
+		}
+		if ok {
+			found = append(found, rec)
+		}
+	}
+	return found, next, nil
 }
 
 // withBody adds the response. A record that was taken anew since the window was read
@@ -128,6 +168,9 @@ func (q *query) bound() {
 	f := &q.filter
 	if !f.After.IsZero() {
 		q.top = spot{f.After.CreatedAt.UnixMicro(), f.After.Slot}
+		if f.After.Slot == (semel.Slot{}) { // behind all that are as old
+			q.top = from(q.top.created - 1)
+		}
 	}
 	if youngest := q.now - micros(f.MinAge); f.MinAge > 0 && youngest < q.top.created {
 		q.top = from(youngest)

@@ -55,7 +55,7 @@ func (d *Desk) Find(ctx context.Context, s Selector) (semel.Record, error) {
 }
 
 // MaxRefs is how many records [Desk.FindRef] looks at.
-const MaxRefs = 2_000
+const MaxRefs = 1_000
 
 // FindRef is Find by a reference among the youngest [MaxRefs] records behind a place, so
 // that it takes about as long however many there are. With [ErrNoRecord] it returns the

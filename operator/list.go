@@ -13,6 +13,10 @@ const (
 	MaxPage     = 500
 )
 
+// MaxSift is about how many records a page of a list looks at on a [semel.Sifter]: some
+// milliseconds of work, which a busy machine does not make a tenth of a second of.
+const MaxSift = 4_000
+
 // Page is a part of a list.
 type Page struct {
 	// Records are the youngest first, without their responses but for the status.
@@ -26,7 +30,7 @@ type Page struct {
 
 // List returns a page of the records that f chooses: f.Limit of them, at most
 // [MaxPage], by default [DefaultPage]. f.Margin and f.Bodies are the desk's to choose.
-// On a [semel.Sifter] it ends when about [MaxLook] records have been looked at.
+// On a [semel.Sifter] it ends when about [MaxSift] records have been looked at.
 func (d *Desk) List(ctx context.Context, f semel.Filter) (Page, error) {
 	limit := pageSize(f.Limit)
 	f.Limit = limit + 1 // one more, to see that there are more
@@ -34,7 +38,7 @@ func (d *Desk) List(ctx context.Context, f semel.Filter) (Page, error) {
 	if d.sifter != nil {
 		var err error
 		f.Margin, f.Bodies = d.cfg.Margin, false
-		if page.Records, page.Next, err = d.sifter.Sift(ctx, f, MaxLook); err != nil {
+		if page.Records, page.Next, err = d.sifter.Sift(ctx, f, MaxSift); err != nil {
 			return Page{}, err
 		}
 		page.Cut = !page.Next.IsZero()

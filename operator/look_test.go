@@ -98,8 +98,8 @@ func TestPagesAreCut(t *testing.T) {
 			t.Errorf("got %d records, cut %v, want a full page of two", len(page.Records), page.Cut)
 		}
 		for _, most := range s.most {
-			if most != operator.MaxLook {
-				t.Errorf("got a look at %d records, want %d", most, operator.MaxLook)
+			if most != operator.MaxSift {
+				t.Errorf("got a look at %d records, want %d", most, operator.MaxSift)
 			}
 		}
 	})

@@ -22,8 +22,7 @@ type Worklist struct {
 	Cut bool
 }
 
-// MaxLook is how many lapsed records a worklist looks at, and about how many of any kind a
-// page of a list on a [semel.Sifter].
+// MaxLook is how many lapsed records a worklist looks at.
 const MaxLook = 10_000
 
 // Worklist returns the oldest lapsed records that need a decision: limit of them, at

@@ -38,7 +38,7 @@ func operatorMutants() []Mutant {
 		mutant("a page that was cut does not say so", "list.go",
 			"page.Cut = !page.Next.IsZero()", "page.Cut = false", "^TestPagesAreCut$"),
 		mutant("a page looks at everything", "list.go",
-			"d.sifter.Sift(ctx, f, MaxLook)", "d.sifter.Sift(ctx, f, 1<<30)", "^TestPagesAreCut$"),
+			"d.sifter.Sift(ctx, f, MaxSift)", "d.sifter.Sift(ctx, f, 1<<30)", "^TestPagesAreCut$"),
 		mutant("a reference is looked for among all", "find.go",
 			"filter.After, filter.Limit = after, MaxRefs", "filter.After = after", "^TestFindRef$"),
 		mutant("a purge does not stop", "purge.go",

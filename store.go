@@ -86,6 +86,16 @@ type Lister interface {
 	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
 }
 
+// Sifter lists in steps whose cost is bounded. It is for stores whose List may pass over
+// many records to find few.
+type Sifter interface {
+	// Sift is a List that ends when it has passed over about so many records, whether f
+	// chooses them or not. It returns those that f chooses, in the order of List, and
+	// the place behind which the list goes on, see [Filter].After: zero when there is
+	// nothing behind them. Each step comes further, so that the list ends.
+	Sift(ctx context.Context, f Filter, most int) (found []Record, next Place, err error)
+}
+
 // Resolver applies an operator's answer to a lapsed reservation.
 type Resolver interface {
 	// Resolve returns ErrInFlight while the lease runs, and ErrLost when the

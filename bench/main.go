@@ -64,6 +64,7 @@ func groups() []group {
 		{"sidecar", sidecarGroup},
 		{"sqlite", sqliteGroup},
 		{"million", millionGroup},
+		{"console", consoleGroup},
 		{"memory", memoryGroup},
 		{"renewal", renewalGroup},
 		{"tracing", tracingGroup},
@@ -92,6 +93,7 @@ type size struct {
 	small    int           // records in the smaller store
 	large    int           // records in the larger store
 	purging  time.Duration // of load with and without a purge
+	pages    int           // requests of each page of the console
 	records  int           // in the memory store
 	attempts int           // in flight at once
 	lease    time.Duration // of those
@@ -106,14 +108,14 @@ var (
 	fullSize = size{
 		direct: 100_000, traced: 10_000, loopback: 60_000, sidecar: 20_000, warmup: 3_000, starts: 9, idle: time.Second,
 		window: time.Second, callers: []int{1, 2, 4, 8, 16, 32, 64},
-		small: 10_000, large: 1_000_000, purging: 3 * time.Second,
+		small: 10_000, large: 1_000_000, purging: 3 * time.Second, pages: 200,
 		records: 200_000, attempts: 10_000, lease: 30 * time.Second,
 		serving: 1500 * time.Millisecond, backlog: 500_000, leases: 10_000, leaseFor: 30 * time.Second,
 	}
 	quickSize = size{
 		direct: 2_000, traced: 200, loopback: 1_000, sidecar: 500, warmup: 64, starts: 1, idle: 100 * time.Millisecond,
 		window: 50 * time.Millisecond, callers: []int{1, 8, 64},
-		small: 200, large: 2_000, purging: 100 * time.Millisecond,
+		small: 200, large: 2_000, purging: 100 * time.Millisecond, pages: 3,
 		records: 5_000, attempts: 500, lease: time.Second,
 		serving: 50 * time.Millisecond, backlog: 2_000, leases: 100, leaseFor: 3 * time.Second,
 	}

@@ -95,6 +95,12 @@ func open(t testing.TB, change ...func(*console.Config)) *site {
 
 func openWith(t testing.TB, store *faulty, engine semel.Config, change ...func(*console.Config)) *site {
 	t.Helper()
+	return openOver(t, store, store, engine, change...)
+}
+
+// openOver is openWith for a store that can do more than a faulty one.
+func openOver(t testing.TB, whole semel.Store, store *faulty, engine semel.Config, change ...func(*console.Config)) *site {
+	t.Helper()
 	s := &site{t: t, store: store}
 	cfg := console.Config{
 		Tokens: []console.Token{
@@ -107,7 +113,7 @@ func openWith(t testing.TB, store *faulty, engine semel.Config, change ...func(*
 		f(&cfg)
 	}
 	var err error
-	if s.engine, err = semel.New(store, engine); err != nil {
+	if s.engine, err = semel.New(whole, engine); err != nil {
 		t.Fatal(err)
 	}
 	if s.desk, err = operator.New(s.engine, operator.Config{Actor: "console"}); err != nil {

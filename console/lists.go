@@ -13,9 +13,10 @@ import (
 // listView is a page of records.
 type listView struct {
 	choices
-	Rows  []row
-	Next  string // the address of the next page
-	Later bool   // this is not the first page
+	Rows    []row
+	Next    string   // the address of the next page
+	Later   bool     // this is not the first page
+	Further *further // instead of Next, when the list was not looked through
 }
 
 func (c *Console) list(ctx context.Context, v *visit, path string, fix func(*semel.Filter)) (listView, error) {
@@ -31,14 +32,17 @@ func (c *Console) list(ctx context.Context, v *visit, path string, fix func(*sem
 	if fix != nil {
 		fix(&filter)
 	}
-	found, err := v.desk.List(ctx, filter)
+	found, err := c.sift(ctx, v, filter, q.Get("far"))
 	if err != nil {
 		return listView{}, err
 	}
-	return listView{
-		choices: chosen, Rows: c.rows(v.desk, found.Records, v.now),
-		Next: next(c.cfg.Base+path, q, found.Next), Later: !filter.After.IsZero(),
-	}, nil
+	view := listView{choices: chosen, Rows: c.rows(v.desk, found.Records, v.now), Later: !filter.After.IsZero()}
+	if found.Cut {
+		view.Further = c.onward(path, q, found.Next, v.now)
+	} else {
+		view.Next = next(c.cfg.Base+path, q, found.Next)
+	}
+	return view, nil
 }
 
 func (c *Console) inFlight(ctx context.Context, v *visit) (page, error) {
@@ -81,9 +85,10 @@ func cannotAct(v *visit) string {
 
 // searchView is the page with all ways to find a record.
 type searchView struct {
-	Scope string
-	Rows  []row
-	Asked bool
+	Rows    []row
+	Asked   bool // for a key
+	Later   bool // behind a place
+	Further *further
 }
 
 // search finds a record by what is no secret: the beginning of its slot, or its
@@ -95,9 +100,31 @@ func (c *Console) search(ctx context.Context, v *visit) (page, error) {
 	}
 	rec, err := v.desk.Find(ctx, operator.Selector{Slot: q})
 	if err == operator.ErrNoRecord && len(q) == 12 { //nolint:errorlint // Find returns it as it is; 12 digits may be a reference
-		rec, err = v.desk.Find(ctx, operator.Selector{Ref: q})
+		return c.searchRef(ctx, v, q)
 	}
 	return c.found(rec, err)
+}
+
+// searchRef finds a record by its reference, of which no store has an index.
+func (c *Console) searchRef(ctx context.Context, v *visit, ref string) (page, error) {
+	q := v.URL.Query()
+	after, err := parsePlace(q.Get("after"))
+	if err != nil {
+		return page{}, err
+	}
+	var rec semel.Record
+	err = c.farther(q.Get("far"), func() (bool, error) {
+		rec, after, err = v.desk.FindRef(ctx, ref, after)
+		if err == operator.ErrNoRecord && !after.IsZero() { //nolint:errorlint // FindRef returns it as it is
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil || after.IsZero() {
+		return c.found(rec, err)
+	}
+	view := searchView{Further: c.onward("/search", q, after, v.now)}
+	return page{status: http.StatusOK, name: "search", title: "Find a record", body: view}, nil
 }
 
 // searchKey finds records by the key, in a form that is posted: a key is a secret, and
@@ -118,17 +145,22 @@ func (c *Console) searchKey(ctx context.Context, v *visit) (page, error) {
 	case len(key) > semel.MaxKeyLen:
 		return page{}, operator.ErrSelector
 	}
-	found, err := v.desk.List(ctx, semel.Filter{ID: key, Limit: c.cfg.Page})
+	after, err := parsePlace(v.PostForm.Get("after"))
 	if err != nil {
 		return page{}, err
 	}
-	if len(found.Records) == 1 {
+	found, err := c.sift(ctx, v, semel.Filter{ID: key, After: after, Limit: c.cfg.Page}, v.PostForm.Get("far"))
+	if err != nil {
+		return page{}, err
+	}
+	if len(found.Records) == 1 && !found.Cut && after.IsZero() {
 		return c.found(found.Records[0], nil)
 	}
-	return page{
-		status: http.StatusOK, name: "search", title: "Find a record",
-		body: searchView{Rows: c.rows(v.desk, found.Records, v.now), Asked: true},
-	}, nil
+	view := searchView{Rows: c.rows(v.desk, found.Records, v.now), Asked: true, Later: !after.IsZero()}
+	if found.Cut {
+		view.Further = c.onward("/search", nil, found.Next, v.now)
+	}
+	return page{status: http.StatusOK, name: "search", title: "Find a record", body: view}, nil
 }
 
 // found shows a record where it has its address.

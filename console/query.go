@@ -121,7 +121,7 @@ func next(path string, q url.Values, place semel.Place) string {
 		return ""
 	}
 	forward := url.Values{"after": {formatPlace(place)}}
-	for _, name := range []string{"state", "scope", "route", "older"} {
+	for _, name := range []string{"q", "state", "scope", "route", "older"} {
 		if v := q.Get(name); v != "" {
 			forward.Set(name, v)
 		}

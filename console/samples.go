@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/url"
 	"strings"
 	"time"
 
@@ -150,4 +151,8 @@ func sampleMeter(now time.Time) *Meter {
 	}
 	m.now = func() time.Time { return now }
 	return m
+}
+
+func sampleFurther(c *Console, path string, now time.Time) *further {
+	return c.onward(path, url.Values{"q": {"3f2a9c0b17de"}}, semel.Place{CreatedAt: now.Add(-7 * time.Hour)}, now)
 }

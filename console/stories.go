@@ -101,11 +101,22 @@ func listStories() []story {
 			list.Next = "/records?after=1"
 			return page{status: http.StatusOK, name: "records", title: "Records", body: list}
 		}},
+		{"records-cut", "a list that was not looked through", reader, func(c *Console, v *visit) page {
+			list := sampleList(c, v, sampleKept(v.now)[5:])
+			list.Further = sampleFurther(c, "/records", v.now)
+			return page{status: http.StatusOK, name: "records", title: "Records", body: list}
+		}},
 		{"records-hostile", "records of a client who is up to no good", reader, func(c *Console, v *visit) page {
 			return page{status: http.StatusOK, name: "records", title: "Records", body: sampleList(c, v, sampleHostile(v.now))}
 		}},
 		{"search", "all ways to find a record", reader, func(*Console, *visit) page {
 			return page{status: http.StatusOK, name: "search", title: "Find a record", body: searchView{}}
+		}},
+		{"search-cut", "a reference that is not among the youngest", reader, func(c *Console, v *visit) page {
+			return page{status: http.StatusOK, name: "search", title: "Find a record", body: searchView{Further: sampleFurther(c, "/search", v.now)}}
+		}},
+		{"search-key-cut", "a key that is not among the youngest", reader, func(c *Console, v *visit) page {
+			return page{status: http.StatusOK, name: "search", title: "Find a record", body: searchView{Asked: true, Further: sampleFurther(c, "/search", v.now)}}
 		}},
 	}
 }

@@ -47,6 +47,7 @@ type office struct {
 	engine   *semel.Engine
 	store    semel.Store
 	lister   semel.Lister
+	sifter   semel.Sifter   // nil when the store's lists pass over few records
 	resolver semel.Resolver // nil when the store cannot
 	auditor  semel.Auditor  // likewise
 	cfg      Config
@@ -80,6 +81,7 @@ func New(engine *semel.Engine, cfg Config) (*Desk, error) {
 		return nil, fmt.Errorf("operator: Config.Retention is %v, less than 0", cfg.Retention)
 	}
 	o := &office{engine: engine, store: store, lister: lister, cfg: cfg}
+	o.sifter, _ = semel.As[semel.Sifter](store)
 	o.resolver, _ = semel.As[semel.Resolver](store)
 	o.auditor, _ = semel.As[semel.Auditor](store)
 	return (&Desk{office: o}).As(cfg.Actor)

@@ -54,6 +54,34 @@ func (d *Desk) Find(ctx context.Context, s Selector) (semel.Record, error) {
 	return semel.Record{}, &AmbiguousError{found}
 }
 
+// MaxRefs is how many records [Desk.FindRef] looks at.
+const MaxRefs = 1_000
+
+// FindRef is Find by a reference among the youngest [MaxRefs] records behind a place, so
+// that it takes about as long however many there are. With [ErrNoRecord] it returns the
+// place to go on behind: zero when all have been looked at.
+func (d *Desk) FindRef(ctx context.Context, ref string, after semel.Place) (rec semel.Record, next semel.Place, err error) {
+	filter, err := d.filter(Selector{Ref: ref})
+	if err != nil {
+		return semel.Record{}, semel.Place{}, err
+	}
+	ref = strings.ToLower(strings.TrimSpace(ref))
+	filter.After, filter.Limit = after, MaxRefs
+	looked := 0
+	for rec, err := range d.Each(ctx, filter) {
+		if err != nil {
+			return semel.Record{}, semel.Place{}, err
+		}
+		if d.engine.Ref(rec.Key) == ref {
+			return rec, semel.Place{}, nil
+		}
+		if looked++; looked == MaxRefs {
+			next = rec.Place()
+		}
+	}
+	return semel.Record{}, next, ErrNoRecord
+}
+
 func (d *Desk) filter(s Selector) (semel.Filter, error) {
 	slot := strings.ToLower(strings.TrimSpace(s.Slot))
 	ways := 0

@@ -42,6 +42,93 @@ func TestPagesHaveEveryRecordOnce(t *testing.T) {
 	})
 }
 
+// sifting is a store that passes over records in steps, and notes how large they may be.
+type sifting struct {
+	*office
+	most []int
+}
+
+func (s *sifting) Sift(ctx context.Context, f semel.Filter, most int) (found []semel.Record, next semel.Place, err error) {
+	s.most = append(s.most, most)
+	const most3 = 3
+	left := most3
+	for rec, err := range s.List(ctx, semel.Filter{After: f.After, Limit: most3, Margin: f.Margin}) {
+		if err != nil {
+			return nil, semel.Place{}, err
+		}
+		if f.Route == "" || rec.Route == f.Route {
+			found = append(found, rec)
+		}
+		if left--; left == 0 {
+			next = rec.Place()
+		}
+		if len(found) == f.Limit {
+			return found, rec.Place(), nil
+		}
+	}
+	return found, next, nil
+}
+
+// A page of a store that passes over many records ends when enough has been looked at, and
+// says so; one that is full is not cut.
+func TestPagesAreCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, semel.Config{})
+		s := &sifting{office: o}
+		engine := must(semel.New(s, semel.Config{}))
+		defer func() { must(0, engine.Close(context.WithoutCancel(t.Context()))) }()
+		desk := must(operator.New(engine, operator.Config{Actor: "ann"}))
+		for i := range 8 {
+			o.reserve(fmt.Sprint("order-", i), func(r *semel.Reservation) {
+				if i%4 == 0 {
+					r.Route = "rare"
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		filter := semel.Filter{Route: "rare"}
+		for i, want := range []operator.Page{{Cut: true}, {Cut: true}, {}} {
+			page := must(desk.List(t.Context(), filter))
+			if page.Cut != want.Cut || page.Next.IsZero() == want.Cut || len(page.Records) != []int{0, 1, 1}[i] {
+				t.Errorf("page %d: got %d records, cut %v, next %v", i, len(page.Records), page.Cut, page.Next)
+			}
+			filter.After = page.Next
+		}
+		if page := must(desk.List(t.Context(), semel.Filter{Limit: 2})); len(page.Records) != 2 || page.Cut || page.Next != page.Records[1].Place() {
+			t.Errorf("got %d records, cut %v, want a full page of two", len(page.Records), page.Cut)
+		}
+		for _, most := range s.most {
+			if most != operator.MaxSift {
+				t.Errorf("got a look at %d records, want %d", most, operator.MaxSift)
+			}
+		}
+	})
+}
+
+func TestFindRef(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := open(t, semel.Config{Secret: semel.Secret("a secret of the house")})
+		old := o.reserve("old")
+		time.Sleep(time.Millisecond)
+		for i := range operator.MaxRefs {
+			o.reserve(fmt.Sprint("order-", i))
+		}
+		_, next, err := o.desk.FindRef(t.Context(), o.desk.Ref(old), semel.Place{})
+		if !errors.Is(err, operator.ErrNoRecord) || next.IsZero() {
+			t.Fatalf("got %v and a place at %v, want none among the youngest, and a place", err, next)
+		}
+		if got, _, err := o.desk.FindRef(t.Context(), " "+strings.ToUpper(o.desk.Ref(old)), next); err != nil || got.Key != old.Key {
+			t.Errorf("behind it: got %v, %v, want the record", got.Key, err)
+		}
+		if _, next, err := o.desk.FindRef(t.Context(), "000000000000", next); !errors.Is(err, operator.ErrNoRecord) || !next.IsZero() {
+			t.Errorf("got %v and a place at %v, want no record and the end", err, next)
+		}
+		if _, _, err := o.desk.FindRef(t.Context(), "short", semel.Place{}); !errors.Is(err, operator.ErrSelector) {
+			t.Errorf("got %v, want ErrSelector", err)
+		}
+	})
+}
+
 func TestWorklistHasTheOldestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := open(t, semel.Config{})

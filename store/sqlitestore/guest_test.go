@@ -55,8 +55,8 @@ func TestGuestLeavesTheApplicationAlone(t *testing.T) {
 		if err := s.Ping(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if f := finding(t, s, "schema"); f.Value != "3" || f.Level != semel.Fine {
-			t.Errorf("got %+v, want version 3", f)
+		if f := finding(t, s, "schema"); f.Value != "4" || f.Level != semel.Fine {
+			t.Errorf("got %+v, want version 4", f)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestGuestLeavesTheApplicationAlone(t *testing.T) {
 	}
 	for query, want := range map[string]int64{
 		"PRAGMA application_id": 1234, "PRAGMA user_version": 77, "PRAGMA page_size": 8192, "PRAGMA auto_vacuum": 1,
-		"SELECT count(*) FROM slots": 1, "SELECT count(*) FROM semel_slots": 1, "SELECT version FROM semel_schema": 3,
+		"SELECT count(*) FROM slots": 1, "SELECT count(*) FROM semel_slots": 1, "SELECT version FROM semel_schema": 4,
 		"SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'semel!_%' ESCAPE '!' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'": 2,
 		"SELECT journal_mode = 'wal' FROM pragma_journal_mode":                                                                  1,
 	} {
@@ -138,7 +138,7 @@ func TestGuestAndHost(t *testing.T) {
 	}
 	var schema *sqlitestore.SchemaError
 	for _, cfg := range []sqlitestore.Config{{Guest: true, NoMigrate: true}, {Guest: true, Shared: true}, {Guest: true, ReadOnly: true}} {
-		if _, err := sqlitestore.Open(fresh, cfg); !errors.As(err, &schema) || schema.Have != 0 || schema.Want != 3 {
+		if _, err := sqlitestore.Open(fresh, cfg); !errors.As(err, &schema) || schema.Have != 0 || schema.Want != 4 {
 			t.Errorf("got error %v, want a SchemaError that there is none", err)
 		}
 		if _, err := sqlitestore.Open(newPath(t), cfg); !errors.Is(err, os.ErrNotExist) {

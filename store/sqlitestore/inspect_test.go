@@ -33,7 +33,7 @@ func TestInspect(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	s := open(t, path, sqlitestore.Config{})
-	for name, want := range map[string]string{"schema": "3", "journal_mode": "wal", "writer": "writes"} {
+	for name, want := range map[string]string{"schema": "4", "journal_mode": "wal", "writer": "writes"} {
 		if f := finding(t, s, name); f.Value != want || f.Level != semel.Fine || f.Advice != "" {
 			t.Errorf("%s: got %+v, want a fine %s", name, f, want)
 		}

@@ -31,14 +31,8 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			return
 		}
 		for err == nil && !q.over {
-			if err = context.Cause(ctx); err != nil {
-				break
-			}
 			var found []semel.Record
-			err = s.readers.with(func(c *readConn) (err error) {
-				found, err = q.next(c)
-				return err
-			})
+			found, err = s.window(ctx, q)
 			for _, rec := range found {
 				rec, ok, ferr := s.withBody(rec, q)
 				if ferr != nil {
@@ -54,6 +48,52 @@ func (s *Store) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Record
 			yield(semel.Record{}, explain(s.path, err))
 		}
 	}
+}
+
+// window reads the next one of a list.
+func (s *Store) window(ctx context.Context, q *query) (found []semel.Record, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	err = s.readers.with(func(c *readConn) (err error) {
+		found, err = q.next(c)
+		return err
+	})
+	return found, err
+}
+
+// Sift implements [semel.Sifter]. Records that are as old as one another are passed over
+// together.
+func (s *Store) Sift(ctx context.Context, f semel.Filter, most int) (found []semel.Record, next semel.Place, err error) {
+	q, err := newQuery(f, s.clock.now())
+	for left := int64(max(most, 1)); err == nil && !q.over && left > 0; {
+		q.window = min(q.window, left)
+		left -= q.window
+		var more []semel.Record
+		more, err = s.window(ctx, q)
+		found = append(found, more...)
+	}
+	if err != nil {
+		return nil, semel.Place{}, explain(s.path, err)
+	}
+	switch {
+	case f.Limit > 0 && len(found) == f.Limit:
+		next = found[f.Limit-1].Place()
+	case !q.over:
+		next.CreatedAt = timeOf(q.top.created + 1)
+	}
+	all := found
+	found = found[:0]
+	for _, rec := range all {
+		rec, ok, err := s.withBody(rec, q)
+		if err != nil {
+			return nil, semel.Place{}, explain(s.path, err)
+		}
+		if ok {
+			found = append(found, rec)
+		}
+	}
+	return found, next, nil
 }
 
 // withBody adds the response. A record that was taken anew since the window was read
@@ -93,6 +133,8 @@ type query struct {
 	states      int64 // bit n: state n is wanted
 	low, high   semel.Slot
 	narrow      bool // few slots can match: use their index
+	open        bool // one state of few records is wanted: use its index
+	state       int64
 	top         spot
 	bottom      int64
 	window      int64 // how many rows the next read looks at
@@ -126,6 +168,9 @@ func (q *query) bound() {
 	f := &q.filter
 	if !f.After.IsZero() {
 		q.top = spot{f.After.CreatedAt.UnixMicro(), f.After.Slot}
+		if f.After.Slot == (semel.Slot{}) { // behind all that are as old
+			q.top = from(q.top.created - 1)
+		}
 	}
 	if youngest := q.now - micros(f.MinAge); f.MinAge > 0 && youngest < q.top.created {
 		q.top = from(youngest)
@@ -156,7 +201,11 @@ func (q *query) choose() error {
 		q.over = !strings.HasPrefix(slot.String(), prefix)
 		q.low, q.high = slot, slot
 	}
-	q.narrow = len(prefix) >= 4 || q.low == q.high
+	q.narrow = len(prefix) >= 3 || q.low == q.high
+	q.open = !q.narrow && (f.Lapsed || q.states == 1<<semel.StateReserved || q.states == 1<<semel.StateFree)
+	if q.states != 1<<semel.StateFree {
+		q.state = int64(semel.StateReserved)
+	}
 	return nil
 }
 
@@ -164,13 +213,18 @@ func (q *query) choose() error {
 func (q *query) next(c *readConn) (found []semel.Record, err error) {
 	if q.narrow {
 		q.over = true
-		return q.read(c.listSlot, q.bottom)
+		return q.read(c.listSlot, q.bottom, nil)
 	}
-	end, more, err := q.end(c.listWindow)
+	list, window := c.list, c.listWindow
+	var state []driver.Value
+	if q.open {
+		list, window, state = c.listOpen, c.listOpenWindow, []driver.Value{q.state}
+	}
+	end, more, err := q.end(window, state)
 	if err != nil {
 		return nil, err
 	}
-	found, err = q.read(c.list, end)
+	found, err = q.read(list, end, state)
 	if q.left > 0 {
 		q.left -= int64(len(found))
 	}
@@ -181,8 +235,8 @@ func (q *query) next(c *readConn) (found []semel.Record, err error) {
 
 // end is the last time in the window, and whether there may be anything behind it. All
 // that is as old belongs to the window, too.
-func (q *query) end(stmt *stmt) (end int64, more bool, err error) {
-	end, more, err = stmt.integer(q.top.created, q.bottom, q.window-1)
+func (q *query) end(stmt *stmt, state []driver.Value) (end int64, more bool, err error) {
+	end, more, err = stmt.integer(append(state, q.top.created, q.bottom, q.window-1)...)
 	if !more {
 		end = q.bottom
 	}
@@ -190,11 +244,13 @@ func (q *query) end(stmt *stmt) (end int64, more bool, err error) {
 }
 
 // read reads what lies behind top and is not older than end.
-func (q *query) read(stmt *stmt, end int64) (found []semel.Record, err error) {
+func (q *query) read(stmt *stmt, end int64, state []driver.Value) (found []semel.Record, err error) {
 	lapsed := int64(0)
 	if q.filter.Lapsed {
 		lapsed = 1
 	}
+	args := append(state, q.top.created, end, q.top.created, q.top.slot[:], q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
+		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.filter.Route, q.filter.Route, q.left)
 	var v [17]driver.Value
 	err = stmt.each(v[:], func() error {
 		var w row
@@ -203,8 +259,7 @@ func (q *query) read(stmt *stmt, end int64) (found []semel.Record, err error) {
 		}
 		found = append(found, w.record)
 		return nil
-	}, q.top.created, end, q.top.created, q.top.slot[:], q.low[:], q.high[:], q.states, lapsed, q.now-q.margin,
-		q.filter.Scope, q.filter.Scope, q.filter.ID, q.filter.ID, q.filter.Route, q.filter.Route, q.left)
+	}, args...)
 	return found, err
 }
 

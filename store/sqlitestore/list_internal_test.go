@@ -28,7 +28,8 @@ func TestBoundsOfAge(t *testing.T) {
 		{semel.Filter{MaxAge: 1}, all, now},
 		{semel.Filter{MaxAge: 1999}, all, now - 1},
 		{semel.Filter{MinAge: math.MaxInt64, MaxAge: math.MaxInt64}, now - math.MaxInt64/1000 - 1, now - math.MaxInt64/1000},
-		{semel.Filter{MinAge: 1, After: semel.Place{CreatedAt: time.UnixMicro(5)}}, 5, math.MinInt64},
+		{semel.Filter{MinAge: 1, After: semel.Place{CreatedAt: time.UnixMicro(5), Slot: semel.Slot{1}}}, 5, math.MinInt64},
+		{semel.Filter{After: semel.Place{CreatedAt: time.UnixMicro(5)}}, 4, math.MinInt64},
 		{semel.Filter{MinAge: 1, After: semel.Place{CreatedAt: time.UnixMicro(now + 5)}}, now - 1, math.MinInt64},
 	} {
 		q, err := newQuery(c.filter, now)
@@ -113,6 +114,47 @@ func TestPageLooksAtFewRows(t *testing.T) {
 	}
 }
 
+// What is reserved or free is found at once among many that are completed, however far back
+// it lies, and in the same order.
+func TestOpenRecordsAreFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, alike := range []int{1, 70} {
+		s := openInternal(t)
+		const n = 3_000
+		fillOld(t, s, n, alike)
+		err := s.with(readWrite, writerPragmas, func(c *conn) error {
+			return c.script(c.fill(`UPDATE {slots} SET state = CASE WHEN route = 'often' THEN 2 WHEN id % 200 = 1 THEN 0 ELSE 1 END`, true))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []semel.Filter{
+			{Lapsed: true},
+			{Lapsed: true, States: []semel.State{semel.StateReserved}},
+			{States: []semel.State{semel.StateReserved}},
+			{States: []semel.State{semel.StateFree}},
+		} {
+			got := listed(t, s, f)
+			sorted := slices.IsSortedFunc(got, func(a, b semel.Record) int { return b.CreatedAt.Compare(a.CreatedAt) })
+			if len(got) != n/200 || distinct(got) != n/200 || !sorted {
+				t.Errorf("%d alike, %+v: got %d of %d records, want %d, the youngest first", alike, f, distinct(got), len(got), n/200)
+			}
+			f.Limit = n / 200
+			q, err := newQuery(f, s.clock.now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.readers.with(func(c *readConn) error {
+				got, err = q.next(c)
+				return err
+			})
+			if err != nil || len(got) != n/200 || !q.over {
+				t.Errorf("%d alike, %+v: got %d records in one read, error %v, want %d", alike, f, len(got), err, n/200)
+			}
+		}
+	}
+}
+
 // Windows lose nothing, and repeat nothing, also when more records than a window has are
 // as old as one another; nor do pages that go on behind a place.
 func TestWindowsLoseNothing(t *testing.T) {
@@ -171,4 +213,87 @@ func distinct(records []semel.Record) int {
 		seen[rec.Key] = true
 	}
 	return len(seen)
+}
+
+// A step of a list looks at as many rows as it may, and each goes on where the last one
+// ended, also among rows that are as old as one another.
+func TestSiftLooksAtFewRows(t *testing.T) {
+	t.Parallel()
+	const n = 3_000
+	for _, alike := range []int{1, 3, 70} {
+		s := openInternal(t)
+		fillOld(t, s, n, alike)
+		for _, c := range []struct {
+			filter      semel.Filter
+			most, steps int
+			want        int
+		}{
+			{semel.Filter{Route: "rare"}, 100, n / 100, n / 100},
+			{semel.Filter{Route: "none"}, 300, n / 300, 0},
+			{semel.Filter{Route: "rare", States: []semel.State{semel.StateReserved}, Limit: 5}, 1000, n / 500, n / 100},
+			{semel.Filter{}, n, 1, n},
+		} {
+			var all []semel.Record
+			steps := 0
+			for f := c.filter; steps <= c.steps; steps++ {
+				found, next, err := s.Sift(t.Context(), f, c.most)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if room := c.most + alike; len(found) > room || f.Limit > 0 && len(found) > f.Limit {
+					t.Errorf("%d alike, %+v: got %d records, want at most %d", alike, f, len(found), room)
+				}
+				if all = append(all, found...); next.IsZero() {
+					break
+				}
+				if !f.After.IsZero() && !next.CreatedAt.Before(f.After.CreatedAt) && next.Slot == f.After.Slot {
+					t.Fatalf("%d alike, %+v: a step ended at %v", alike, f, next)
+				}
+				f.After = next
+			}
+			least := (c.steps - 1) * c.most / (c.most + alike) / 2 // a step must not look at everything
+			if len(all) != c.want || distinct(all) != c.want || steps > c.steps || steps < least {
+				t.Errorf("%d alike, %+v: got %d of %d records in %d steps, want %d in %d to %d", alike, c.filter, distinct(all), len(all), steps, c.want, least, c.steps)
+			}
+		}
+	}
+}
+
+// A step that begins behind all of one age comes further, however few rows it may look at.
+func TestSiftComesFurther(t *testing.T) {
+	t.Parallel()
+	s := openInternal(t)
+	fillOld(t, s, 60, 20)
+	place := semel.Place{}
+	for range 4 { // the last one finds nothing behind
+		_, next, err := s.Sift(t.Context(), semel.Filter{Route: "none", After: place}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		place = next
+	}
+	if !place.IsZero() {
+		t.Errorf("got a place at %v after a step for each age, want the end", place)
+	}
+}
+
+// Three digits of a slot mean one of 4096 records: those are read through their index, in
+// one read, and not all that are younger.
+func TestShortPrefixUsesItsIndex(t *testing.T) {
+	t.Parallel()
+	s := openInternal(t)
+	fillOld(t, s, 100, 1)
+	want := semel.Key{Scope: "s", ID: "3"}
+	q, err := newQuery(semel.Filter{Slot: want.Slot().String()[:3], Limit: 10}, s.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []semel.Record
+	err = s.readers.with(func(c *readConn) error {
+		found, err = q.next(c)
+		return err
+	})
+	if err != nil || len(found) != 1 || found[0].Key != want || !q.over {
+		t.Errorf("got %d records, error %v, want the one in one read", len(found), err)
+	}
 }

@@ -166,21 +166,21 @@ func blamelessTaker(rec semel.Record) semel.Reservation {
 	}
 }
 
-// secondFile makes a file as version 2 made it, an application's or not, with records
+// fileOf makes a file as version 2 or 3 made it, an application's or not, with records
 // whose order of age is not that in which they were written.
-func secondFile(t *testing.T, guest bool) (path string, oldest []string) {
+func fileOf(t *testing.T, version int, guest bool) (path string, oldest []string) {
 	t.Helper()
 	all, err := migrations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path = filepath.Join(t.TempDir(), "second.db")
+	path = filepath.Join(t.TempDir(), "old.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	oldest = []string{"completed", "lapsed", "free", "empty", "running"}
 	err = database{path, guest}.with(readWrite, writerPragmas, func(c *conn) error {
-		if err := c.apply(all[:2]); err != nil {
+		if err := c.apply(all[:version]); err != nil {
 			return err
 		}
 		return c.script(c.fill(`
@@ -198,59 +198,76 @@ func secondFile(t *testing.T, guest bool) (path string, oldest []string) {
 	return path, oldest
 }
 
-// I2, I9: a file of version 2 is brought to this one's by whoever of many comes first,
-// while the others wait. It keeps what it had, without a route, and is listed by age.
-func TestSecondFileIsMigrated(t *testing.T) {
-	for _, guest := range []bool{false, true} {
-		path, oldest := secondFile(t, guest)
-		for _, cfg := range []Config{{ReadOnly: true}, {Shared: true}, {NoMigrate: true}} {
-			cfg.Guest = guest
-			_, err := Open(path, cfg)
-			if stale := (*SchemaError)(nil); !errors.As(err, &stale) || stale.Have != 2 || stale.Want != 3 {
-				t.Errorf("%+v: got error %v, want a SchemaError with both versions", cfg, err)
+// I2, I9: a file of version 2 or 3 is brought to this one's by whoever of many comes
+// first, while the others wait. It keeps what it had, without a route, and is listed by
+// age, with what is open as a part of it.
+func TestLaterFileIsMigrated(t *testing.T) {
+	for _, version := range []int{2, 3} {
+		for _, guest := range []bool{false, true} {
+			path, oldest := fileOf(t, version, guest)
+			for _, cfg := range []Config{{ReadOnly: true}, {Shared: true}, {NoMigrate: true}} {
+				cfg.Guest = guest
+				_, err := Open(path, cfg)
+				if stale := (*SchemaError)(nil); !errors.As(err, &stale) || stale.Have != version || stale.Want != 4 {
+					t.Errorf("%+v: got error %v, want a SchemaError with both versions", cfg, err)
+				}
 			}
+			at := 1
+			if guest {
+				at = 8
+			}
+			var wg sync.WaitGroup
+			for range at {
+				wg.Go(func() { migrated(t, path, guest, oldest) })
+			}
+			wg.Wait()
 		}
-		at := 1
-		if guest {
-			at = 8
+	}
+}
+
+// migrated opens a file of fileOf and looks whether all is there.
+func migrated(t *testing.T, path string, guest bool, oldest []string) {
+	t.Helper()
+	s, err := Open(path, Config{Guest: guest})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
-		var wg sync.WaitGroup
-		for range at {
-			wg.Go(func() {
-				s, err := Open(path, Config{Guest: guest})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer func() {
-					if err := s.Close(); err != nil {
-						t.Error(err)
-					}
-				}()
-				var got []string
-				for rec, err := range s.List(t.Context(), semel.Filter{}) {
-					if err != nil || rec.Route != "" || rec.Owner != "host/1" || rec.Attempts != 3 || (rec.Reason == "asked") != (rec.Key.ID == "free") {
-						t.Errorf("got %+v, error %v, want it as it was", rec, err)
-					}
-					got = append(got, rec.Key.ID)
-				}
-				slices.Reverse(got)
-				if !slices.Equal(got, oldest) {
-					t.Errorf("got %v, want %v, the oldest first", got, oldest)
-				}
-				if _, err := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge}); err != nil {
-					t.Error(err)
-				}
-			})
+	}()
+	for _, c := range []struct {
+		filter semel.Filter
+		want   []string
+	}{
+		{semel.Filter{}, oldest},
+		{semel.Filter{Lapsed: true}, []string{"lapsed"}},
+		{semel.Filter{States: []semel.State{semel.StateReserved}}, []string{"lapsed", "running"}},
+		{semel.Filter{States: []semel.State{semel.StateFree}}, []string{"free"}},
+	} {
+		var got []string
+		for rec, err := range s.List(t.Context(), c.filter) {
+			if err != nil || rec.Route != "" || rec.Owner != "host/1" || rec.Attempts != 3 || (rec.Reason == "asked") != (rec.Key.ID == "free") {
+				t.Errorf("got %+v, error %v, want it as it was", rec, err)
+			}
+			got = append(got, rec.Key.ID)
 		}
-		wg.Wait()
+		slices.Reverse(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %v, want %v, the oldest first", c.filter, got, c.want)
+		}
+	}
+	if _, err := s.Audit(t.Context(), semel.AuditEntry{Actor: "ops", Action: semel.ActionPurge}); err != nil {
+		t.Error(err)
 	}
 }
 
 // A program of version 2 that has an application's file open goes on beside this one, and
 // what it reserves has no route.
 func TestSecondProgramGoesOn(t *testing.T) {
-	path, _ := secondFile(t, true)
+	path, _ := fileOf(t, 2, true)
 	err := database{path, true}.with(readWrite, writerPragmas, func(c *conn) error {
 		p := preparer{conn: c}
 		insert := p.text("insert", c.fill(`INSERT INTO {slots} (slot, scope, key, state, fingerprint, token, fence, lease_until,

@@ -14,6 +14,7 @@ type readConn struct {
 	alive                      *stmt
 	find                       *stmt
 	list, listSlot, listWindow *stmt
+	listOpen, listOpenWindow   *stmt
 	purgeFind                  *stmt
 	trail, trailSlot           *stmt
 }
@@ -25,15 +26,17 @@ func openReadConn(d database) (*readConn, error) {
 	}
 	p := preparer{conn: c}
 	r := &readConn{
-		conn:       c,
-		alive:      p.text("alive", "PRAGMA user_version"),
-		find:       p.file("find"),
-		list:       p.file("list"),
-		listSlot:   p.file("list_slot"),
-		listWindow: p.file("list_window"),
-		purgeFind:  p.file("purge_find"),
-		trail:      p.file("trail"),
-		trailSlot:  p.file("trail_slot"),
+		conn:           c,
+		alive:          p.text("alive", "PRAGMA user_version"),
+		find:           p.file("find"),
+		list:           p.file("list"),
+		listSlot:       p.file("list_slot"),
+		listWindow:     p.file("list_window"),
+		listOpen:       p.file("list_open"),
+		listOpenWindow: p.file("list_open_window"),
+		purgeFind:      p.file("purge_find"),
+		trail:          p.file("trail"),
+		trailSlot:      p.file("trail_slot"),
 	}
 	if p.err != nil {
 		return nil, errors.Join(p.err, c.close())

@@ -30,7 +30,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	for _, cfg := range []sqlitestore.Config{{}, {Shared: true}, {NoMigrate: true}, {ReadOnly: true}} {
 		err := refused(t, path, cfg, "99")
 		var schema *sqlitestore.SchemaError
-		if !errors.As(err, &schema) || schema.Have != 99 || schema.Want != 3 {
+		if !errors.As(err, &schema) || schema.Have != 99 || schema.Want != 4 {
 			t.Errorf("got %v, want a SchemaError with both versions", err)
 		}
 	}

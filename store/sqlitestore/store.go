@@ -17,6 +17,7 @@ var (
 	_ semel.Renewer        = (*Store)(nil)
 	_ semel.Purger         = (*Store)(nil)
 	_ semel.Lister         = (*Store)(nil)
+	_ semel.Sifter         = (*Store)(nil)
 	_ semel.Resolver       = (*Store)(nil)
 	_ semel.Resealer       = (*Store)(nil)
 	_ semel.Auditor        = (*Store)(nil)

@@ -64,6 +64,11 @@ var listCases = []testCase{
 		listPages,
 	},
 	{
+		"list/sift",
+		"A list in steps that pass over few records holds what the whole list does, in its order, and comes to an end.",
+		listSift,
+	},
+	{
 		"list/age",
 		"A filter chooses by age, which counts from the last reservation, by the store's clock.",
 		func(k *kit) {
@@ -164,6 +169,49 @@ func listPages(k *kit) {
 	all := k.list(semel.Filter{})
 	if got := k.list(semel.Filter{After: all[len(all)-1].Place()}); len(got) != 0 {
 		k.Errorf("behind the last record: got %v, want nothing", ids(got))
+	}
+}
+
+// listSift reads lists in steps of any size.
+func listSift(k *kit) {
+	sifter := need[semel.Sifter](k)
+	const n = 23
+	for i := range n {
+		r := ask(fmt.Sprint("slot ", i))
+		if k.grant(r); i%7 == 0 {
+			k.complete(r, answer("it"))
+		}
+		if i%5 == 0 {
+			k.wait(k.slack)
+		}
+	}
+	for _, filter := range []semel.Filter{
+		{}, {States: []semel.State{semel.StateCompleted}, Bodies: true}, {Lapsed: true}, {Scope: "nobody"}, {Scope: scope, ID: "slot 3"},
+	} {
+		all := ids(k.list(filter))
+		for _, step := range []struct{ most, limit int }{{1, 0}, {4, 0}, {n, 0}, {1000, 0}, {4, 2}, {1000, 3}} {
+			var got []string
+			part := filter
+			part.Limit = step.limit
+			for steps := 0; ; steps++ {
+				found, next, err := sifter.Sift(k.Context(), part, step.most)
+				k.must("sift", err)
+				if got = append(got, ids(found)...); step.limit > 0 && len(found) > step.limit {
+					k.Errorf("limit %d: got %d records", step.limit, len(found))
+				}
+				for _, rec := range found {
+					if filter.Bodies && string(rec.Response.Body) == "" {
+						k.Errorf("got %s without its body", rec.Key.ID)
+					}
+				}
+				if part.After = next; next.IsZero() || steps > 2*n {
+					break
+				}
+			}
+			if !slices.Equal(got, all) || !part.After.IsZero() {
+				k.Errorf("steps of %d up to %d: got records %v and a place at %v, want %v and the end", step.most, step.limit, got, part.After, all)
+			}
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type mutant struct {
 	renew    func(context.Context, time.Duration, []semel.Holder) ([]semel.Token, error)
 	purge    func(context.Context, int) (int, error)
 	list     func(context.Context, semel.Filter) []semel.Record
+	sift     func(context.Context, semel.Filter, int) ([]semel.Record, semel.Place)
 	resolve  func(context.Context, semel.Resolution) error
 	reseal   func(context.Context, semel.Holder, []byte, []byte) error
 	audit    func(context.Context, semel.AuditEntry) (semel.AuditEntry, error)
@@ -99,6 +100,26 @@ func (m *mutant) List(ctx context.Context, f semel.Filter) iter.Seq2[semel.Recor
 			}
 		}
 	}
+}
+
+func (m *mutant) Sift(ctx context.Context, f semel.Filter, most int) ([]semel.Record, semel.Place, error) {
+	sift := m.sifted
+	if m.sift != nil {
+		sift = m.sift
+	}
+	found, next := sift(ctx, f, most)
+	return found, next, nil
+}
+
+// sifted is a right Sift of a store whose list passes over nothing.
+func (m *mutant) sifted(ctx context.Context, f semel.Filter, most int) (found []semel.Record, next semel.Place) {
+	if f.Limit == 0 || f.Limit > most {
+		f.Limit = most
+	}
+	if found = m.all(ctx, f); len(found) == f.Limit {
+		next = found[f.Limit-1].Place()
+	}
+	return found, next
 }
 
 func (m *mutant) Resolve(ctx context.Context, r semel.Resolution) error {

@@ -128,7 +128,27 @@ func lists(ask func(f *semel.Filter), answer func(f semel.Filter, records []seme
 
 func asIs(_ semel.Filter, records []semel.Record) []semel.Record { return records }
 
+// sifts changes what a Sift answers.
+func sifts(change func(f semel.Filter, found *[]semel.Record, next *semel.Place)) func(*mutant) {
+	return func(m *mutant) {
+		m.sift = func(ctx context.Context, f semel.Filter, most int) ([]semel.Record, semel.Place) {
+			found, next := m.sifted(ctx, f, most)
+			change(f, &found, &next)
+			return found, next
+		}
+	}
+}
+
 var listSeeds = []seed{
+	{"a step ends the list", sifts(func(_ semel.Filter, _ *[]semel.Record, next *semel.Place) { *next = semel.Place{} }), []string{"list/sift"}},
+	{"a step does not come further", sifts(func(f semel.Filter, _ *[]semel.Record, next *semel.Place) {
+		if !next.IsZero() && !f.After.IsZero() {
+			*next = f.After
+		}
+	}), []string{"list/sift"}},
+	{"a step loses its last record", sifts(func(_ semel.Filter, found *[]semel.Record, _ *semel.Place) {
+		*found = (*found)[:max(0, len(*found)-1)]
+	}), []string{"list/sift"}},
 	{"bodies are always listed", lists(func(f *semel.Filter) { f.Bodies = true }, asIs), []string{"list/records"}},
 	{"bodies are never listed", lists(func(f *semel.Filter) { f.Bodies = false }, asIs), []string{"list/records"}},
 	{"the oldest is listed first", lists(func(*semel.Filter) {}, func(_ semel.Filter, records []semel.Record) []semel.Record {

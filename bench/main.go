@@ -68,6 +68,7 @@ func groups() []group {
 		{"memory", memoryGroup},
 		{"renewal", renewalGroup},
 		{"tracing", tracingGroup},
+		{"sealing", sealingGroup},
 	}, serverGroups()...)
 }
 

@@ -272,7 +272,7 @@ func (t *transacted) outcome(ctx context.Context, x *tryTx) (Ending, error) {
 	end, err := t.run(x.tx.Attach(ctx))
 	spoiled := x.tx.Err()
 	switch {
-	case errors.Is(spoiled, ErrTxOwned), errors.Is(spoiled, ErrTxEnded):
+	case errors.Is(spoiled, ErrTxOwned): // that a statement has ended it is told when it is left, see ended
 		return Ending{}, spoiled
 	case spoiled != nil && t.txs.Again(spoiled):
 		return Ending{}, spoiled // whatever the business code made of it

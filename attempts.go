@@ -15,7 +15,7 @@ type attempts struct {
 	watched bool // the watching goroutine runs
 	closed  bool // nothing is listed any more
 
-	shortest time.Duration // lease that was listed since the watch began
+	shortest time.Duration // lease that is watched
 	hurry    chan struct{} // told when there is a shorter one; of room for one
 }
 

@@ -23,9 +23,10 @@ type Call struct {
 	Lease time.Duration
 	// Wait is for how long a call that meets an attempt in flight waits for its end before
 	// that is its outcome, at most [MaxWait]. It may wait for less: when ctx ends, when the
-	// engine is closed, when the store fails, and when too many wait ([Config.MaxWaiters]). A conflict, and an unknown outcome that
-	// the policy holds, are told at once. When the attempt is given up or its slot freed, the
-	// call may get it. Default: it does not wait.
+	// engine is closed, when the store fails, when too many wait ([Config.MaxWaiters]), and
+	// when the attempt is the one that ctx is of; and for longer by one question to the store. A
+	// conflict, and an unknown outcome that the policy holds, are told at once. When the
+	// attempt is given up or its slot freed, the call may get it. Default: it does not wait.
 	Wait time.Duration
 	// Lapsed, when not zero, replaces Config.Lapsed and Config.Recover.
 	Lapsed Policy

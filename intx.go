@@ -80,8 +80,12 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	if e.isClosed() {
 		return TxOutcome{}, ErrClosed
 	}
-	defer e.waiting.wake(r.Key)
 	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f, started: time.Now()}
+	defer func() {
+		if t.claim != nil { // or a storm of refused duplicates would be one of polls
+			e.waiting.wake(r.Key)
+		}
+	}()
 	if txs.Mode() == SingleTx {
 		t.asked.TakeOver, t.asked.TakeOverBlameless = false, false
 		out, ok, err := t.patiently(ctx)

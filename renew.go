@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 )
@@ -14,14 +15,18 @@ func tick(lease time.Duration) time.Duration { return lease / 6 }
 // watch looks at every attempt at each tick of the shortest lease. It ends when none is
 // left.
 func (e *Engine) watch() {
-	ticker := time.NewTicker(tick(e.running.briefest()))
+	shortest := e.running.briefest()
+	ticker := time.NewTicker(tick(shortest))
 	defer ticker.Stop()
 	for {
+		if now := e.running.briefest(); now != shortest {
+			shortest = now
+			ticker.Reset(tick(shortest))
+		}
 		select {
 		case <-e.stop:
 			return
-		case <-e.running.hurry:
-			ticker.Reset(tick(e.running.briefest()))
+		case <-e.running.hurry: // a shorter lease: the next look comes sooner
 		case <-ticker.C:
 		}
 		due, locked, idle := e.running.look(e.renewer != nil)
@@ -50,10 +55,12 @@ func (a *attempts) look(renewable bool) (due, locked []*Claim, idle bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
+	shortest := time.Duration(math.MaxInt64)
 	var next *Claim
 	for c := a.first; c != nil; c = next {
 		next = c.attempt.next
 		at := &c.attempt
+		shortest = min(shortest, at.lease)
 		owned := at.inTx && c.standing.Load() != open && c.standing.Load() != keptInTx
 		switch {
 		case elapsed(at.started, now) >= at.maxRun:
@@ -74,6 +81,7 @@ func (a *attempts) look(renewable bool) (due, locked []*Claim, idle bool) {
 		a.watched, a.shortest = false, 0
 		return nil, nil, true
 	}
+	a.shortest = shortest
 	return due, locked, false
 }
 
@@ -94,7 +102,6 @@ func (e *Engine) renew(due []*Claim) {
 }
 
 // renewSome renews attempts of one lease.
-
 func (e *Engine) renewSome(claims []*Claim) {
 	ctx, end := e.observe(e.quit, Op{Step: StepRenew})
 	holders := make([]Holder, len(claims))

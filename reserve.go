@@ -66,7 +66,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation, q question) (
 			return e.store.Reserve(context.WithoutCancel(ctx), r)
 		}, func(late Record, err error) {
 			if err != nil || late.Token == r.Token {
-				e.retry(e.stop, r.Lease, e.takeBack(ctx, r, err != nil || late.Lapses > 0, true))
+				e.retry(e.stop, e.longest(r.Lease), e.takeBack(ctx, r, err != nil || late.Lapses > 0, true))
 			}
 		})
 		if err == nil || try == 2 || errors.Is(err, ErrFull) || !time.Now().Before(deadline) {
@@ -83,7 +83,7 @@ func (e *Engine) reserveWithin(ctx context.Context, r Reservation, q question) (
 		return held, nil
 	}
 	if !errors.Is(err, ErrFull) {
-		e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, true, false))
+		e.inBackground(e.stop, e.longest(r.Lease), e.takeBack(ctx, r, true, false))
 	}
 	return Record{}, &StoreError{StepReserve, err}
 }
@@ -106,9 +106,13 @@ func kindOf(held Record, r Reservation, err error) Kind {
 	return 0
 }
 
+// longest is for how long it is tried to take back what was reserved for this lease: a lease
+// that is shorter than the usual one is no reason to give up before.
+func (e *Engine) longest(lease time.Duration) time.Duration { return max(lease, e.cfg.Lease) }
+
 // undo gives back, in the background, a reservation under which nothing ran.
 func (e *Engine) undo(ctx context.Context, r Reservation, tookOver bool) {
-	e.inBackground(e.stop, r.Lease, e.takeBack(ctx, r, tookOver, true))
+	e.inBackground(e.stop, e.longest(r.Lease), e.takeBack(ctx, r, tookOver, true))
 }
 
 // takeBack returns a func that ends a reservation under which nothing ran, and

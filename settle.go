@@ -107,6 +107,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 	log := e.cfg.Logger.With("ref", e.Ref(c.key), "fence", c.fence)
 	log.ErrorContext(ctx, "a response is not stored; trying on in the background")
 	started := e.goOwned(func() {
+		defer e.waiting.wake(c.key)
 		defer e.running.remove(c)
 		var err error
 		e.retry(e.quit.Done(), c.attempt.maxRun, func() bool {

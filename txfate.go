@@ -30,7 +30,7 @@ func (e *Engine) confess(ctx context.Context, key Key, token Token, lease time.D
 	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { return struct{}{}, confessed() }, nil)
 	if err != nil {
 		log.ErrorContext(ctx, "that the outcome is unknown is not written down yet: the next attempt may run", "err", err)
-		e.inBackground(e.quit.Done(), lease, func() bool { return confessed() == nil })
+		e.inBackground(e.quit.Done(), e.longest(lease), func() bool { return confessed() == nil })
 	}
 	return err == nil
 }

@@ -79,9 +79,10 @@ func (w *waiters) wake(key Key) {
 	if w.n.Load() == 0 {
 		return
 	}
+	slot := key.Slot()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r := w.rooms[key.Slot()]; r != nil {
+	if r := w.rooms[slot]; r != nil {
 		select {
 		case r.hurry <- struct{}{}:
 		default: // it has been told, and has not asked
@@ -129,6 +130,9 @@ func (e *Engine) wait(ctx context.Context, v *vigil, d time.Duration) {
 		ev.Count, ev.Waits = v.polls, v.gives && ev.Kind == Reserved
 		end(ev)
 	}()
+	if own := FromContext(ctx); d <= 0 || own != nil && own.token == v.held.Token { // who waits for himself waits in vain
+		return
+	}
 	slot := r.Key.Slot()
 	v.room = e.waiting.enter(slot, e.cfg.MaxWaiters, e.cfg.MaxWaitersPerKey)
 	if v.room == nil {
@@ -146,20 +150,19 @@ func (e *Engine) wait(ctx context.Context, v *vigil, d time.Duration) {
 // keep listens to what others hear from the store, and asks when it is its turn, until the
 // slot is not in flight any more or the time is over. An error is the store's.
 func (v *vigil) keep(ctx context.Context) error {
-	for seen := v.room.latest.Load(); ; {
+	for {
+		seen := v.room.latest.Load()
+		// An answer to what was asked before this call knew more may be older than that.
+		if !seen.asked.Before(v.since) {
+			if v.held = seen.held; v.over() {
+				return nil
+			}
+		}
 		select {
 		case <-v.room.turn:
 			defer func() { v.room.turn <- struct{}{} }()
 			return v.ask(ctx)
 		case <-seen.next:
-			seen = v.room.latest.Load()
-			// An answer to what was asked before this call knew more may be older than that.
-			if seen.asked.Before(v.since) {
-				continue
-			}
-			if v.held = seen.held; v.over() {
-				return nil
-			}
 		case <-v.end:
 			return nil
 		case <-v.stop:
@@ -170,40 +173,66 @@ func (v *vigil) keep(ctx context.Context) error {
 	}
 }
 
+// isForAll reports whether what is held is what others would have been told too. Of a
+// slot that a transaction works on without a row to be seen, a store tells everybody that it
+// is in flight for the very request that he asks for, and without a token; and what a poll
+// has reserved and given back is nobody's.
+func (v *vigil) isForAll() bool {
+	return v.held.Token != (Token{}) && !(v.gives && v.held.Token == v.asked.Token)
+}
+
 // over reports whether there is nothing more to wait for.
 func (v *vigil) over() bool { return decide(v.held, v.asked, v.policy) != waits }
 
 // ask asks the store until the slot is not in flight any more, at growing intervals, and at
 // once when an attempt of this process has ended. It has the turn.
 func (v *vigil) ask(ctx context.Context) error {
-	for {
-		pause := time.NewTimer(v.room.pause/2 + rand.N(v.room.pause/2)) //nolint:gosec // jitter
-		select {
-		case <-pause.C:
-			v.room.pause = min(v.room.pause*3/2, lastPoll)
-		case <-v.room.hurry:
-		case <-v.end:
-			pause.Stop()
-			return nil
-		case <-v.stop:
-			pause.Stop()
-			return nil
-		case <-ctx.Done():
-			pause.Stop()
-			return nil
-		}
-		pause.Stop()
+	for v.pause(ctx) {
 		v.polls++
 		v.start = time.Now()
 		held, err := v.poll(ctx)
 		if err != nil {
 			return err
 		}
+		if held.Token != v.held.Token { // another attempt, which may be as short as any
+			v.room.pause = firstPoll
+		}
 		v.held = held
-		v.room.tell(held, v.start)
+		if v.isForAll() {
+			v.room.tell(held, v.start)
+		}
 		if v.over() {
 			return nil
 		}
+	}
+	return nil
+}
+
+// pause waits for the next question, and reports whether it is to be asked: nobody asks whose
+// wait is over, as he might get the slot.
+func (v *vigil) pause(ctx context.Context) bool {
+	timer := time.NewTimer(v.room.pause/2 + rand.N(v.room.pause/2)) //nolint:gosec // jitter
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		v.room.pause = min(v.room.pause*3/2, lastPoll)
+	case <-v.room.hurry:
+	case <-v.end:
+		return false
+	case <-v.stop:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	select { // what came at the same time
+	case <-v.end:
+		return false
+	case <-v.stop:
+		return false
+	case <-ctx.Done():
+		return false
+	default:
+		return true
 	}
 }
 
@@ -222,9 +251,11 @@ func (e *Engine) patiently(ctx context.Context, r Reservation, policy Policy, d 
 func (t *transacted) patiently(ctx context.Context) (TxOutcome, bool, error) {
 	e, deadline := t.engine, time.Now().Add(min(t.call.Wait, MaxWait))
 	for {
+		t.started, t.claim, t.alone = time.Now(), nil, nil // nothing of a try before the wait counts
 		out, ok, err := t.singly(ctx)
-		left := time.Until(deadline)
-		if err != nil || !ok || out.Kind != InFlight || out.Lapsed || left <= 0 {
+		left := max(time.Until(deadline), 0)
+		if err != nil || !ok || out.Kind != InFlight || out.Lapsed || t.call.Wait <= 0 {
+			t.call.Wait = min(t.call.Wait, left) // for the other mode
 			return out, ok, err
 		}
 		v := &vigil{asked: t.asked, policy: Hold, held: out.Record, poll: t.poll, gives: true}
@@ -240,9 +271,10 @@ func (t *transacted) patiently(ctx context.Context) (TxOutcome, bool, error) {
 	}
 }
 
-// poll reserves in a transaction that is rolled back.
+// poll reserves in a transaction that is rolled back. It is tried once: a wait has no time for
+// more.
 func (t *transacted) poll(ctx context.Context) (held Record, err error) {
-	_, _, err = t.tries(ctx, func(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
+	_, _, err = t.once(ctx, func(ctx context.Context, x *tryTx) (TxOutcome, bool, error) {
 		held, err = x.reserve(ctx, t.asked, question{step: StepPoll})
 		return TxOutcome{}, true, err
 	})

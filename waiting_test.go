@@ -337,33 +337,91 @@ func TestWaitIsObserved(t *testing.T) {
 	})
 }
 
-// I8: who meets a transaction waits for its end without one of his own, and gets its answer.
-func TestInTxWaits(t *testing.T) {
-	inModes(t, func(in modal) {
-		t, mode := in.T, in.TxMode
+// Who waits under a claim of his own waits in vain, and is told at once.
+func TestNobodyWaitsForHimself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _ := process(t, memstore.New(memstore.Config{}), semel.Config{})
+		c := reserve(t, e, call("order-1", "x"))
+		ctx := c.Attach(t.Context())
+		defer c.Detach()
+		l := beginLater(ctx, e, patient("order-1", 9*time.Second))
+		wantOutcome(t, l.wait(t), semel.InFlight)
+		if l.took != 0 {
+			t.Errorf("he waited for %v", l.took)
+		}
+	})
+}
+
+// Nobody asks whose time is over: he might get the slot.
+func TestNobodyAsksTooLate(t *testing.T) {
+	for range 20 { // a choice among what comes at once is random
+		synctest.Test(t, func(t *testing.T) {
+			e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
+			c := reserve(t, e, call("order-1", "x"))
+			ctx, leave := context.WithCancel(t.Context())
+			l := beginLater(ctx, e, patient("order-1", 9*time.Second))
+			synctest.Wait()
+			before := w.count(semel.StepReserve)
+			leave()
+			_ = c.Release(t.Context()) // wakes him
+			wantOutcome(t, l.wait(t), semel.InFlight)
+			if n := w.count(semel.StepReserve) - before; n != 0 {
+				t.Errorf("he asked %d times after he had left", n)
+			}
+		})
+	}
+}
+
+// A call that is confirmed to be committed wakes those who wait for it.
+func TestConfirmWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
-		work := &transfer{then: func(context.Context) (semel.Ending, error) {
-			time.Sleep(3 * time.Second)
-			return keeps("paid"), nil
-		}}
-		first := make(chan semel.TxOutcome)
-		go func() {
-			out, err := e.InTx(t.Context(), call("order-1", "x"), s.mode(mode), work.run)
-			if err != nil {
-				t.Errorf("InTx: %v", err)
-			}
-			first <- out
-		}()
-		time.Sleep(time.Second)
-		start := time.Now()
-		second := inTx(t, e, patient("order-1", 9*time.Second), s.mode(mode), work.run)
-		wantElse(t, second, semel.Replay)
-		wantReplay(t, second.Outcome, answer("paid"))
-		if took := time.Since(start); took != 2*time.Second {
-			t.Errorf("it waited for %v, want 2 s", took)
+		c := reserve(t, e, call("order-1", "x"))
+		l := beginLater(t.Context(), e, patient("order-1", 9*time.Second))
+		time.Sleep(4 * time.Second)
+		ctx := context.WithoutCancel(t.Context())
+		x, err := s.mode(semel.ClaimTx).Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
 		}
-		wantKept(t, <-first, answer("paid"))
-		work.wantRuns(t, 1)
+		if err := c.CompleteIn(ctx, x.(*bankTx), answer("paid")); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := c.Confirm(ctx); err != nil || out.Kind != semel.Replay {
+			t.Fatal(out, err)
+		}
+		wantReplay(t, l.wait(t), answer("paid"))
+		if l.took != 4*time.Second {
+			t.Errorf("told after %v, want when it was confirmed", l.took)
+		}
+	})
+}
+
+// I7: a short lease is no reason to give up taking back what was reserved in vain: the key
+// would be held although nothing has run.
+func TestShortLeaseIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
+		c := call("order-1", "x")
+		c.Lease = time.Second
+		sent := false
+		w.set(func(semel.Step) error {
+			if sent {
+				return errCut
+			}
+			sent = true
+			return nil
+		}, func(semel.Step) error { return errCut }) // the first arrives, and its answer is lost
+		if _, err := e.Begin(t.Context(), c); err == nil {
+			t.Fatal("got no error from a store that is down")
+		}
+		time.Sleep(8 * time.Second)
+		w.heal()
+		time.Sleep(10 * time.Second)
+		reserve(t, e, call("order-1", "x"))
 	})
 }

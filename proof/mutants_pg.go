@@ -143,7 +143,7 @@ func pgServerMutants(mutant func(name, file, before, after, test string) Mutant)
 		mutant("a locked lease is lost", "renew.go",
 			"case held[h.Token]:", "case held[h.Token] && false:", "^TestLockedRows$"),
 		mutant("a renewal passes over a take-over", "renew.go",
-			"if wait > renewPatience &&", "if wait > 0 &&", "^TestRenewBesideATakeOver$"),
+			"if wait > patienceOf(lease) &&", "if wait > 0 &&", "^TestRenewBesideATakeOver$"),
 		mutant("a step can be canceled", "step.go",
 			"\tctx = context.WithoutCancel(ctx)\n", "", "^TestWaitForTheStandbyIsNotCanceled$"),
 		mutant("a step that the standby lacks succeeds", "standby.go",

@@ -109,7 +109,7 @@ func inTxMutants() []Mutant {
 		coreMutant("a panic hides that the transaction was ended", "intx.go",
 			"		case t.ended && !e.confess", "		case t.ended && err != nil && !e.confess", "^TestInTxEndedUnseen$"),
 		coreMutant("that an outcome is unknown is tried to be said once", "txfate.go",
-			"e.inBackground(e.quit.Done(), lease, func() bool { return confessed() == nil })", "_ = confessed", "^TestInTxEndedByAStatement$"),
+			"e.inBackground(e.quit.Done(), e.longest(lease), func() bool { return confessed() == nil })", "_ = confessed", "^TestInTxEndedByAStatement$"),
 		coreMutant("a lease ends before it is said that the outcome is unknown", "intx.go",
 			"			end(lapsing) // its lease gives the background time\n", "", "^TestInTxEndedByAStatement$"),
 		coreMutant("a refusal runs the business code again", "intx.go",

@@ -67,6 +67,7 @@ func (x *transacting) run(call semel.Call) {
 	if errors.Is(err, semel.ErrTooLarge) {
 		x.mw.log(x.r.Context(), "an answer is not kept, as the store has no room for one of its size: a retry gets 410", err)
 		x.short = true
+		call.Wait = 0 // it has waited
 		out, err = x.mw.engine.InTx(x.r.Context(), call, x.mw.cfg.Tx, x.try)
 	}
 	switch {

@@ -162,3 +162,13 @@ func TestConfigOfWaiting(t *testing.T) {
 		}
 	}
 }
+
+// A request that passes two middlewares is guarded once, and does not wait for itself.
+func TestNestedDoesNotWaitForItself(t *testing.T) {
+	mw := nestedMiddleware(t, semelhttp.Config{Wait: semel.MaxWait})
+	h := mw.Wrap(hideWriter(mw.Wrap(http.HandlerFunc(pay))))
+	start := time.Now()
+	if got := postTo(t, h, "k"); got.Code != http.StatusCreated || time.Since(start) > semel.MaxWait/2 {
+		t.Errorf("got %d after %v, want an answer at once", got.Code, time.Since(start))
+	}
+}

@@ -142,6 +142,9 @@ func (s step) describe(e semel.Event) {
 	if e.Err != nil {
 		s.span.RecordError(e.Err)
 		s.span.SetStatus(codes.Error, s.op.Step.String())
+		if s.op.Step == semel.StepReserve && !s.sweeping {
+			s.request.SetAttributes(keyOutcome.String(outcomeOf(e)), keyReplayed.Bool(false))
+		}
 	}
 	switch {
 	case (s.op.Step == semel.StepReserve || s.op.Step == semel.StepWait) && e.Err == nil && !e.Waits:

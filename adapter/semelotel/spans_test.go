@@ -86,6 +86,10 @@ func TestFailedStepHasASpan(t *testing.T) {
 	if err == nil {
 		t.Fatal("got no error")
 	}
+	spans := r.spans.GetSpans()
+	if about := attributes(spans[len(spans)-1]); about["semel.outcome"] != "store_failed" {
+		t.Errorf("the request has %v, want its outcome", about)
+	}
 	got := r.span(t, "semel.reserve")
 	if got.Status.Code != codes.Error || events(got) != "exception" || attributes(got)["semel.route"] != pay.Route {
 		t.Errorf("got status %v, events %q, %v, want an error that is recorded", got.Status, events(got), attributes(got))

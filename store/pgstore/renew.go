@@ -33,7 +33,7 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 			}
 			lost, passed = append(lost, gone...), append(passed, locked...)
 		}
-		if wait > renewPatience && len(passed) > 0 {
+		if wait > patienceOf(lease) && len(passed) > 0 {
 			return lost, explain("renew", unrenewed(passed))
 		}
 		holders = passed
@@ -43,6 +43,18 @@ func (s *Store) Renew(ctx context.Context, lease time.Duration, holders []semel.
 	}
 	return lost, nil
 }
+
+// patienceOf is renewPatience, or less where the leases of the others would be over before
+// they are told of their renewal. Leases that are only to be ended have all the time.
+func patienceOf(lease time.Duration) time.Duration {
+	if lease < shortestLease {
+		return renewPatience
+	}
+	return min(renewPatience, lease/12)
+}
+
+// shortestLease is that of an attempt that runs, see [semel.Call].
+const shortestLease = time.Second
 
 func unrenewed(holders []semel.Holder) error {
 	e := &semel.UnrenewedError{Err: ErrBusy}

@@ -35,3 +35,27 @@ func TestOldNewsIsNotBelieved(t *testing.T) {
 		}
 	})
 }
+
+// Nobody asks whose time is over, or whose client or engine has left, although it is time to
+// ask: he might get the slot.
+func TestNobodyAsksTooLate(t *testing.T) {
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	stopped, ended := make(chan struct{}), make(chan time.Time)
+	close(stopped)
+	close(ended)
+	for name, row := range map[string]struct {
+		ctx context.Context //nolint:containedctx // of a row
+		v   vigil
+	}{
+		"client": {left, vigil{}}, "engine": {t.Context(), vigil{stop: stopped}}, "time": {t.Context(), vigil{end: ended}},
+	} {
+		for range 100 { // a choice among what comes at once is random
+			row.v.room = &room{hurry: make(chan struct{}, 1), pause: time.Hour}
+			row.v.room.hurry <- struct{}{}
+			if row.v.pause(row.ctx) {
+				t.Fatalf("%s: he asks", name)
+			}
+		}
+	}
+}

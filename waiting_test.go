@@ -352,26 +352,6 @@ func TestNobodyWaitsForHimself(t *testing.T) {
 	})
 }
 
-// Nobody asks whose time is over: he might get the slot.
-func TestNobodyAsksTooLate(t *testing.T) {
-	for range 20 { // a choice among what comes at once is random
-		synctest.Test(t, func(t *testing.T) {
-			e, w := process(t, memstore.New(memstore.Config{}), semel.Config{})
-			c := reserve(t, e, call("order-1", "x"))
-			ctx, leave := context.WithCancel(t.Context())
-			l := beginLater(ctx, e, patient("order-1", 9*time.Second))
-			synctest.Wait()
-			before := w.count(semel.StepReserve)
-			leave()
-			_ = c.Release(t.Context()) // wakes him
-			wantOutcome(t, l.wait(t), semel.InFlight)
-			if n := w.count(semel.StepReserve) - before; n != 0 {
-				t.Errorf("he asked %d times after he had left", n)
-			}
-		})
-	}
-}
-
 // A call that is confirmed to be committed wakes those who wait for it.
 func TestConfirmWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -54,7 +54,7 @@ func (c *Console) failure(r *http.Request, err error) page {
 	case errors.Is(err, errBusy):
 		return failurePage(http.StatusServiceUnavailable, "Too many pages are asking the store", "Nothing is wrong with it. Try again in a moment.")
 	}
-	title, text := "The store does not answer", "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded."
+	title, text := "The store does not answer", "Nothing was changed. Guarded requests are refused meanwhile, but for those of routes that fail open."
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = "It took too long. A search by reference reads every record: the slot is found faster. Nothing was changed."
 	}

@@ -88,7 +88,7 @@ func viewRecord(c *Console, v *visit, rec semel.Record, trail []semel.AuditEntry
 func lead(desk *operator.Desk, rec semel.Record) string {
 	switch {
 	case desk.NeedsDecision(rec):
-		return "An attempt began and never ended, and nobody knows what it did. Retries are refused with 409 outcome-unknown " +
+		return "An attempt began, its outcome was never recorded, and nobody knows what it did. The log of the service says why, under the reference. Retries are refused with 409 outcome-unknown " +
 			"until somebody who knows says so here, or a recovery does."
 	case rec.Lapsed:
 		return "The attempt ended before it could have any effect. Nothing is unknown, and the next request with this key runs."

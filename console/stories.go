@@ -157,9 +157,9 @@ func otherStories() []story {
 			return page{status: http.StatusUnauthorized, name: "signin", title: "Sign in", body: signInView{Tokens: true, Next: "/", Wrong: true}}
 		}},
 		{"failure-down", "a store that went down", reader, func(*Console, *visit) page {
-			p := failurePage(http.StatusServiceUnavailable, "The store does not answer", "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded.")
+			p := failurePage(http.StatusServiceUnavailable, "The store does not answer", "Nothing was changed. Guarded requests are refused meanwhile, but for those of routes that fail open.")
 			p.body = failureView{
-				Title: p.title, Text: "Nothing was changed. The service refuses requests meanwhile, and does not run them unguarded.",
+				Title: p.title, Text: "Nothing was changed. Guarded requests are refused meanwhile, but for those of routes that fail open.",
 				Detail: clip("semel: list: dial tcp 10.0.0.7:5432: connect: connection refused", longText),
 			}
 			return p

@@ -39,5 +39,13 @@ func doorMutants() []Mutant {
 			"pages keep actions out", "console/page.go",
 			"c.serve(RoleWrite, c.acts,", "c.serve(RoleWrite, c.reads,", "console", "^TestPagesLeaveActionsTheirPlaces$",
 		},
+		{
+			"a route that names a host by mistake matches nothing", "cmd/semel/internal/config/route.go",
+			"case host != \"\" && host != \"localhost\" &&", "case false && host != \"\" &&", "cmd/semel/internal/config", "^TestRoutesThatCannotStandTogether$",
+		},
+		{
+			"a star is taken for a wildcard", "cmd/semel/internal/config/route.go",
+			"case strings.Contains(path, \"*\"):", "case false:", "cmd/semel/internal/config", "^TestRoutesThatCannotStandTogether$",
+		},
 	}
 }

@@ -26,8 +26,10 @@ func httpMutants() []Mutant {
 			"	}\n	c.send(trailer)\n", "^TestLostAttempt"),
 		mutant("an answer shorter than it declares is kept", "finish.go",
 			"(c.length < 0 || c.length == c.written)", "true", "^TestShortAnswerHolds$"),
-		mutant("a response over the limit is cut and kept", "recorder.go",
-			"	case c.mode == buffering && c.written > c.mw.cfg.MaxResponse:\n", "	case c.mode == buffering && c.written-int64(n) > c.mw.cfg.MaxResponse:\n", "^TestLimitsAreInclusive$"),
+		mutant("a response over the limit does not leave while it is made", "recorder.go",
+			"	case c.mode == buffering && c.written > c.mw.cfg.MaxResponse:\n", "	case false:\n", "^TestLostSlotOnTheWay$"),
+		mutant("a response of the limit is not kept", "recorder.go",
+			"	case c.mode == buffering && c.written > c.mw.cfg.MaxResponse:\n", "	case c.mode == buffering && c.written >= c.mw.cfg.MaxResponse:\n", "^TestLimitsAreInclusive$"),
 		mutant("the body outlives its handler", "recorder.go",
 			"	_ = c.body.Close()\n", "", "^TestStragglers$"),
 		{

@@ -147,7 +147,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	if r.response == nil {
 		effect = r.effect
 	}
-	o.say("%s: attempt %d of %s began %s and never ended", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
+	o.say("%s: attempt %d of %s began %s, and its outcome was never recorded", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
 	if r.dryRun {
 		o.out.printf("would be %s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
 		return nil

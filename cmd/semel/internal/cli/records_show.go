@@ -120,7 +120,7 @@ func (o *operator) showFields(rec semel.Record, reveal bool) {
 	state := o.stateOf(rec)
 	switch {
 	case o.NeedsDecision(rec):
-		state = "reserved, LAPSED: the attempt never ended, its outcome is not known"
+		state = "reserved, LAPSED: the outcome of the attempt was never recorded; the log of the service says why, under the ref"
 	case rec.Lapsed:
 		state = "reserved, lapsed: nothing is unknown, the next request runs"
 	}

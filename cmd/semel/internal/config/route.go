@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/semel-go/semel/semelhttp"
@@ -115,6 +116,8 @@ func (c Config) checkRoutes() []error {
 		}
 		if err := register(r.Pattern); err != nil {
 			bad("match", "%w", err)
+		} else if err := misread(r.Pattern); err != nil {
+			bad("match", "%w", err)
 		} else if other := conflict(c.Routes[:i], r); other != nil {
 			bad("match", "%q and %q from %v match the same requests, and neither is the more specific", r.Pattern, other.Pattern, other.source)
 		}
@@ -141,6 +144,23 @@ func (c Config) checkRoutes() []error {
 		}
 	}
 	return errs
+}
+
+// misread finds patterns that [http.ServeMux] takes, and that match nothing of what their
+// author means.
+func misread(pattern string) error {
+	_, rest, ok := strings.Cut(pattern, " ")
+	if !ok {
+		rest = pattern
+	}
+	host, path, _ := strings.Cut(strings.TrimLeft(rest, " \t"), "/")
+	switch {
+	case host != "" && host != "localhost" && !strings.ContainsAny(host, ".:"):
+		return fmt.Errorf("%q names the host %s: write /%s/%s for a path; a host has a dot", pattern, host, host, path)
+	case strings.Contains(path, "*"):
+		return fmt.Errorf("%q has a *, which is no wildcard: end it with / for all below, or write {rest...}", pattern)
+	}
+	return nil
 }
 
 // conflict returns the first of the routes before r that cannot stand beside it.

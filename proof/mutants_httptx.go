@@ -27,7 +27,7 @@ func httpTxMutants() []Mutant {
 		mutant("transactions: 101 is committed", "transaction.go",
 			"	case c.status < 200:\n		return errSwitch\n", "", "^TestInTxAnswersThatAreNone$"),
 		mutant("transactions: a short answer is refused, not cut", "transaction.go",
-			"		panic(http.ErrAbortHandler) // as net/http would cut the connection\n", "		x.reset()\n		x.refuse(errSwitch)\n", "^TestInTxAnswersThatAreNone$"),
+			"		panic(http.ErrAbortHandler) // as net/http would cut the connection\n", "		x.reset()\n		x.refuse(call.Key, errSwitch)\n", "^TestInTxAnswersThatAreNone$"),
 		mutant("transactions: what an earlier try wrote is sent", "transaction.go",
 			"	x.s.out = x.s.out[:0]\n", "", "^TestInTxTriesAgain$"),
 		mutant("transactions: header fields of an earlier try are sent", "transaction.go",

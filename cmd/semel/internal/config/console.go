@@ -17,7 +17,7 @@ func showing() []Setting {
 			set:   one(parseBool, func(c *Config) *bool { return &c.Console }),
 		},
 		{
-			Name: "console_tokens", Arg: "PATH", Usage: "serve the pages to those who sign in by this file: a name, read or write, and a token on each line",
+			Name: "console_tokens", Arg: "PATH", Usage: "serve the pages to those who sign in by this file: a name, read or write, and a token on each line; without console, which lets everybody look",
 			set: one(parseText, func(c *Config) *string { return &c.ConsoleTokens }),
 		},
 		{

@@ -197,9 +197,9 @@ func TestShadowTogether(t *testing.T) {
 // A route that fails open runs while the store is down, marked, and only then.
 func TestFailOpen(t *testing.T) {
 	broken := errors.New("down")
-	var down bool
+	var down atomic.Bool // read by what is tried in the background too
 	store := &storetest.Faulty{Store: memstore.New(memstore.Config{}), Before: func(s semel.Step) error {
-		if down && s == semel.StepReserve {
+		if down.Load() && s == semel.StepReserve {
 			return broken
 		}
 		return nil
@@ -215,7 +215,7 @@ func TestFailOpen(t *testing.T) {
 			return opens
 		}
 	})
-	down = true
+	down.Store(true)
 	for range 2 {
 		if a := r.post("k", "{}"); a.status != 200 || a.header.Get("Semel-Stored") != "false" {
 			t.Errorf("got %d, Semel-Stored %q", a.status, a.header.Get("Semel-Stored"))
@@ -226,7 +226,7 @@ func TestFailOpen(t *testing.T) {
 	if a := r.post("k", "{}"); a.status != 503 {
 		t.Errorf("got %d, want 503 when the hook says no", a.status)
 	}
-	down = false
+	down.Store(false)
 	if a := r.post("k", "{}"); a.status != 200 || a.header.Get("Semel-Stored") != "" {
 		t.Errorf("got %d, Semel-Stored %q, want a guarded request", a.status, a.header.Get("Semel-Stored"))
 	}

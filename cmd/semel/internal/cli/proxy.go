@@ -79,8 +79,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		return err
 	}
 	defer end()
-	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
-	engineCfg.MaxWaiters, engineCfg.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	engineCfg = serving(engineCfg, cfg)
 	meter := console.NewMeter()
 	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
 	if cfg.HasConsole() {
@@ -124,6 +123,13 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	return nil
 }
 
+// serving adds to what an engine reads by what it serves by.
+func serving(to semel.Config, cfg config.Config) semel.Config {
+	to.Lease, to.Margin, to.MaxRun, to.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	to.MaxWaiters, to.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	return to
+}
+
 // warn says what a careful person would ask about.
 func warn(ctx context.Context, cfg config.Config, log *slog.Logger) {
 	if cfg.Scope.String() == "global" {
@@ -150,7 +156,7 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		HTTP: semelhttp.Config{
 			Preset: cfg.Preset, Settle: settleBy(cfg.Preset, cfg.Settle), Headers: cfg.KeyHeaders, KeyQuery: cfg.KeyQuery, KeyMember: cfg.KeyMember,
 			Optional: cfg.Optional, Methods: cfg.Methods, MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
-			MaxRun: cfg.MaxRun, Retention: cfg.Retention,
+			MaxRun: cfg.MaxRun, Retention: cfg.Retention, Wait: cfg.Wait, // the lease is the engine's
 		},
 		FailOpen: cfg.FailOpen, Shadow: cfg.Shadow,
 		RecoverURL: cfg.RecoverURL, RecoverTimeout: cfg.RecoverTimeout, Sweep: cfg.Sweep,

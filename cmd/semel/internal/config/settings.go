@@ -40,6 +40,9 @@ func (s Setting) Flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 // Env returns the name of the environment variable.
 func (s Setting) Env() string { return envPrefix + strings.ToUpper(s.Name) }
 
+// PerRoute reports whether a route may have its own.
+func (s Setting) PerRoute() bool { return s.route != nil }
+
 const (
 	envPrefix = "SEMEL_"
 	// EnvConfig names the file, like the flag --config.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -93,12 +94,10 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if err != nil {
 		return err
 	}
-	pages, err := a.consoleOf(engine, cfg, meter, log)
-	if err != nil {
+	holds := new(atomic.Pointer[config.Config])
+	holds.Store(&cfg)
+	if wanted.Console, err = a.consoleOf(engine, holds, meter, log); err != nil {
 		return err
-	}
-	if pages != nil { // an interface that holds nil is none
-		wanted.Console = pages
 	}
 	wanted.Tracer = traces.tracer
 	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)
@@ -110,7 +109,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	warn(ctx, cfg, log)
-	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
+	reloads := reloader{server: server, holds: holds, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
 	stop, err := reloads.start(ctx)
 	if err != nil {
 		return err

@@ -12,5 +12,13 @@ func commandMutants() []Mutant {
 			"to.Lease, to.Margin, to.MaxRun, to.Retention = cfg.Lease,", "to.Lease, to.Margin, to.MaxRun, to.Retention = to.Lease,", "/internal/cli", "^TestWholeAsRoute$"),
 		mutant("a reload does not reach the console", "internal/cli/reload.go",
 			"	r.holds.Store(&cfg)\n", "	r.holds = new(atomic.Pointer[config.Config])\n	r.holds.Store(&cfg)\n", "", "^TestScripts$/^console_route$"),
+		mutant("a list that fails says that there are no records", "internal/cli/records_list.go",
+			"	if err != nil {\n		return o.cut(p, n, err)\n	}\n	p.end(n)\n	if more {", "	p.end(n)\n	if err != nil {\n		return o.cut(p, n, err)\n	}\n	if more {", "/internal/cli", "^TestListIsCut$"),
+		mutant("a worklist that fails is closed", "internal/cli/records_list.go",
+			"	if err != nil {\n		return o.cut(p, n, err)\n	}\n	p.end(n)\n	if n <", "	p.end(n)\n	if err != nil {\n		return o.cut(p, n, err)\n	}\n	if n <", "/internal/cli", "^TestListIsCut$"),
+		mutant("a signal is a fault of the store", "internal/cli/records.go",
+			"	if ctx.Err() != nil {\n		return deskFault(ctx.Err())\n	}\n", "", "/internal/cli", "^TestListIsCut$"),
+		mutant("Ctrl-C waits for what the store has read ahead", "internal/cli/records.go",
+			"		case ctx.Err() != nil: //", "		case false: //", "/internal/cli", "^TestListEndsAtOnce$"),
 	}
 }

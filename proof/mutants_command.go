@@ -20,5 +20,13 @@ func commandMutants() []Mutant {
 			"	if ctx.Err() != nil {\n		return deskFault(ctx.Err())\n	}\n", "", "/internal/cli", "^TestListIsCut$"),
 		mutant("Ctrl-C waits for what the store has read ahead", "internal/cli/records.go",
 			"		case ctx.Err() != nil: //", "		case false: //", "/internal/cli", "^TestListEndsAtOnce$"),
+		mutant("a check passes a key that no request can carry", "internal/config/config.go",
+			"	if err := keyFields(c.KeyHeaders); err != nil {", "	if err := keyFields(nil); err != nil {", "/internal/config", "^TestCheckProxy$"),
+		mutant("a check passes a route whose key no request can carry", "internal/config/route.go",
+			"		errs = append(errs, r.checkKeys()...)\n", "", "/internal/config", "^TestCheckProxyNamesTheLine$"),
+		mutant("everybody may say who signed in", "internal/config/console.go",
+			"		if p.Bits() == 0 {", "		if p.Bits() < 0 {", "/internal/config", "^TestCheckProxy$"),
+		mutant("the client's host says who signed in", "internal/config/console.go",
+			"name != \"\" && proxy.MadeAnew(name) {", "name != \"\" && proxy.MadeAnew(\"\") {", "/internal/config", "^TestCheckProxy$"),
 	}
 }

@@ -124,6 +124,7 @@ func (c Config) checkRoutes() []error {
 		if r.Scope.needsCert() && c.TLSClientCA == "" {
 			bad("scope", "%w", ErrNoTLS)
 		}
+		errs = append(errs, r.checkKeys()...)
 		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention, Lease: c.Lease}
 		r.Change(&h)
 		if h.Lease < leastLease && c.Lease >= leastLease {
@@ -141,6 +142,23 @@ func (c Config) checkRoutes() []error {
 		}
 	}
 	return errs
+}
+
+// checkKeys names the line of the fields, not that of the route.
+func (r Route) checkKeys() []error {
+	var h semelhttp.Config
+	r.Change(&h)
+	err := keyFields(h.Headers)
+	if err == nil {
+		return nil
+	}
+	at := r.source
+	for _, v := range r.raw.values {
+		if v.name == "key_header" {
+			at.line = v.line
+		}
+	}
+	return []error{&ValueError{Setting: "key_header", Source: at, Err: err}}
 }
 
 // conflict returns the first of the routes before r that cannot stand beside it.

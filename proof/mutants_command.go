@@ -28,5 +28,9 @@ func commandMutants() []Mutant {
 			"		if p.Bits() == 0 {", "		if p.Bits() < 0 {", "/internal/config", "^TestCheckProxy$"),
 		mutant("the client's host says who signed in", "internal/config/console.go",
 			"name != \"\" && proxy.MadeAnew(name) {", "name != \"\" && proxy.MadeAnew(\"\") {", "/internal/config", "^TestCheckProxy$"),
+		mutant("a token of NATS is printed", "internal/config/print.go",
+			"	} else if u.User != nil && (", "	} else if u.User == nil && (", "/internal/config", "^TestPrintMasksSecrets$"),
+		mutant("a parameter in other letters is printed", "internal/config/print.go",
+			"	name, err := url.QueryUnescape(param)\n", "	name, err := param, error(nil)\n", "/internal/config", "^TestPrintMasksSecrets$"),
 	}
 }

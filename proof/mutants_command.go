@@ -32,5 +32,21 @@ func commandMutants() []Mutant {
 			"	} else if u.User != nil && (", "	} else if u.User == nil && (", "/internal/config", "^TestPrintMasksSecrets$"),
 		mutant("a parameter in other letters is printed", "internal/config/print.go",
 			"	name, err := url.QueryUnescape(param)\n", "	name, err := param, error(nil)\n", "/internal/config", "^TestPrintMasksSecrets$"),
+		mutant("a schema is applied in silence", "internal/stores/sqlite.go",
+			"sqlitestore.Config{Migrating: opt.Migrating}", "sqlitestore.Config{}", "/internal/stores", "^TestMigrateTellsItsSteps$"),
+		mutant("a migration is shown where a number of records would be", "internal/cli/progress.go",
+			"{ p.line(\"schema: migration", "{ p.show(of); p.line(\"schema: migration", "/internal/cli", "^TestProgress$"),
+		{
+			"sqlitestore: a fresh file is made in silence", "store/sqlitestore/file.go",
+			"(database{path: fresh, migrating: d.migrating})", "(database{path: fresh})", "store/sqlitestore", "^TestMigratingIsTold$",
+		},
+		{
+			"pgstore: a migration is applied in silence", "store/pgstore/schema.go",
+			"			s.migrating(m.version, len(all))\n", "", "store/pgstore", "^TestMigratingIsTold$",
+		},
+		{
+			"mysqlstore: a migration is applied in silence", "store/mysqlstore/schema.go",
+			"			s.cfg.Migrating(m.version, len(all))\n", "", "store/mysqlstore", "^TestMigratingIsTold$",
+		},
 	}
 }

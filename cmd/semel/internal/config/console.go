@@ -37,9 +37,9 @@ func showing() []Setting {
 			set:   many(parsePrefix, func(c *Config) *[]netip.Prefix { return &c.ConsoleUserFrom }),
 		},
 		{
-			Name: "console_writers", Arg: "NAME", List: true,
-			Usage: "the users of that proxy who may act; the others may look; repeatable",
-			set:   many(parseText, func(c *Config) *[]string { return &c.ConsoleWriters }),
+			Name: "console_writers", Arg: "NAME", List: true, Whole: true,
+			Usage: "the users of that proxy who may act; the others may look; repeatable, not split at commas",
+			set:   whole(parseText, func(c *Config) *[]string { return &c.ConsoleWriters }),
 		},
 		{
 			Name: "console_host", Arg: "HOST", List: true,

@@ -91,7 +91,7 @@ func maskAll(s Setting, texts []string) []string {
 		switch {
 		case strings.Contains(t, "://"):
 			all = append(all, maskURL(t))
-		case s.List:
+		case s.List && !s.Whole:
 			for part := range strings.SplitSeq(t, ",") {
 				all = append(all, strings.TrimSpace(part))
 			}

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestPrintMasksSecrets(t *testing.T) {
 	for _, row := range []struct{ setting, text, want string }{
@@ -28,5 +31,34 @@ func TestPrintMasksSecrets(t *testing.T) {
 				t.Errorf("%s:\ngot  %s\nwant %s", row.text, s.Values[0], row.want)
 			}
 		}
+	}
+}
+
+// A user of a proxy may have commas in the name, as those of certificates have; what is
+// printed reads as the same.
+func TestWritersAreWhole(t *testing.T) {
+	want := []string{"CN=ann,OU=ops", "bob"}
+	file := writeFile(t, "console_user_header: X-User\nconsole_user_from: 10.0.0.7\nconsole_writers: [\"CN=ann,OU=ops\", bob]\n")
+	flags := Input{Flags: map[string][]string{"console_writers": want}}
+	for _, in := range []Input{{Path: file}, flags} {
+		cfg, _, err := Load(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(cfg.ConsoleWriters, want) {
+			t.Errorf("got %q, want %q", cfg.ConsoleWriters, want)
+		}
+		text, err := cfg.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := Load(Input{Path: writeFile(t, string(text))})
+		if err != nil || !slices.Equal(again.ConsoleWriters, want) {
+			t.Errorf("printed and read: got %q, %v, want %q", again.ConsoleWriters, err, want)
+		}
+	}
+	one, _, err := Load(Input{Env: []string{"SEMEL_CONSOLE_WRITERS=CN=ann,OU=ops"}})
+	if err != nil || !slices.Equal(one.ConsoleWriters, want[:1]) {
+		t.Errorf("a variable: got %q, %v, want %q", one.ConsoleWriters, err, want[:1])
 	}
 }

@@ -58,7 +58,7 @@ func proxyMutants() []Mutant {
 		},
 		{
 			"command: the console in the sidecar keeps what is completed as long as it likes", "cmd/semel/internal/cli/console.go",
-			"Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})", "Retention: cfg.Retention})", "cmd/semel", "^TestScripts$/^console_route$",
+			"		return holds.Load().RetentionOf(route)\n", "		return holds.Load().Retention\n", "cmd/semel", "^TestScripts$/^console_route$",
 		},
 		{
 			"command: a release needs no reason", "cmd/semel/internal/cli/records_resolve.go",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,13 +150,28 @@ func TestDashboardParses(t *testing.T) {
 	promtool(t, "check", "rules", path)
 }
 
-// exportedMetrics is what a running sidecar with one route exports.
+// exportedMetrics is what a running sidecar with one route exports, after a request and a
+// duplicate that has waited in vain.
 func exportedMetrics(t *testing.T) string {
 	t.Helper()
-	upstream, _ := shop(t)
+	runs, gate := make(chan struct{}, 1), make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		runs <- struct{}{}
+		<-gate
+		w.WriteHeader(http.StatusCreated)
+	}))
+	defer upstream.Close()
 	admin := freePort(t)
-	s := startSidecar(t, upstream, "--store", "memory", "--admin", admin)
+	s := startSidecar(t, upstream.URL, "--store", "memory", "--admin", admin, "--wait", "100ms")
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		s.order(t, "k")
+	}()
+	<-runs
 	s.order(t, "k")
+	close(gate)
+	<-first
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +230,31 @@ func TestMetricsExist(t *testing.T) {
 					t.Errorf("%s: nothing has %s", where, pair)
 				}
 			}
+		}
+	}
+}
+
+// leftOut are the metrics of a sidecar that the dashboard does not show, and why.
+var leftOut = map[string]string{}
+
+// TestMetricsAreShown: each metric of a sidecar is on the dashboard or said to be left out.
+func TestMetricsAreShown(t *testing.T) {
+	t.Parallel()
+	shown := map[string]bool{}
+	for _, expr := range dashboardExpressions(t) {
+		for _, name := range metricName.FindAllString(expr, -1) {
+			shown[name] = true
+		}
+	}
+	for line := range strings.Lines(exportedMetrics(t)) {
+		words := strings.Fields(line)
+		if len(words) != 4 || words[1] != "TYPE" || !strings.HasPrefix(words[2], "semel_") {
+			continue
+		}
+		name := words[2]
+		has := shown[name] || shown[name+"_bucket"] || shown[name+"_count"] || shown[name+"_sum"]
+		if _, left := leftOut[name]; has == left {
+			t.Errorf("%s: on the dashboard %v, left out %v: want one of them", name, has, left)
 		}
 	}
 }

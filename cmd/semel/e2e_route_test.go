@@ -108,3 +108,82 @@ func TestRoutesWaitAndLeaseAlone(t *testing.T) {
 		t.Errorf("a lease of 30 s: got %d %q, want in-flight", got.status, got.body)
 	}
 }
+
+// TestWholeRoutesWait: the wait of the whole holds for what no route names and for routes
+// without their own, from the start and from a reload on; so does the lease (L1, L3).
+func TestWholeRoutesWait(t *testing.T) {
+	runs, gate := make(chan struct{}, 10), make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		runs <- struct{}{}
+		wait := gate
+		if strings.HasPrefix(r.Header.Get("Idempotency-Key"), "dies") {
+			wait = nil
+		}
+		select {
+		case <-wait:
+		case <-r.Context().Done(): // the sidecar was killed
+		}
+		_, _ = io.WriteString(w, "paid")
+	}))
+	defer upstream.Close()
+	defer open()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "semel.yaml")
+	configure := func(wait string) {
+		text := "margin: 0s\nlease: 2s\nwait: " + wait + "\nroutes:\n  - match: POST /hasty\n    wait: off\n  - match: POST /routed\n    optional: true\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure("off")
+	s := startSidecar(t, upstream.URL, "--config", file, "--store", "sqlite:"+filepath.Join(dir, "semel.db"))
+	paths := []string{"/plain", "/routed", "/hasty"}
+	answers, waited := make(chan routed, 3), make(chan routed, 2)
+	for _, path := range paths {
+		go func() { answers <- postTo(t, s, path, "kept") }()
+		<-runs
+		if got := postTo(t, s, path, "kept"); got.status != http.StatusConflict {
+			t.Errorf("%s without a wait: got %d, want 409 at once", path, got.status)
+		}
+	}
+	configure("10s")
+	s.signal(t, syscall.SIGHUP)
+	for !strings.Contains(s.log.String(), "the settings are reloaded") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, path := range paths[:2] {
+		go func() { waited <- postTo(t, s, path, "kept") }()
+	}
+	if got := postTo(t, s, "/hasty", "kept"); got.status != http.StatusConflict {
+		t.Errorf("a route that waits for nothing: got %d, want 409 at once", got.status)
+	}
+	select {
+	case got := <-waited:
+		t.Fatalf("with a wait for the whole: got %d before the first was answered", got.status)
+	case <-time.After(300 * time.Millisecond):
+	}
+	open()
+	for range paths {
+		<-answers
+	}
+	for range paths[:2] {
+		if got := <-waited; got.status != http.StatusOK || got.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("who waited: got %d %q, want the first one's answer as a replay", got.status, got.body)
+		}
+	}
+
+	for _, path := range paths[:2] {
+		go postTo(t, s, path, "dies")
+		<-runs
+	}
+	s.signal(t, syscall.SIGKILL)
+	s.wait(t, false)
+	s.start(t)
+	for _, path := range paths[:2] {
+		if got := postTo(t, s, path, "dies"); got.status != http.StatusConflict || !strings.Contains(got.body, "outcome-unknown") {
+			t.Errorf("%s under a lease of 2 s: got %d %q, want outcome-unknown within the wait", path, got.status, got.body)
+		}
+	}
+}

@@ -85,21 +85,23 @@ func Schema() string {
 // script returns the statements that bring the tables from the version have to
 // the newest one.
 func (s *statements) script(all []migration, have int) []string {
-	script := []string{s.versions}
-	for _, m := range all {
-		if m.version <= have {
-			continue
-		}
-		for text := range strings.SplitSeq(s.fill(m.sql), ";\n") {
-			script = append(script, strings.TrimSuffix(text, ";"))
-		}
-		script = append(script, strings.ReplaceAll(s.versionUp, "{version}", strconv.Itoa(m.version)))
-	}
-	for i := range script {
-		script[i] = strings.TrimSuffix(strings.TrimSpace(script[i]), ";")
+	script := []string{clean(s.versions)}
+	for _, m := range all[have:] {
+		script = append(script, s.recorded(m)...)
 	}
 	return script
 }
+
+// recorded returns the statements of one migration, and the one that records it.
+func (s *statements) recorded(m migration) []string {
+	var script []string
+	for text := range strings.SplitSeq(s.fill(m.sql), ";\n") {
+		script = append(script, clean(text))
+	}
+	return append(script, clean(strings.ReplaceAll(s.versionUp, "{version}", strconv.Itoa(m.version))))
+}
+
+func clean(statement string) string { return strings.TrimSuffix(strings.TrimSpace(statement), ";") }
 
 // Migrate makes the tables, or brings their schema to this version. Any number
 // of processes may run it at once: one works, the others wait. It may be run
@@ -132,12 +134,27 @@ func (s *Store) migrate(ctx context.Context) (err error) {
 	if have > len(all) {
 		return &SchemaError{Have: have, Want: len(all)}
 	}
-	for _, text := range s.sql.script(all, have) {
-		if _, err := conn.ExecContext(ctx, text); err != nil {
-			return err
+	return s.apply(ctx, conn, all, have)
+}
+
+// apply brings the tables from the version have to the newest one.
+func (s *Store) apply(ctx context.Context, conn *sql.Conn, all []migration, have int) error {
+	script := []string{clean(s.sql.versions)}
+	for i := 0; ; i++ {
+		for _, text := range script {
+			if _, err := conn.ExecContext(ctx, text); err != nil {
+				return err
+			}
 		}
+		if have+i == len(all) {
+			return nil
+		}
+		m := all[have+i]
+		if s.cfg.Migrating != nil {
+			s.cfg.Migrating(m.version, len(all))
+		}
+		script = s.sql.recorded(m)
 	}
-	return nil
 }
 
 // lock takes the server's lock for this table. It belongs to the connection: a

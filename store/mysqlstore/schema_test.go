@@ -3,6 +3,7 @@ package mysqlstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,23 @@ func TestTables(t *testing.T) {
 	for _, name := range []string{"a b", "a`b", "1a", "a.b", "ä", strings.Repeat("x", 56)} {
 		if _, err := mysqlstore.New(pool(t, dsn), mysqlstore.Config{Table: name}); err == nil {
 			t.Errorf("got a store on table %q, want an error", name)
+		}
+	}
+}
+
+// Who migrates is told which step of how many begins.
+func TestMigratingIsTold(t *testing.T) {
+	t.Parallel()
+	var told []string
+	s := openOnly(t, database(t, servertest.MariaDB(t), ""), mysqlstore.Config{Migrating: func(version, of int) {
+		told = append(told, fmt.Sprintf("%d/%d", version, of))
+	}})
+	for range 2 {
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(told, " "); got != "1/3 2/3 3/3" {
+			t.Errorf("got %q, want each step once", got)
 		}
 	}
 }

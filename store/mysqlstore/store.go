@@ -45,6 +45,9 @@ type Config struct {
 	// Logger is told once what the store survives, as a warning when that is
 	// grade C. Default [slog.Default].
 	Logger *slog.Logger
+	// Migrating, when not nil, is called before each migration of the schema that is
+	// applied: which one it is, of how many. On a large table one may take long.
+	Migrating func(version, of int)
 }
 
 // Store keeps records in a table of MySQL or MariaDB. Make one with [New] or

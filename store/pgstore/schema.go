@@ -167,6 +167,9 @@ func (s *Store) migrate(ctx context.Context, conn *pgxpool.Conn) error {
 		return err
 	}
 	for _, m := range all[have:] {
+		if s.migrating != nil {
+			s.migrating(m.version, len(all))
+		}
 		if _, err := tx.Exec(ctx, s.names.recorded(m), pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("schema %d: %w", m.version, err)
 		}

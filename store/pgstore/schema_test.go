@@ -187,3 +187,18 @@ func TestNames(t *testing.T) {
 	migrate(t, s)
 	mustReserve(t, s, reservation("a"))
 }
+
+// Who migrates is told which step of how many begins.
+func TestMigratingIsTold(t *testing.T) {
+	t.Parallel()
+	var told []string
+	s := opened(t, servertest.Postgres(t).DSN(), pgstore.Config{
+		Schema: servertest.Name(t), Migrating: func(version, of int) { told = append(told, fmt.Sprintf("%d/%d", version, of)) },
+	})
+	for range 2 {
+		migrate(t, s)
+		if got := strings.Join(told, " "); got != "1/3 2/3 3/3" {
+			t.Errorf("got %q, want each step once", got)
+		}
+	}
+}

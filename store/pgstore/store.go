@@ -47,16 +47,20 @@ type Config struct {
 	// Logger is told what the promise rests on when the store begins to serve.
 	// Default [slog.Default].
 	Logger *slog.Logger
+	// Migrating, when not nil, is called before each migration of the schema that is
+	// applied: which one it is, of how many. On a large table one may take long.
+	Migrating func(version, of int)
 }
 
 // Store keeps records in one table of a PostgreSQL database. Make one with [New]
 // or [Open]. All methods are safe for concurrent use.
 type Store struct {
-	pool   *pgxpool.Pool
-	owned  bool // Close closes the pool
-	names  *names
-	sql    statements
-	logger *slog.Logger
+	pool      *pgxpool.Pool
+	owned     bool // Close closes the pool
+	names     *names
+	sql       statements
+	logger    *slog.Logger
+	migrating func(version, of int)
 
 	mode      atomic.Int32 // a pgx.QueryExecMode
 	fixedMode bool
@@ -95,7 +99,7 @@ func newStore(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &Store{pool: pool, names: n, sql: n.statements(), logger: cfg.Logger, watch: new(breakage)}
+	s := &Store{pool: pool, names: n, sql: n.statements(), logger: cfg.Logger, migrating: cfg.Migrating, watch: new(breakage)}
 	conn := pool.Config().ConnConfig
 	mode := cfg.ExecMode
 	if mode == 0 && conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {

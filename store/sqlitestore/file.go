@@ -146,7 +146,7 @@ func (d database) create() error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := (database{path: fresh}).with(readWrite, writerPragmas, (*conn).migrate); err != nil {
+	if err := (database{path: fresh, migrating: d.migrating}).with(readWrite, writerPragmas, (*conn).migrate); err != nil {
 		return err
 	}
 	if err := os.Rename(fresh, d.path); err != nil {

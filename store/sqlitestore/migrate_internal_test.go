@@ -179,7 +179,7 @@ func fileOf(t *testing.T, version int, guest bool) (path string, oldest []string
 		t.Fatal(err)
 	}
 	oldest = []string{"completed", "lapsed", "free", "empty", "running"}
-	err = database{path, guest}.with(readWrite, writerPragmas, func(c *conn) error {
+	err = database{path: path, guest: guest}.with(readWrite, writerPragmas, func(c *conn) error {
 		if err := c.apply(all[:version]); err != nil {
 			return err
 		}
@@ -268,7 +268,7 @@ func migrated(t *testing.T, path string, guest bool, oldest []string) {
 // what it reserves has no route.
 func TestSecondProgramGoesOn(t *testing.T) {
 	path, _ := fileOf(t, 2, true)
-	err := database{path, true}.with(readWrite, writerPragmas, func(c *conn) error {
+	err := database{path: path, guest: true}.with(readWrite, writerPragmas, func(c *conn) error {
 		p := preparer{conn: c}
 		insert := p.text("insert", c.fill(`INSERT INTO {slots} (slot, scope, key, state, fingerprint, token, fence, lease_until,
 			attempts, lapses, owner, created_at, expires_at, deferred) VALUES (?, 's', ?, 1, zeroblob(32), zeroblob(16), 1, 1, 1, 0, '', 1, 1, 0)

@@ -135,6 +135,9 @@ func (c *conn) apply(all []migration) error {
 		if int64(m.version) <= have {
 			continue
 		}
+		if c.migrating != nil {
+			c.migrating(m.version, len(all))
+		}
 		if err := c.script(c.fill(m.sql, true)); err != nil {
 			return fmt.Errorf("schema %d: %w", m.version, err)
 		}

@@ -3,6 +3,7 @@ package sqlitestore_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -75,5 +76,20 @@ func TestChangedTableIsRefused(t *testing.T) {
 	_, err := sqlitestore.Open(path, sqlitestore.Config{})
 	if err == nil || !strings.Contains(err.Error(), "lapses") {
 		t.Errorf("got %v, want an error that names the column", err)
+	}
+}
+
+// Who migrates is told which step of how many begins; an old file has fewer.
+func TestMigratingIsTold(t *testing.T) {
+	path := newPath(t)
+	for _, want := range []string{"1/4 2/4 3/4 4/4", ""} {
+		var told []string
+		s := open(t, path, sqlitestore.Config{Migrating: func(version, of int) { told = append(told, fmt.Sprintf("%d/%d", version, of)) }})
+		if got := strings.Join(told, " "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -50,6 +50,9 @@ type Config struct {
 	// version's, instead of creating or upgrading it. Default: false. A newer
 	// schema is always refused.
 	NoMigrate bool
+	// Migrating, when not nil, is called before each migration of the schema that is
+	// applied: which one it is, of how many. On a large table one may take long.
+	Migrating func(version, of int)
 	// Logger is told when the store gives up writing. Default [slog.Default].
 	Logger *slog.Logger
 }
@@ -100,7 +103,7 @@ func open(path string, cfg Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{database: database{path: path, guest: cfg.Guest}}
+	s := &Store{database: database{path: path, guest: cfg.Guest, migrating: cfg.Migrating}}
 	if s.file, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}

@@ -14,8 +14,9 @@ const guestPrefix = "semel_"
 
 // database is a file and how our tables are called in it.
 type database struct {
-	path  string
-	guest bool // the file is an application's
+	path      string
+	guest     bool                  // the file is an application's
+	migrating func(version, of int) // nil tells nobody
 }
 
 // fill puts the names of our tables into a statement. For a connection that is

@@ -101,7 +101,10 @@ func (o *operator) trail(ctx context.Context, filter semel.AuditFilter, slot str
 		}
 		page, err := o.Trail(ctx, filter)
 		if err != nil {
-			return deskFault(err)
+			if n > 0 {
+				o.say("the list is incomplete: --before %d goes on", filter.Before)
+			}
+			return readFault(ctx, err)
 		}
 		next = page.Next
 		for i, e := range page.Entries {

@@ -23,7 +23,7 @@ not known.
 
 Exit codes:
   0  done
-  1  refused, or a check failed
+  1  refused, stopped, or a check failed
   2  a wrong flag, variable or configuration file
   3  a store that does not open, a port in use, a file that cannot be used
   130  the demo was interrupted`

@@ -60,7 +60,7 @@ func (a *app) configPrint() *cobra.Command {
 		Use:   "print",
 		Short: "Print the settings of semel proxy, and where each comes from",
 		Long: `Print every setting as it holds when file, variables and flags are put together, and
-where it comes from. It is a file that --config reads, but for passwords, which are
+where it comes from. It is a file that --config reads, but for secrets in URLs, which are
 printed as xxxxx.`,
 		Example: `  semel config print --config semel.yaml
   semel config print --output json`,

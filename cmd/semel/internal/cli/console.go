@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/cmd/semel/internal/config"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 	"github.com/semel-go/semel/console"
 	operators "github.com/semel-go/semel/operator"
 )
@@ -59,13 +61,17 @@ func (a *app) consoleStories() *cobra.Command {
 	return cmd
 }
 
-// consoleOf makes the pages that cfg wants; nil for none.
-func (a *app) consoleOf(engine *semel.Engine, cfg config.Config, meter *console.Meter, log *slog.Logger) (*console.Console, error) {
+// consoleOf makes the pages that the settings want; nil for none. What an operator
+// completes is kept by those that hold then: a reload replaces them.
+func (a *app) consoleOf(engine *semel.Engine, holds *atomic.Pointer[config.Config], meter *console.Meter, log *slog.Logger) (proxy.Console, error) {
+	cfg := *holds.Load()
 	tokens, err := readTokens(cfg)
 	if err != nil || !cfg.HasConsole() {
 		return nil, err
 	}
-	desk, err := operators.New(engine, operators.Config{Actor: "console", Margin: orNone(cfg.Margin), Retention: cfg.Retention, RetentionOf: cfg.RetentionOf})
+	desk, err := operators.New(engine, operators.Config{Actor: "console", Margin: orNone(cfg.Margin), RetentionOf: func(route string) time.Duration {
+		return holds.Load().RetentionOf(route)
+	}})
 	if err != nil {
 		return nil, refused("leave --console away", "%w", err)
 	}

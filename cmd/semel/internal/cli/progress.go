@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// progress is one line on a terminal that is written anew, at most ten times a
+// progress is one line on a terminal that is written anew: numbers at most ten times a
 // second. Elsewhere it is silent.
 type progress struct {
 	w     io.Writer // nil: silent
@@ -26,12 +26,22 @@ func (p *progress) show(n int) {
 	if p.w == nil || time.Since(p.last) < 100*time.Millisecond {
 		return
 	}
-	p.last = time.Now()
-	text := fmt.Sprintf("semel: %s %d records", p.done, n)
 	if p.total > 0 {
-		text = fmt.Sprintf("semel: %s %d of about %d records", p.done, n, p.total)
+		p.line("%s %d of about %d records", p.done, n, p.total)
+		return
 	}
-	_, _ = fmt.Fprintf(p.w, "\r%s\x1b[K", text) // to the end of the line
+	p.line("%s %d records", p.done, n)
+}
+
+// migration shows a step of which each may take long.
+func (p *progress) migration(version, of int) { p.line("schema: migration %d of %d", version, of) }
+
+func (p *progress) line(format string, args ...any) {
+	if p.w == nil {
+		return
+	}
+	p.last = time.Now()
+	_, _ = fmt.Fprintf(p.w, "\rsemel: "+format+"\x1b[K", args...) // to the end of the line
 }
 
 // end clears the line.

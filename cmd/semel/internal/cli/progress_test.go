@@ -26,7 +26,16 @@ func TestProgress(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+	var out strings.Builder
+	p := progress{w: &out}
+	p.migration(1, 4)
+	p.migration(2, 4) // however soon
+	p.end()
+	if got, want := out.String(), "\rsemel: schema: migration 1 of 4\x1b[K\rsemel: schema: migration 2 of 4\x1b[K\r\x1b[K"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	silent := progress{}
+	silent.migration(1, 2)
 	silent.show(1)
 	silent.end()
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -79,8 +80,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		return err
 	}
 	defer end()
-	engineCfg.Lease, engineCfg.Margin, engineCfg.MaxRun, engineCfg.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
-	engineCfg.MaxWaiters, engineCfg.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	engineCfg = serving(engineCfg, cfg)
 	meter := console.NewMeter()
 	engineCfg.Observe, engineCfg.Logger = semel.Observers(metrics.Observe, traces.observe), log
 	if cfg.HasConsole() {
@@ -94,12 +94,10 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if err != nil {
 		return err
 	}
-	pages, err := a.consoleOf(engine, cfg, meter, log)
-	if err != nil {
+	holds := new(atomic.Pointer[config.Config])
+	holds.Store(&cfg)
+	if wanted.Console, err = a.consoleOf(engine, holds, meter, log); err != nil {
 		return err
-	}
-	if pages != nil { // an interface that holds nil is none
-		wanted.Console = pages
 	}
 	wanted.Tracer = traces.tracer
 	server, err := proxy.New(engine, cfg.Scope.Func(), wanted)
@@ -111,7 +109,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 		log.InfoContext(ctx, "store", "kind", opened.Kind, "grade", grade.Letter, "survives", grade.Survives)
 	}
 	warn(ctx, cfg, log)
-	reloads := reloader{server: server, cfg: cfg, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
+	reloads := reloader{server: server, holds: holds, again: again, opened: opened, metrics: metrics, keys: keys, log: log, level: level}
 	stop, err := reloads.start(ctx)
 	if err != nil {
 		return err
@@ -122,6 +120,13 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	log.InfoContext(context.WithoutCancel(ctx), "drained")
 	return nil
+}
+
+// serving adds to what an engine reads by what it serves by.
+func serving(to semel.Config, cfg config.Config) semel.Config {
+	to.Lease, to.Margin, to.MaxRun, to.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
+	to.MaxWaiters, to.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	return to
 }
 
 // warn says what a careful person would ask about.
@@ -150,7 +155,7 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		HTTP: semelhttp.Config{
 			Preset: cfg.Preset, Settle: settleBy(cfg.Preset, cfg.Settle), Headers: cfg.KeyHeaders, KeyQuery: cfg.KeyQuery, KeyMember: cfg.KeyMember,
 			Optional: cfg.Optional, Methods: cfg.Methods, MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
-			MaxRun: cfg.MaxRun, Retention: cfg.Retention,
+			MaxRun: cfg.MaxRun, Retention: cfg.Retention, Wait: cfg.Wait, // the lease is the engine's
 		},
 		FailOpen: cfg.FailOpen, Shadow: cfg.Shadow,
 		RecoverURL: cfg.RecoverURL, RecoverTimeout: cfg.RecoverTimeout, Sweep: cfg.Sweep,

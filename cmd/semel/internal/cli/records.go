@@ -95,12 +95,23 @@ func (o *operator) each(ctx context.Context, filter semel.Filter, f func(semel.R
 	for rec, err := range o.Each(ctx, filter) {
 		switch {
 		case err != nil:
-			return deskFault(err)
+			return readFault(ctx, err)
+		case ctx.Err() != nil: // a store may have read ahead
+			return readFault(ctx, ctx.Err())
 		case !f(rec):
 			return nil
 		}
 	}
 	return nil
+}
+
+// readFault gives an error of reading its code and hint. That a person ended it counts,
+// whatever the store makes of that.
+func readFault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return deskFault(ctx.Err())
+	}
+	return deskFault(err)
 }
 
 // deskFault gives an error of package operator its code and hint.

@@ -158,10 +158,10 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 		last = rec.Place()
 		return o.out.err == nil
 	})
-	p.end(n)
 	if err != nil {
-		return err
+		return o.cut(p, n, err)
 	}
+	p.end(n)
 	if more {
 		o.say("hint: there are more than %d records: --after %s goes on, --limit 0 lists all", l.limit, formatPlace(last))
 	}
@@ -191,10 +191,10 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 	for i, rec := range work[:n] {
 		p.record(rec, i == 0)
 	}
-	p.end(n)
 	if err != nil {
-		return err
+		return o.cut(p, n, err)
 	}
+	p.end(n)
 	if n < len(work) {
 		o.say("hint: %d more need a decision: --limit 0 lists all", len(work)-n)
 	}
@@ -204,11 +204,20 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 	return nil
 }
 
-// printer prints a list in one format.
+// cut ends a list that err keeps from being whole, so that nobody takes it for all there
+// is: neither who reads nor a program, for which JSON is not closed.
+func (o *operator) cut(p printer, n int, err error) error {
+	p.cut()
+	o.say("the list is incomplete: it ends after %s", records(n))
+	return err
+}
+
+// printer prints a list in one format: to its end, or as far as it came.
 type printer struct {
 	begin  func()
 	record func(rec semel.Record, first bool)
 	end    func(n int)
+	cut    func()
 }
 
 func (o *operator) printer(l *listing) printer {
@@ -222,7 +231,7 @@ func (o *operator) printer(l *listing) printer {
 	}
 	switch l.format.value {
 	case formatLines:
-		return printer{none, func(rec semel.Record, _ bool) { o.out.printf("%s\n", line(rec)) }, func(int) {}}
+		return printer{none, func(rec semel.Record, _ bool) { o.out.printf("%s\n", line(rec)) }, func(int) {}, none}
 	case formatJSON:
 		return printer{
 			func() { o.out.printf("[") },
@@ -239,6 +248,7 @@ func (o *operator) printer(l *listing) printer {
 				}
 				o.out.printf("]\n")
 			},
+			func() { o.out.printf("\n") },
 		}
 	}
 	t := table{operator: o, colors: o.colors(), now: time.Now(), reveal: l.reveal.wanted}
@@ -246,7 +256,7 @@ func (o *operator) printer(l *listing) printer {
 		if n == 0 {
 			o.say("no records")
 		}
-	}}
+	}, none}
 }
 
 // table prints records in columns.

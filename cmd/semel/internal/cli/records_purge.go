@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -77,7 +76,7 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 	n, err := o.Purge(ctx, operators.Purging{Batch: cmp.Or(p.batch, o.purgeBatch), Reason: p.reason, Progress: progress.show})
 	progress.end()
 	o.out.printf("purged: %s\n", records(n))
-	if err = o.unrecorded(err); errors.Is(err, context.Canceled) {
+	if err = o.unrecorded(err); err != nil && ctx.Err() != nil {
 		return refused("run it again to go on", "stopped")
 	}
 	return deskFault(err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/semel-go/semel/cmd/semel/internal/config"
@@ -19,8 +20,8 @@ import (
 // reloader gives a running proxy new settings on SIGHUP.
 type reloader struct {
 	server  *proxy.Server
-	cfg     config.Config      // what the proxy was started with
-	files   map[string]fileSum // what it read at the start
+	holds   *atomic.Pointer[config.Config] // what the proxy runs with; only reload replaces it
+	files   map[string]fileSum             // what it read at the start
 	again   func() (config.Config, error)
 	opened  *stores.Opened
 	metrics *proxy.Metrics
@@ -32,7 +33,7 @@ type reloader struct {
 // start waits for signals until what it returns is called, which waits for a reload that
 // is under way.
 func (r *reloader) start(ctx context.Context) (stop func(), err error) {
-	if r.files, err = fixedFiles(r.cfg); err != nil {
+	if r.files, err = fixedFiles(*r.holds.Load()); err != nil {
 		return nil, err
 	}
 	signals := make(chan os.Signal, 1)
@@ -64,10 +65,10 @@ func (r *reloader) reload(ctx context.Context) {
 		return
 	}
 	r.level.Set(cfg.LogLevel)
-	if names := r.cfg.Reidentifies(cfg); len(names) > 0 {
+	if names := r.holds.Load().Reidentifies(cfg); len(names) > 0 {
 		r.log.WarnContext(ctx, "a request is now known by something else: a retry of what ran before can run again", "changed", strings.Join(names, ", "))
 	}
-	r.cfg = cfg
+	r.holds.Store(&cfg)
 	warn(ctx, cfg, r.log)
 	r.log.InfoContext(ctx, "the settings are reloaded", "upstream", cfg.Upstream.String(), "routes", len(cfg.Routes))
 }
@@ -77,10 +78,11 @@ func (r *reloader) next() (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	if names := r.cfg.Differs(cfg, config.Fixed()); len(names) > 0 {
+	before := r.holds.Load()
+	if names := before.Differs(cfg, config.Fixed()); len(names) > 0 {
 		return cfg, fmt.Errorf("a restart is needed to change %s", strings.Join(names, ", "))
 	}
-	if (r.cfg.TLSCert == "") != (cfg.TLSCert == "") {
+	if (before.TLSCert == "") != (cfg.TLSCert == "") {
 		return cfg, errors.New("a restart is needed to begin or end TLS")
 	}
 	files, err := fixedFiles(cfg)

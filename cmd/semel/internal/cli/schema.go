@@ -62,7 +62,10 @@ func (a *app) schemaStep(cmd *cobra.Command, step func(context.Context, string, 
 		if err != nil {
 			return err
 		}
-		if err := step(cmd.Context(), cfg.Store, stores.Options{Logger: a.logger(cfg, cfg.LogLevel)}); err != nil {
+		progress := a.progress("", 0)
+		err = step(cmd.Context(), cfg.Store, stores.Options{Logger: a.logger(cfg, cfg.LogLevel), Migrating: progress.migration})
+		progress.end()
+		if err != nil {
 			return openFault(cfg, err)
 		}
 		kind, _, _ := strings.Cut(cfg.Store, ":")

@@ -11,9 +11,11 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/semel-go/semel"
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 	"github.com/semel-go/semel/semelhttp"
 )
 
@@ -113,7 +115,18 @@ func (c Config) CheckProxy() error {
 	if c.Scope.needsCert() && c.TLSClientCA == "" {
 		bad("scope", "%w", ErrNoTLS)
 	}
+	if err := keyFields(c.KeyHeaders); err != nil {
+		bad("key_header", "%w", err)
+	}
 	return errors.Join(slices.Concat(errs, c.checkConsole(), c.checkTLS(), c.checkRoutes(), c.checkRecovery())...)
+}
+
+// keyFields refuses fields that cannot carry a key to the upstream.
+func keyFields(names []string) error {
+	if err := proxy.CheckKeys(names); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "proxy: "))
+	}
+	return nil
 }
 
 // checkUpstream refuses an upstream that is the proxy itself.

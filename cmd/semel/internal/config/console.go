@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/semel-go/semel/cmd/semel/internal/proxy"
 )
 
 // showing settings are about the pages for operators.
@@ -35,9 +37,9 @@ func showing() []Setting {
 			set:   many(parsePrefix, func(c *Config) *[]netip.Prefix { return &c.ConsoleUserFrom }),
 		},
 		{
-			Name: "console_writers", Arg: "NAME", List: true,
-			Usage: "the users of that proxy who may act; the others may look; repeatable",
-			set:   many(parseText, func(c *Config) *[]string { return &c.ConsoleWriters }),
+			Name: "console_writers", Arg: "NAME", List: true, Whole: true,
+			Usage: "the users of that proxy who may act; the others may look; repeatable, not split at commas",
+			set:   whole(parseText, func(c *Config) *[]string { return &c.ConsoleWriters }),
 		},
 		{
 			Name: "console_host", Arg: "HOST", List: true,
@@ -69,6 +71,14 @@ func (c Config) checkConsole() []error {
 	}
 	if (c.ConsoleUserHeader == "") != (len(c.ConsoleUserFrom) == 0) {
 		bad(given(c.ConsoleUserHeader, "console_user_header", "console_user_from"), "console_user_header and console_user_from need one another")
+	}
+	if name := c.ConsoleUserHeader; name != "" && proxy.MadeAnew(name) {
+		bad("console_user_header", "the field "+name+" cannot say who signed in: it is of the connection")
+	}
+	for _, p := range c.ConsoleUserFrom {
+		if p.Bits() == 0 {
+			bad("console_user_from", "under "+p.String()+" everybody would be believed to be that proxy")
+		}
 	}
 	if len(c.ConsoleWriters) > 0 && c.ConsoleUserHeader == "" {
 		bad("console_writers", "it names users of console_user_header, which is not set")

@@ -306,6 +306,13 @@ func TestCheckProxy(t *testing.T) {
 		{map[string][]string{"console_tokens": {"f"}, "admin": {"off"}}, "--console-tokens: the console is served on admin, which is off"},
 		{map[string][]string{"console_user_header": {"X-User"}, "console_user_from": {"::1"}, "admin": {"off"}}, "--console-user-header: the console is served on admin, which is off"},
 		{map[string][]string{"console": {"true"}, "admin": {"off"}}, "--console: the console is served on admin, which is off"},
+		{map[string][]string{"key_header": {"Idempotency-Key", "host"}}, "--key-header: the field Host cannot carry a key"},
+		{map[string][]string{"key_header": {"Connection"}}, "--key-header: the field Connection cannot carry a key"},
+		{map[string][]string{"key_header": {"semel_fence"}}, "--key-header: the field Semel_fence cannot carry a key"},
+		{map[string][]string{"console_user_header": {"host"}, "console_user_from": {"::1"}}, "--console-user-header: the field host cannot say who signed in: it is of the connection"},
+		{map[string][]string{"console_user_header": {"Connection"}, "console_user_from": {"::1"}}, "--console-user-header: the field Connection cannot say who signed in: it is of the connection"},
+		{map[string][]string{"console_user_header": {"X-User"}, "console_user_from": {"::1,0.0.0.0/0"}}, "--console-user-from: under 0.0.0.0/0 everybody would be believed to be that proxy"},
+		{map[string][]string{"console_user_header": {"X-User"}, "console_user_from": {"::/0"}}, "--console-user-from: under ::/0 everybody would be believed to be that proxy"},
 		{map[string][]string{"upstream_key": {"c"}}, "--upstream-key: upstream_cert and upstream_key need one another"},
 	} {
 		row.flags["upstream"] = []string{"http://127.0.0.1:1"}
@@ -320,5 +327,19 @@ func TestCheckProxy(t *testing.T) {
 		if got != row.want {
 			t.Errorf("got  %s\nwant %s", got, row.want)
 		}
+	}
+}
+
+// TestCheckProxyNamesTheLine: what the proxy would refuse is found in the file that says it.
+func TestCheckProxyNamesTheLine(t *testing.T) {
+	path := writeFile(t, "upstream: http://127.0.0.1:1\nkey_header: Host\nroutes:\n  - match: /a\n    wait: 1s\n    key_header: [Key, Te]\n  - match: /b\n    key_header: Semel-Fence\n")
+	cfg, _, err := Load(Input{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.NewReplacer("@", path).Replace("@:2: key_header: the field Host cannot carry a key\n" +
+		"@:6: key_header: the field Te cannot carry a key\n@:8: key_header: the field Semel-Fence cannot carry a key")
+	if got := cfg.CheckProxy(); got == nil || got.Error() != want {
+		t.Errorf("got  %v\nwant %s", got, want)
 	}
 }

@@ -91,7 +91,7 @@ func maskAll(s Setting, texts []string) []string {
 		switch {
 		case strings.Contains(t, "://"):
 			all = append(all, maskURL(t))
-		case s.List:
+		case s.List && !s.Whole:
 			for part := range strings.SplitSeq(t, ",") {
 				all = append(all, strings.TrimSpace(part))
 			}
@@ -105,26 +105,43 @@ func maskAll(s Setting, texts []string) []string {
 	return all
 }
 
-// maskURL hides a password, and parameters that are called like one.
+// secretWords are in the names of parameters whose values only the process may know, or
+// which lead to a secret.
+var secretWords = []string{"pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "jwt"}
+
+// maskURL hides a password, a user who is a token, and parameters that are called like
+// a secret.
 func maskURL(s string) string {
 	scheme, _, _ := strings.Cut(s, "://")
-	u, err := url.Parse(strings.ReplaceAll(s, keyPlaceholder, "semel-key-placeholder"))
+	u, err := url.Parse(strings.ReplaceAll(s, keyPlaceholder, placeholderWord))
 	if err != nil {
 		return scheme + "://" + masked
 	}
 	if _, has := u.User.Password(); has {
 		u.User = url.UserPassword(u.User.Username(), masked)
+	} else if u.User != nil && (u.Scheme == "nats" || u.Scheme == "tls") { // NATS takes it for a token
+		u.User = url.User(masked)
 	}
 	query := strings.Split(u.RawQuery, "&")
 	for i, pair := range query {
-		name, _, has := strings.Cut(pair, "=")
-		lower := strings.ToLower(name)
-		if has && slices.ContainsFunc([]string{"pass", "secret", "token", "pwd"}, func(w string) bool { return strings.Contains(lower, w) }) {
+		name, value, has := strings.Cut(pair, "=")
+		if has && value != placeholderWord && isSecret(name) {
 			query[i] = name + "=" + masked
 		}
 	}
 	u.RawQuery = strings.Join(query, "&")
-	return strings.ReplaceAll(u.String(), "semel-key-placeholder", keyPlaceholder)
+	return strings.ReplaceAll(u.String(), placeholderWord, keyPlaceholder)
+}
+
+// placeholderWord stands for the placeholder where a URL cannot have its braces.
+const placeholderWord = "semel-key-placeholder"
+
+// isSecret reports whether a parameter is called like a secret. One that cannot be read
+// is taken for one.
+func isSecret(param string) bool {
+	name, err := url.QueryUnescape(param)
+	name = strings.ToLower(name)
+	return err != nil || slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
 // Fixed are the settings that a running proxy cannot change.

@@ -127,6 +127,7 @@ func (c Config) checkRoutes() []error {
 		if r.Scope.needsCert() && c.TLSClientCA == "" {
 			bad("scope", "%w", ErrNoTLS)
 		}
+		errs = append(errs, r.checkKeys()...)
 		h := semelhttp.Config{MaxRun: c.MaxRun, Retention: c.Retention, Lease: c.Lease}
 		r.Change(&h)
 		if h.Lease < leastLease && c.Lease >= leastLease {
@@ -161,6 +162,23 @@ func misread(pattern string) error {
 		return fmt.Errorf("%q has a *, which is no wildcard: end it with / for all below, or write {rest...}", pattern)
 	}
 	return nil
+}
+
+// checkKeys names the line of the fields, not that of the route.
+func (r Route) checkKeys() []error {
+	var h semelhttp.Config
+	r.Change(&h)
+	err := keyFields(h.Headers)
+	if err == nil {
+		return nil
+	}
+	at := r.source
+	for _, v := range r.raw.values {
+		if v.name == "key_header" {
+			at.line = v.line
+		}
+	}
+	return []error{&ValueError{Setting: "key_header", Source: at, Err: err}}
 }
 
 // conflict returns the first of the routes before r that cannot stand beside it.

@@ -26,6 +26,8 @@ type Setting struct {
 	// List marks a setting with several values: a repeated flag, a YAML list,
 	// or one text with commas.
 	List bool
+	// Whole marks a list whose values may have commas: each text is one value.
+	Whole bool
 	// Values are what a shell may propose, nil when there is nothing to
 	// propose. One that ends with a colon is a beginning.
 	Values []string
@@ -39,6 +41,9 @@ func (s Setting) Flag() string { return strings.ReplaceAll(s.Name, "_", "-") }
 
 // Env returns the name of the environment variable.
 func (s Setting) Env() string { return envPrefix + strings.ToUpper(s.Name) }
+
+// PerRoute reports whether a route may have its own.
+func (s Setting) PerRoute() bool { return s.route != nil }
 
 const (
 	envPrefix = "SEMEL_"
@@ -333,6 +338,22 @@ func many[T any](parse func(string) (T, error), field func(*Config) *[]T) func(*
 				}
 				list = append(list, v)
 			}
+		}
+		*field(c) = list
+		return nil
+	}
+}
+
+// whole makes the setter of a list whose values may have commas.
+func whole[T any](parse func(string) (T, error), field func(*Config) *[]T) func(*Config, []string) error {
+	return func(c *Config, values []string) error {
+		var list []T
+		for _, text := range values {
+			v, err := parse(text)
+			if err != nil {
+				return err
+			}
+			list = append(list, v)
 		}
 		*field(c) = list
 		return nil

@@ -24,7 +24,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKeys(cfg.HTTP.Headers); err != nil {
+	if err := CheckKeys(cfg.HTTP.Headers); err != nil {
 		return nil, err
 	}
 	base := &forwarder{
@@ -74,7 +74,7 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
-	if err := checkKeys(changed.Headers); err != nil {
+	if err := CheckKeys(changed.Headers); err != nil {
 		return nil, err
 	}
 	if changed.Settle == nil && changed.Preset == base.Preset {
@@ -108,10 +108,17 @@ func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
 	return cfg.Preset.Settle()
 }
 
-// checkKeys refuses fields that the way to the upstream makes anew.
-func checkKeys(names []string) error {
+// MadeAnew reports whether a field counts for one connection, so that what comes behind
+// a proxy is not what was sent to it.
+func MadeAnew(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	return hopByHop(name) || name == "Host" || name == "Content-Length"
+}
+
+// CheckKeys refuses fields that the way to the upstream makes anew.
+func CheckKeys(names []string) error {
 	for _, name := range canonical(names) {
-		if hopByHop(name) || name == "Host" || name == "Content-Length" || ours(name) {
+		if MadeAnew(name) || ours(name) {
 			return fmt.Errorf("proxy: the field %s cannot carry a key", name)
 		}
 	}

@@ -46,7 +46,7 @@ func servers() []kind {
 }
 
 func dialPostgres(ctx context.Context, raw string, opt Options) (server, error) {
-	cfg := pgstore.Config{Logger: opt.Logger}
+	cfg := pgstore.Config{Logger: opt.Logger, Migrating: opt.Migrating}
 	raw = take(raw, "schema", &cfg.Schema)
 	raw = take(raw, "table", &cfg.Table)
 	return orError(pgstore.Open(ctx, raw, cfg))
@@ -56,7 +56,7 @@ func dialPostgres(ctx context.Context, raw string, opt Options) (server, error) 
 var isDSN = regexp.MustCompile(`[@/](tcp|unix)\(`)
 
 func dialMySQL(ctx context.Context, raw string, opt Options) (server, error) {
-	cfg := mysqlstore.Config{Logger: opt.Logger}
+	cfg := mysqlstore.Config{Logger: opt.Logger, Migrating: opt.Migrating}
 	var galera string
 	if isDSN.MatchString(raw) {
 		return nil, errors.New("mysql has a URL here and no DSN: write mysql://USER:PASSWORD@HOST:PORT/DB")

@@ -51,6 +51,15 @@ func openSQLite(ctx context.Context, path string, opt Options) (*Opened, error) 
 	return &Opened{Store: store, Close: store.Close}, nil
 }
 
+// migrateSQLite is sqlitestore.Migrate that tells how far it is.
+func migrateSQLite(_ context.Context, path string, opt Options) error {
+	store, err := sqlitestore.Open(path, sqlitestore.Config{Migrating: opt.Migrating})
+	if err != nil {
+		return err
+	}
+	return store.Close()
+}
+
 // checkWritable finds a file that may only be read: SQLite opens it all the
 // same. To release what nobody has needs the right to write, and writes nothing.
 func checkWritable(ctx context.Context, store semel.Store) error {

@@ -37,6 +37,9 @@ type Options struct {
 	NoMigrate bool
 	// Logger is told what a store has to say. Default [slog.Default].
 	Logger *slog.Logger
+	// Migrating, when not nil, is called before each migration of [Migrate], on the
+	// kinds that have them: which one it is, of how many.
+	Migrating func(version, of int)
 }
 
 // Opened is a store that must be closed.
@@ -83,7 +86,7 @@ func kinds() []kind {
 		{name: "memory", usage: "memory", check: checkMemory, open: openMemory, schema: func() string { return "" }},
 		{
 			name: "sqlite", usage: "sqlite:PATH", check: checkSQLite, open: openSQLite, schema: sqlitestore.Schema,
-			migrate:  func(ctx context.Context, rest string, _ Options) error { return sqlitestore.Migrate(ctx, rest) },
+			migrate:  migrateSQLite,
 			validate: func(ctx context.Context, rest string, _ Options) error { return sqlitestore.Validate(ctx, rest) },
 		},
 	}, servers()...)

@@ -307,3 +307,15 @@ func TestOpenGuest(t *testing.T) {
 		t.Errorf("serve: got %v, hint %q", err, Hint(err))
 	}
 }
+
+// Who applies a schema is told how far it is.
+func TestMigrateTellsItsSteps(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "a.db")
+	for _, want := range []string{"1/4 2/4 3/4 4/4", ""} {
+		var told []string
+		err := Migrate(t.Context(), url, Options{Migrating: func(version, of int) { told = append(told, fmt.Sprintf("%d/%d", version, of)) }})
+		if got := strings.Join(told, " "); err != nil || got != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+}

@@ -267,7 +267,7 @@ func TestPurgeStops(t *testing.T) {
 	var out bytes.Buffer
 	o := deskOn(t, &out)
 	o.err, o.store = new(bytes.Buffer), o.engine.Store()
-	err := o.purge(ctx, purging{batch: 1, yes: true})
+	err := o.purge(ctx, purging{batch: 1, yes: true, format: &outputFlag{value: formatTable}})
 	if f := (*fault)(nil); !errors.As(err, &f) || f.code != exitRefused || out.String() != "purged: 0 records\n" {
 		t.Errorf("got %q, %v", out.String(), err)
 	}

@@ -33,8 +33,8 @@ func (a *app) recordsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List records, the youngest first",
-		Long: `List records, the youngest first. LAPSED marks a reservation whose attempt never
-ended, so that its outcome is not known: see semel records show, release and
+		Long: `List records, the youngest first. LAPSED marks a reservation whose attempt has
+no recorded outcome, so that it is not known: see semel records show, release and
 complete. In small letters it marks one that had no effect yet, whose next
 request runs by itself. REF is what answers and the log carry, given the
 --secret-file of the proxy.
@@ -46,9 +46,7 @@ With --lapsed it lists exactly what needs a decision, the oldest first.`,
 		Args: nothing(),
 	}
 	var l listing
-	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed, or lapsed alone (default all)")
-	propose(cmd, "state", ownStates())
-	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only what needs a decision, the oldest first: reservations whose outcome is not known")
+	addStates(cmd, &l)
 	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
 	cmd.Flags().StringVar(&l.route, "route", "", "only records of this `ROUTE`, as show prints it")
 	cmd.Flags().StringVar(&l.older, "older-than", "", "only records that were reserved longer ago than this `DURATION`")
@@ -86,6 +84,13 @@ With --lapsed it lists exactly what needs a decision, the oldest first.`,
 		})
 	}
 	return cmd
+}
+
+// addStates gives cmd the flags that choose by state.
+func addStates(cmd *cobra.Command, l *listing) {
+	cmd.Flags().StringSliceVar(&l.states, "state", nil, "only these `STATES`: free, reserved, completed, or lapsed alone (default all)")
+	propose(cmd, "state", ownStates())
+	cmd.Flags().BoolVar(&l.lapsed, "lapsed", false, "only what needs a decision: reservations whose outcome is not known")
 }
 
 func (l *listing) filter() (semel.Filter, error) {

@@ -19,6 +19,7 @@ type purging struct {
 	batch       int
 	reason      string
 	yes, dryRun bool
+	format      *outputFlag
 }
 
 func (a *app) recordsPurge() *cobra.Command {
@@ -36,7 +37,11 @@ on. It may be stopped at any time.`,
 	cmd.Flags().IntVar(&p.batch, "batch", 0, "delete `N` records in one step (default 50 in a file, whose writers wait meanwhile, and 1000 on a server)")
 	cmd.Flags().StringVar(&p.reason, "reason", "", "`TEXT` for the trail, see semel audit")
 	addAsking(cmd, &p.yes, &p.dryRun)
+	p.format = addOutput(cmd, formatTable, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := p.format.check(); err != nil {
+			return err
+		}
 		if cmd.Flags().Changed("batch") && (p.batch < 1 || p.batch > 10_000) {
 			return wrong("", "--batch: want 1 to 10000, not %d", p.batch)
 		}
@@ -62,12 +67,10 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 		}
 	}
 	if p.dryRun {
-		o.out.printf("would be purged: %s\n", records(over))
-		return nil
+		return o.tellPurged(p, over)
 	}
 	if over == 0 && !p.yes {
-		o.out.printf("purged: 0 records\n")
-		return nil
+		return o.tellPurged(p, 0)
 	}
 	if err := o.confirm(ctx, fmt.Sprintf("%s will be deleted. Go on?", records(over)), p.yes, "--yes"); err != nil {
 		return err
@@ -75,11 +78,17 @@ func (o *operator) purge(ctx context.Context, p purging) error {
 	progress := o.progress("purged", over)
 	n, err := o.Purge(ctx, operators.Purging{Batch: cmp.Or(p.batch, o.purgeBatch), Reason: p.reason, Progress: progress.show})
 	progress.end()
-	o.out.printf("purged: %s\n", records(n))
+	if err := o.tellPurged(p, n); err != nil {
+		return err
+	}
 	if err = o.unrecorded(err); err != nil && ctx.Err() != nil {
 		return refused("run it again to go on", "stopped")
 	}
 	return deskFault(err)
+}
+
+func (o *operator) tellPurged(p purging, n int) error {
+	return o.tellDone(p.format, doneView{Done: "purged", DryRun: p.dryRun, Records: &n, Reason: p.reason}, "purged: "+records(n)+"\n")
 }
 
 func records(n int) string {

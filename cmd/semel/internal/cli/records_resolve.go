@@ -23,6 +23,7 @@ type resolving struct {
 	done        string // the verb, when it is done
 	effect      string // what follows, in one sentence
 	response    *semel.Response
+	format      *outputFlag
 }
 
 func (a *app) recordsRelease() *cobra.Command {
@@ -99,12 +100,16 @@ func addResolving(cmd *cobra.Command, done, effect string) *resolving {
 	cmd.Flags().StringVar(&r.why, "reason", "", "`TEXT` that says how you know; kept with the record (required)")
 	addSettings(cmd, cmd.Flags(), "retention")
 	addAsking(cmd, &r.yes, &r.dryRun)
+	r.format = addOutput(cmd, formatTable, formatJSON)
 	return r
 }
 
 // check finds what is missing before the store is opened.
 func (r *resolving) check(cmd *cobra.Command) (err error) {
 	given := cmd.Flags().Changed("fence")
+	if err := r.format.check(); err != nil {
+		return err
+	}
 	switch {
 	case given && r.fence < 1:
 		return wrong("semel records show prints it", "--fence: %d is not the fence of a record", r.fence)
@@ -148,9 +153,12 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 		effect = r.effect
 	}
 	o.say("%s: attempt %d of %s began %s, and its outcome was never recorded", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
+	told := doneView{
+		Done: r.done, DryRun: r.dryRun, Slot: rec.Key.Slot().String(), Ref: o.engine.Ref(rec.Key), Fence: rec.Fence, Effect: effect, Reason: r.reason,
+	}
+	text := fmt.Sprintf("%s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
 	if r.dryRun {
-		o.out.printf("would be %s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
-		return nil
+		return o.tellDone(r.format, told, text)
 	}
 	question := fmt.Sprintf("It will be %s: %s. Go on?", r.done, effect)
 	if err := o.confirm(ctx, question, r.yes, fmt.Sprintf("--fence %d --yes", rec.Fence)); err != nil {
@@ -165,8 +173,7 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	if err = o.unrecorded(err); err != nil {
 		return r.refusal(err, rec)
 	}
-	o.out.printf("%s: %s: %s\nreason: %s\n", r.done, what, effect, printable(r.reason))
-	return nil
+	return o.tellDone(r.format, told, text)
 }
 
 // refusal says why rec was not resolved.

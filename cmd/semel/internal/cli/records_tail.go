@@ -25,15 +25,18 @@ Ctrl-C. A look every second reads the 1000 youngest: it costs a store the same h
 many it holds, and a change further back is not seen. Attempts that come and end
 between two looks are printed once, as they ended.`,
 		Example: `  semel records tail
-  semel records tail --route 'POST /v1/payments' --every 200ms --output jsonl`,
+  semel records tail --lapsed
+  semel records tail --route 'POST /v1/payments' --every 200ms --output json`,
 		Args: nothing(),
 	}
 	l := listing{reveal: new(revealing)}
+	addStates(cmd, &l)
 	cmd.Flags().StringVar(&l.scope, "scope", "", "only records of this `SCOPE`, as the last column prints it")
 	cmd.Flags().StringVar(&l.route, "route", "", "only records of this `ROUTE`, as show prints it")
 	cmd.Flags().IntVar(&l.limit, "limit", 10, "begin with the `N` youngest")
 	every := cmd.Flags().String("every", "1s", "look every `DURATION`, at least 100ms")
-	l.format = addOutput(cmd, formatTable, formatLines)
+	cmd.Flags().StringVar(&l.older, "older-than", "", "only records that were reserved longer ago than this `DURATION`")
+	l.format = addOutput(cmd, formatTable, formatJSON, formatLines)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		pause, err := config.ParseDuration(*every)
 		if err != nil || pause < 100*time.Millisecond {
@@ -42,6 +45,9 @@ between two looks are printed once, as they ended.`,
 		filter, err := l.filter()
 		if err != nil {
 			return err
+		}
+		if l.format.value == formatJSON { // a list that never ends has no end to close
+			l.format.value = formatLines
 		}
 		return a.operate(cmd, stores.Look, func(ctx context.Context, o *operator) error {
 			return o.tail(ctx, &l, filter, pause)
@@ -68,6 +74,9 @@ func (o *operator) tail(ctx context.Context, l *listing, filter semel.Filter, pa
 		now := make(map[semel.Slot]seen)
 		var news []semel.Record
 		err := o.each(ctx, filter, func(rec semel.Record) bool {
+			if l.lapsed && !o.NeedsDecision(rec) {
+				return true
+			}
 			slot, one := rec.Key.Slot(), seen{rec.Fence, rec.State, rec.Lapsed}
 			if now[slot] = one; printed[slot] != one {
 				news = append(news, rec)

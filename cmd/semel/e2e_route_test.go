@@ -42,14 +42,15 @@ func postTo(t *testing.T, s *sidecar, path, key string) routed {
 	return routed{res.StatusCode, string(text), res.Header}
 }
 
-// TestRoutesWaitAndLeaseAlone: a route has a wait and a lease of its own; the others keep
-// those of the whole (L1, L3).
-func TestRoutesWaitAndLeaseAlone(t *testing.T) {
-	runs, gate := make(chan struct{}, 10), make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
+// gatedUpstream is a service that says when it runs and answers when it may; a request
+// whose key begins with dies it never answers.
+func gatedUpstream(t *testing.T) (url string, runs <-chan struct{}, open func()) {
+	t.Helper()
+	began, gate := make(chan struct{}, 10), make(chan struct{})
+	open = sync.OnceFunc(func() { close(gate) })
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		runs <- struct{}{}
+		began <- struct{}{}
 		wait := gate
 		if strings.HasPrefix(r.Header.Get("Idempotency-Key"), "dies") {
 			wait = nil
@@ -60,15 +61,24 @@ func TestRoutesWaitAndLeaseAlone(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "paid")
 	}))
-	defer upstream.Close()
-	defer open()
+	t.Cleanup(func() {
+		open()
+		upstream.Close()
+	})
+	return upstream.URL, began, open
+}
+
+// TestRoutesWaitAndLeaseAlone: a route has a wait and a lease of its own; the others keep
+// those of the whole (L1, L3).
+func TestRoutesWaitAndLeaseAlone(t *testing.T) {
+	upstream, runs, open := gatedUpstream(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "semel.yaml")
 	text := "margin: 0s\nroutes:\n  - match: POST /patient\n    wait: 10s\n    lease: 2s\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startSidecar(t, upstream.URL, "--config", file, "--store", "sqlite:"+filepath.Join(dir, "semel.db"))
+	s := startSidecar(t, upstream, "--config", file, "--store", "sqlite:"+filepath.Join(dir, "semel.db"))
 	answers := make(chan routed, 4)
 	for _, path := range []string{"/patient", "/plain"} {
 		go func() { answers <- postTo(t, s, path, "kept") }()
@@ -112,23 +122,7 @@ func TestRoutesWaitAndLeaseAlone(t *testing.T) {
 // TestWholeRoutesWait: the wait of the whole holds for what no route names and for routes
 // without their own, from the start and from a reload on; so does the lease (L1, L3).
 func TestWholeRoutesWait(t *testing.T) {
-	runs, gate := make(chan struct{}, 10), make(chan struct{})
-	open := sync.OnceFunc(func() { close(gate) })
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		runs <- struct{}{}
-		wait := gate
-		if strings.HasPrefix(r.Header.Get("Idempotency-Key"), "dies") {
-			wait = nil
-		}
-		select {
-		case <-wait:
-		case <-r.Context().Done(): // the sidecar was killed
-		}
-		_, _ = io.WriteString(w, "paid")
-	}))
-	defer upstream.Close()
-	defer open()
+	upstream, runs, open := gatedUpstream(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "semel.yaml")
 	configure := func(wait string) {
@@ -138,7 +132,7 @@ func TestWholeRoutesWait(t *testing.T) {
 		}
 	}
 	configure("off")
-	s := startSidecar(t, upstream.URL, "--config", file, "--store", "sqlite:"+filepath.Join(dir, "semel.db"))
+	s := startSidecar(t, upstream, "--config", file, "--store", "sqlite:"+filepath.Join(dir, "semel.db"))
 	paths := []string{"/plain", "/routed", "/hasty"}
 	answers, waited := make(chan routed, 3), make(chan routed, 2)
 	for _, path := range paths {

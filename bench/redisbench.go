@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net"
@@ -128,11 +127,23 @@ func (b redisBench) run(ctx context.Context, callers, requests, keys int, comman
 	if err != nil {
 		return 0, fmt.Errorf("redis-benchmark: %w\n%s", err, out)
 	}
-	lines, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
-	if err != nil || len(lines) < 2 || len(lines[1]) < 2 {
+	return rateOf(out)
+}
+
+// rateOf reads the requests per second. The first field is the command, whose bytes are printed
+// as they are, quotes and ends of lines too: only what stands behind it can be counted on.
+func rateOf(out []byte) (float64, error) {
+	comma := []byte(`","`)
+	header, line, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
+	figures, fields := bytes.Count(header, comma), bytes.Split(line, comma)
+	if figures == 0 || len(fields) <= figures {
+		return 0, fmt.Errorf("redis-benchmark: no figures\n%s", out)
+	}
+	rate, err := strconv.ParseFloat(string(fields[len(fields)-figures]), 64)
+	if err != nil {
 		return 0, fmt.Errorf("redis-benchmark: %w\n%s", err, out)
 	}
-	return strconv.ParseFloat(lines[1][1], 64)
+	return rate, nil
 }
 
 // Bounds of the requests of one run.

@@ -133,7 +133,7 @@ func (e *Engine) begin(ctx context.Context, call Call) (Outcome, error) {
 	}
 	verdict := decide(held, r, call.Lapsed)
 	if verdict == waits && call.Wait > 0 {
-		held, start = e.patiently(ctx, r, call.Lapsed, call.Wait, held)
+		held, start = e.waitFor(ctx, r, call.Lapsed, call.Wait, held)
 		verdict = decide(held, r, call.Lapsed)
 	}
 	if verdict != runs && verdict != asks {

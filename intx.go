@@ -80,7 +80,7 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	if e.isClosed() {
 		return TxOutcome{}, ErrClosed
 	}
-	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f, started: time.Now()}
+	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f}
 	defer func() {
 		if t.claim != nil { // or a storm of refused duplicates would be one of polls
 			e.waiting.wake(r.Key)
@@ -127,10 +127,10 @@ type transacted struct {
 	call    Call
 	asked   Reservation
 	run     func(context.Context) (Ending, error)
-	started time.Time
-	claim   *Claim  // of the last try
-	alone   *Ending // a refusal that is kept without the writes that failed
-	ended   bool    // a statement has ended the transaction of the last try
+	started time.Time // of the tries of single mode that go on now
+	claim   *Claim    // of the last try
+	alone   *Ending   // a refusal that is kept without the writes that failed
+	ended   bool      // a statement has ended the transaction of the last try
 }
 
 // singly reserves in the transaction of the business code.

@@ -236,9 +236,9 @@ func (v *vigil) pause(ctx context.Context) bool {
 	}
 }
 
-// patiently waits by reserves outside of any transaction. It returns what the slot holds then,
+// waitFor waits by reserves outside of any transaction. It returns what the slot holds then,
 // and when that was asked for.
-func (e *Engine) patiently(ctx context.Context, r Reservation, policy Policy, d time.Duration, held Record) (Record, time.Time) {
+func (e *Engine) waitFor(ctx context.Context, r Reservation, policy Policy, d time.Duration, held Record) (Record, time.Time) {
 	v := &vigil{asked: r, policy: policy, held: held, poll: func(ctx context.Context) (Record, error) {
 		return e.reserve(ctx, r, question{step: StepPoll})
 	}}

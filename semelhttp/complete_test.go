@@ -206,36 +206,52 @@ func (x lostTx) Steps(semel.Store) (semel.TxSteps, error) { return x, nil }
 
 func (x lostTx) Lock(context.Context, semel.Key, semel.Token) error { return x.err }
 
+// paysNext is a rig whose handler does first with a transaction at its first request, and pays
+// at the next.
+func paysNext(t *testing.T, deferred bool, first func(w http.ResponseWriter, q *http.Request, tx ownTx)) *txRig {
+	t.Helper()
+	db := newTxStore()
+	var r *txRig
+	r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+		if r.runs.Load() > 1 {
+			must(payOwn(db, w, q).Commit(q.Context()))
+			return
+		}
+		tx := ownTx{db.begin()}
+		defer tx.Rollback(q.Context())
+		first(w, q, tx)
+	}, func(c *semelhttp.Config) { c.DeferEffects = deferred })
+	return r
+}
+
+// wantNothingHappened wants that a request is told so, and that the next one pays.
+func (r *txRig) wantNothingHappened(first answer) {
+	r.t.Helper()
+	r.wantProblem(first, 500, semelhttp.ProblemNotCommitted)
+	if again := r.post(secretKey, "x"); again.status != 201 {
+		r.t.Errorf("again: got %+v", again)
+	}
+	r.wantRuns(2)
+	r.wantRows("paid")
+}
+
 // I8: a handler that did not get the lock and returns has not said that it has succeeded:
 // nothing of it is kept, whether its slot is still its own or not.
 func TestLockInThatFails(t *testing.T) {
 	for name, lost := range map[string]error{"a lease that is over": semel.ErrLost, "the store": errNotHappened} {
 		for _, deferred := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", deferred: ", deferred), func(t *testing.T) {
-				db := newTxStore()
-				var r *txRig
-				r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
-					if r.runs.Load() > 1 {
-						must(payOwn(db, w, q).Commit(q.Context()))
-						return
-					}
-					tx := ownTx{db.begin()}
-					defer tx.Rollback(q.Context())
+				r := paysNext(t, deferred, func(_ http.ResponseWriter, q *http.Request, tx ownTx) {
 					if err := semelhttp.LockIn(q.Context(), lostTx{tx, lost}); !errors.Is(err, lost) {
 						panic(fmt.Sprint("LockIn: got ", err))
 					}
-				}, func(c *semelhttp.Config) { c.DeferEffects = deferred })
+				})
 				first := r.post(secretKey, "x")
 				if !deferred {
 					r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown)
 					return
 				}
-				r.wantProblem(first, 500, semelhttp.ProblemNotCommitted)
-				if again := r.post(secretKey, "x"); again.status != 201 {
-					t.Errorf("again: got %+v", again)
-				}
-				r.wantRuns(2)
-				r.wantRows("paid")
+				r.wantNothingHappened(first)
 			})
 		}
 	}
@@ -246,56 +262,31 @@ func TestLockInThatFails(t *testing.T) {
 func TestGivesUpAfterReset(t *testing.T) {
 	for _, deferred := range []bool{false, true} {
 		t.Run(fmt.Sprint("deferred: ", deferred), func(t *testing.T) {
-			db := newTxStore()
-			var r *txRig
-			r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
-				if r.runs.Load() > 1 {
-					must(payOwn(db, w, q).Commit(q.Context()))
-					return
-				}
-				tx := ownTx{db.begin()}
+			r := paysNext(t, deferred, func(w http.ResponseWriter, q *http.Request, tx ownTx) {
 				must(semelhttp.LockIn(q.Context(), tx))
 				must(tx.insert("paid"))
 				tx.Rollback(q.Context()) // as after a deadlock
 				must(semelhttp.Reset(w))
-			}, func(c *semelhttp.Config) { c.DeferEffects = deferred })
+			})
 			first := r.post(secretKey, "x")
 			if !deferred {
 				r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown)
 				return
 			}
-			r.wantProblem(first, 500, semelhttp.ProblemNotCommitted)
-			if again := r.post(secretKey, "x"); again.status != 201 {
-				t.Errorf("again: got %+v", again)
-			}
-			r.wantRuns(2)
-			r.wantRows("paid")
+			r.wantNothingHappened(first)
 		})
 	}
 }
 
 // A handler that could not begin, and says that nothing has happened, frees its key.
 func TestLockInThatFailsAndIsReleased(t *testing.T) {
-	db := newTxStore()
-	var r *txRig
-	r = newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
-		if r.runs.Load() > 1 {
-			must(payOwn(db, w, q).Commit(q.Context()))
-			return
-		}
-		tx := ownTx{db.begin()}
-		defer tx.Rollback(q.Context())
+	r := paysNext(t, false, func(_ http.ResponseWriter, q *http.Request, tx ownTx) {
 		if err := semelhttp.LockIn(q.Context(), lostTx{tx, errNotHappened}); !errors.Is(err, errNotHappened) {
 			panic(fmt.Sprint("LockIn: got ", err))
 		}
 		semel.FromContext(q.Context()).Settle(semel.Free)
-	}, nil)
-	r.wantProblem(r.post(secretKey, "x"), 500, semelhttp.ProblemNotCommitted)
-	if again := r.post(secretKey, "x"); again.status != 201 {
-		t.Errorf("again: got %+v", again)
-	}
-	r.wantRuns(2)
-	r.wantRows("paid")
+	})
+	r.wantNothingHappened(r.post(secretKey, "x"))
 }
 
 // endedTx is a transaction that a statement has ended: its steps find it out at last.

@@ -11,7 +11,9 @@ require (
 require (
 	entgo.io/ent v0.14.5
 	github.com/go-sql-driver/mysql v1.10.1
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/semel-go/semel/store/mysqlstore v0.0.0-00010101000000-000000000000
+	github.com/semel-go/semel/store/redisstore v0.0.0-00010101000000-000000000000
 	github.com/semel-go/semel/store/sqlitestore v0.0.0-00010101000000-000000000000
 	gorm.io/driver/postgres v1.6.3
 	gorm.io/gorm v1.31.2
@@ -24,6 +26,7 @@ require (
 	github.com/agext/levenshtein v1.2.3 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect
 	github.com/bmatcuk/doublestar v1.3.4 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-openapi/inflect v0.19.0 // indirect
 	github.com/google/go-cmp v0.6.0 // indirect
@@ -41,6 +44,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	github.com/zclconf/go-cty v1.14.4 // indirect
 	github.com/zclconf/go-cty-yaml v1.1.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
@@ -54,5 +58,6 @@ replace (
 	github.com/semel-go/semel => ..
 	github.com/semel-go/semel/store/mysqlstore => ../store/mysqlstore
 	github.com/semel-go/semel/store/pgstore => ../store/pgstore
+	github.com/semel-go/semel/store/redisstore => ../store/redisstore
 	github.com/semel-go/semel/store/sqlitestore => ../store/sqlitestore
 )

@@ -3,6 +3,7 @@ package semelhttp
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,14 +22,24 @@ func keyMember(pointer string) ([]string, error) {
 // differ are refused.
 func (m *Middleware) keyInHead(r *http.Request) (id string, found bool, err error) {
 	id, found, err = KeyHeader(r.Header, m.cfg.Headers)
-	if err != nil || m.cfg.KeyQuery == "" {
-		return id, found, err
+	if err == nil && m.cfg.KeyQuery != "" {
+		other, ok, bad := keyInQuery(r.URL.RawQuery, m.cfg.KeyQuery)
+		switch {
+		case bad != nil:
+			return "", true, bad
+		case ok:
+			id, found, err = sameKey(id, found, other)
+		}
 	}
-	other, ok, err := keyInQuery(r.URL.RawQuery, m.cfg.KeyQuery)
-	if err != nil || !ok {
-		return id, found || err != nil, err
+	return m.fit(id, found, err)
+}
+
+// fit refuses a key that is longer than those of the API.
+func (m *Middleware) fit(id string, found bool, err error) (string, bool, error) {
+	if err == nil && len(id) > m.cfg.MaxKey {
+		return "", true, &KeyError{fmt.Sprintf("is longer than %d bytes", m.cfg.MaxKey)}
 	}
-	return sameKey(id, found, other)
+	return id, found, err
 }
 
 // keyInQuery looks for the parameter. Its value is the key as it is, once %-escapes are
@@ -60,7 +71,7 @@ func (m *Middleware) keyInBody(r *http.Request, body []byte, id string, found bo
 	if err != nil || !ok {
 		return id, found || err != nil, err
 	}
-	return sameKey(id, found, other)
+	return m.fit(sameKey(id, found, other))
 }
 
 // saysJSON reports whether a field Content-Type names JSON.

@@ -14,7 +14,9 @@ import (
 type Middleware struct {
 	engine *semel.Engine
 	scope  ScopeFunc
+	given  Config // what the preset fills in is not
 	cfg    Config
+	preset *presetRow
 	print  *fingerprinter
 	member []string // the path of Config.KeyMember
 }
@@ -29,16 +31,22 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if scope == nil {
 		return nil, errors.New("semelhttp: no scope: say who the caller is, or Global() on purpose")
 	}
-	cfg, err := cfg.withDefaults()
+	given, err := cfg.checked()
 	if err != nil {
 		return nil, err
 	}
+	cfg = given.WithPreset()
+	preset := cfg.Preset.row()
 	if cfg.Tx != nil {
 		if err := engine.CheckTransactions(cfg.Tx); err != nil {
 			return nil, err
 		}
 	}
-	print, err := cfg.Fingerprint.compile()
+	counts := cfg.Fingerprint
+	if preset.firstSent.is { // a retry that says another time would escape the guard
+		counts.Headers = append(slices.Clip(counts.Headers), headerFirstSent)
+	}
+	print, err := counts.compile()
 	if err != nil {
 		return nil, err
 	}
@@ -46,28 +54,18 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{engine: engine, scope: scope, cfg: cfg, print: print, member: member}, nil
+	return &Middleware{engine: engine, scope: scope, given: given, cfg: cfg, preset: preset, print: print, member: member}, nil
 }
 
 // With returns a Middleware for a route that differs in what change sets. The
-// config it gets is m's with every default filled in; a changed preset brings
-// its own Settle and Render unless change sets them.
+// config it gets is m's with its defaults filled in, except what m leaves to its preset:
+// that is zero, so that another preset brings its own. [Config.WithPreset] fills it in.
 func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
-	cfg := m.cfg
+	cfg := m.given
 	cfg.Headers, cfg.Methods, cfg.Omit = slices.Clone(cfg.Headers), slices.Clone(cfg.Methods), slices.Clone(cfg.Omit)
 	cfg.Fingerprint.Headers = slices.Clone(cfg.Fingerprint.Headers)
 	cfg.Fingerprint.ExcludeMembers = slices.Clone(cfg.Fingerprint.ExcludeMembers)
-	settle, render := cfg.Settle, cfg.Render
-	cfg.Settle, cfg.Render = nil, nil
 	change(&cfg)
-	if cfg.Preset == m.cfg.Preset {
-		if cfg.Settle == nil {
-			cfg.Settle = settle
-		}
-		if cfg.Render == nil {
-			cfg.Render = render
-		}
-	}
 	return New(m.engine, m.scope, cfg)
 }
 
@@ -118,7 +116,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			m.refuseKey(w, r, err)
 		case found || m.mayHaveKey(r):
 			m.guard(w, r, id, found, next)
-		case m.cfg.Optional:
+		case m.mayLackKey(r):
 			next.ServeHTTP(w, r)
 		default:
 			m.refuse(w, r, ProblemKeyMissing, nil)
@@ -162,6 +160,9 @@ func lists(lines []string, wanted func(string) bool) bool {
 // guard reserves the slot and does what the outcome says. The key is known, or may be in
 // the body.
 func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, found bool, next http.Handler) {
+	if found && m.refuseFirstSent(w, r) {
+		return
+	}
 	scope, err := m.scope(r)
 	if err != nil {
 		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
@@ -193,6 +194,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 	call := m.call(r, key, m.print.sum(s.in, preamble, r))
 	if m.cfg.Tx != nil {
+		m.preset.mark(w.Header(), id)
 		x := &transacting{mw: m, w: w, r: r, next: next, s: s, content: s.in[preamble:]}
 		s = nil // the attempt's now
 		x.run(call)
@@ -210,12 +212,14 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 	switch out.Kind {
 	case semel.Reserved:
+		m.preset.mark(w.Header(), id)
 		run := &recorder{mw: m, w: w, r: r, claim: out.Claim, s: s, length: -1}
 		run.body.rest = s.in[preamble:]
 		s.keepOuter(w.Header())
 		s = nil // the run's now
 		m.run(run, next)
 	case semel.Replay:
+		m.preset.mark(w.Header(), id)
 		m.replay(w, r, out.Record)
 	case semel.InFlight, semel.Conflict:
 		if isInside(r, out.Record) {
@@ -233,8 +237,8 @@ func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next ht
 	case err != nil:
 		m.refuseKey(w, r, err)
 	case found:
-		return id, true
-	case m.cfg.Optional:
+		return id, !m.refuseFirstSent(w, r)
+	case m.mayLackKey(r):
 		giveTo(next, w, r, content)
 	default:
 		m.refuse(w, r, ProblemKeyMissing, nil)

@@ -42,6 +42,11 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	case !found && !m.mayHaveKey(r):
 		m.shadowKeyless(w, r, next)
 		return
+	case found:
+		if p, err := m.checkFirstSent(r); p != "" {
+			pass(Shadowed{Problem: p, Err: err})
+			return
+		}
 	}
 	scope, err := m.scope(r)
 	if err != nil {
@@ -70,6 +75,11 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 			return
 		case !found:
 			m.shadowKeyless(w, (&body{rest: content}).give(r.WithContext(r.Context())), next)
+			return
+		}
+		if p, err := m.checkFirstSent(r); p != "" {
+			m.cfg.Shadow(r, Shadowed{Problem: p, Err: err})
+			giveTo(next, w, r, content)
 			return
 		}
 	}
@@ -122,7 +132,7 @@ func (m *Middleware) report(r *http.Request, claim *semel.Claim, would Shadowed)
 
 // shadowKeyless lets a request without a key through.
 func (m *Middleware) shadowKeyless(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if !m.cfg.Optional {
+	if !m.mayLackKey(r) {
 		m.cfg.Shadow(r, Shadowed{Problem: ProblemKeyMissing})
 	}
 	next.ServeHTTP(w, r)

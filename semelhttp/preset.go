@@ -102,7 +102,9 @@ func (c Config) WithPreset() Config {
 		return c
 	}
 	if len(c.Headers) == 0 {
-		c.Headers = slices.Clone(row.headers.is)
+		for _, name := range row.headers.is {
+			c.Headers = append(c.Headers, http.CanonicalHeaderKey(name))
+		}
 	}
 	if len(c.Methods) == 0 {
 		c.Methods = slices.Clone(row.methods.is)
@@ -125,7 +127,7 @@ func (c Config) WithPreset() Config {
 // presetRow is one preset as data.
 type presetRow struct {
 	name      string
-	headers   cell[[]string]      // the fields of the key, canonical
+	headers   cell[[]string]      // the fields of the key, as the API writes them
 	maxKey    cell[int]           // bytes
 	methods   cell[[]string]      // that are guarded
 	demands   cell[bool]          // whether the API itself refuses a request without a key; Semel does

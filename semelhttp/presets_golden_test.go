@@ -65,6 +65,9 @@ type outage struct {
 	down bool
 }
 
+// Unwrap gives the engine what else the store can do.
+func (o *outage) Unwrap() semel.Store { return o.Store }
+
 func (o *outage) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
 	if o.down {
 		return semel.Record{}, errors.New("down")

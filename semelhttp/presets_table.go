@@ -92,7 +92,7 @@ var presets = [...]presetRow{
 	},
 	PayPal: {
 		name:      "paypal",
-		headers:   cell[[]string]{[]string{"Paypal-Request-Id"}, paypalPage},
+		headers:   cell[[]string]{[]string{"PayPal-Request-Id"}, paypalPage},
 		maxKey:    cell[int]{108, paypalOrders + ": paypal_request_id; other APIs have other limits, or none"},
 		methods:   cell[[]string]{[]string{http.MethodPost}, paypalPage},
 		demands:   cell[bool]{false, paypalOrders + ": only with a payment source, else optional"},
@@ -103,7 +103,7 @@ var presets = [...]presetRow{
 	},
 	OpenBankingUK: {
 		name:    "openbanking-uk",
-		headers: cell[[]string]{[]string{"X-Idempotency-Key"}, obProfile + ", Headers"},
+		headers: cell[[]string]{[]string{"x-idempotency-key"}, obProfile + ", Headers"},
 		maxKey:  cell[int]{40, obProfile + ", Idempotency: a longer one must be refused with 400"},
 		methods: cell[[]string]{[]string{http.MethodPost}, obProfile + ", Idempotency"},
 		demands: cell[bool]{true, obProfile + ", Headers: mandatory where a POST is indicated"},
@@ -112,7 +112,7 @@ var presets = [...]presetRow{
 	},
 	OASISRepeatable: {
 		name:      "oasis-repeatable",
-		headers:   cell[[]string]{[]string{"Repeatability-Request-Id"}, oasisSpec},
+		headers:   cell[[]string]{[]string{"Repeatability-Request-ID"}, oasisSpec},
 		maxKey:    cell[int]{semel.MaxKeyLen, semelsOwn + "; an opaque text, mostly a UUID"},
 		methods:   cell[[]string]{DefaultMethods(), oasisSpec + ": GET and HEAD ignore it"},
 		demands:   cell[bool]{false, oasisSpec},

@@ -32,7 +32,7 @@ func renderAdyen(w http.ResponseWriter, _ *http.Request, p problem.Details) {
 		e.ErrorCode, e.ErrorType = "703", "internal"
 	case p.Status == http.StatusForbidden:
 		e.ErrorType = "security"
-	case p.Status >= 500:
+	case p.Status >= 500, p.ReuseKey && !p.Retryable: // it happened, or may have
 		e.ErrorType = "internal"
 	}
 	w.Header().Set(headerTransient, strconv.FormatBool(p.Retryable))

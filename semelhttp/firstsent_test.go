@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +111,55 @@ func TestFirstSentInAShadow(t *testing.T) {
 			Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		if got := oasis(h, "k", sent); got != 200 || len(would) != 1 || would[0].Problem != want || (want != "") != (would[0].Err != nil) {
 			t.Errorf("first sent %q: got %d, %+v, want %q", sent, got, would, want)
+		}
+	}
+}
+
+// First-Sent is needed beside a key that the body has, too, and before anything runs.
+func TestFirstSentBesideTheBody(t *testing.T) {
+	now := time.Now()
+	for sent, want := range map[string]int{"": 400, sentAt(now.Add(-48 * time.Hour)): 412, sentAt(now): 200} {
+		ran, shadowed := 0, Shadowed{}
+		cfg := Config{Preset: OASISRepeatable, KeyMember: "/id"}
+		for _, shadow := range []bool{false, true} {
+			if shadow {
+				cfg.Shadow = func(_ *http.Request, s Shadowed) { shadowed = s }
+			}
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"id":"k"}`))
+			r.Header.Set("Content-Type", "application/json")
+			if sent != "" {
+				r.Header.Set(headerFirstSent, sent)
+			}
+			w := httptest.NewRecorder()
+			withConfig(t, cfg).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran++ })).ServeHTTP(w, r)
+			if !shadow && (w.Code != want || (ran == 1) != (want == 200)) || shadow && w.Code != 200 {
+				t.Errorf("first sent %q, in a shadow %v: got %d after %d runs, want %d", sent, shadow, w.Code, ran, want)
+			}
+		}
+		if (shadowed.Problem == "") != (want == 200) || want != 200 && shadowed.Problem.Details().Status != want {
+			t.Errorf("first sent %q: a shadow tells %q, want what has %d", sent, shadowed.Problem, want)
+		}
+	}
+}
+
+// The longest key counts wherever a key may stand.
+func TestLongestKeyIsEverywhere(t *testing.T) {
+	h := withConfig(t, Config{MaxKey: 4, KeyQuery: "key", KeyMember: "/id"}).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for key, want := range map[string]int{"abcd": 200, "abcde": 400} {
+		head := httptest.NewRequest(http.MethodPost, "/head", http.NoBody)
+		head.Header.Set(DefaultHeader, `"`+key+`"`)
+		query := httptest.NewRequest(http.MethodPost, "/query?key="+key, http.NoBody)
+		body := httptest.NewRequest(http.MethodPost, "/body", strings.NewReader(`{"id":"`+key+`"}`))
+		body.Header.Set("Content-Type", "application/json")
+		for _, r := range []*http.Request{head, query, body} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != want && w.Code != http.StatusUnprocessableEntity { // one key, three requests
+				t.Errorf("%s with %d bytes: got %d %s, want %d", r.URL.Path, len(key), w.Code, w.Body, want)
+			}
+			if want == 400 && w.Code != 400 {
+				t.Errorf("%s: a long key got %d", r.URL.Path, w.Code)
+			}
 		}
 	}
 }

@@ -80,15 +80,13 @@ func parseFirstSent(lines []string) (time.Time, error) {
 // refuseFirstSent refuses a request by its First-Sent and reports whether it did.
 func (m *Middleware) refuseFirstSent(w http.ResponseWriter, r *http.Request) bool {
 	p, err := m.checkFirstSent(r)
-	switch p {
-	case "":
-		return false
-	case ProblemKeyInvalid:
+	switch {
+	case p == ProblemKeyInvalid:
 		m.refuseKey(w, r, err)
-	default:
+	case p != "":
 		m.refuse(w, r, p, nil)
 	}
-	return true
+	return p != ""
 }
 
 // mayLackKey reports whether a request without a key passes unguarded. One with half of

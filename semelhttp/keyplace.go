@@ -28,7 +28,8 @@ func (m *Middleware) keyInHead(r *http.Request) (id string, found bool, err erro
 		case bad != nil:
 			return "", true, bad
 		case ok:
-			id, found, err = sameKey(id, found, other)
+			id, err = sameKey(id, found, other)
+			found = true
 		}
 	}
 	return m.fit(id, found, err)
@@ -71,7 +72,8 @@ func (m *Middleware) keyInBody(r *http.Request, body []byte, id string, found bo
 	if err != nil || !ok {
 		return id, found || err != nil, err
 	}
-	return m.fit(sameKey(id, found, other))
+	id, err = sameKey(id, found, other)
+	return m.fit(id, true, err)
 }
 
 // saysJSON reports whether a field Content-Type names JSON.
@@ -81,11 +83,11 @@ func saysJSON(contentType string) bool {
 }
 
 // sameKey is the key of two places.
-func sameKey(id string, found bool, other string) (string, bool, error) {
+func sameKey(id string, found bool, other string) (string, error) {
 	if found && other != id {
-		return "", true, &KeyError{"differs between two places"}
+		return "", &KeyError{"differs between two places"}
 	}
-	return other, true, nil
+	return other, nil
 }
 
 // keyInJSON looks for the text at the path of names. A body that two readers may read

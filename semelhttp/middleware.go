@@ -160,13 +160,8 @@ func lists(lines []string, wanted func(string) bool) bool {
 // guard reserves the slot and does what the outcome says. The key is known, or may be in
 // the body.
 func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, found bool, next http.Handler) {
-	if found && m.refuseFirstSent(w, r) {
-		return
-	}
-	scope, err := m.scope(r)
-	if err != nil {
-		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
-		m.refuse(w, r, ProblemScopeMissing, nil)
+	scope, ok := m.caller(w, r, found)
+	if !ok {
 		return
 	}
 	s := getScratch()
@@ -177,8 +172,8 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}()
 	s.in = m.print.preamble(s.in[:0], r)
 	preamble := len(s.in)
-	s.in, err = readBody(s.in, r, m.cfg.MaxBody)
-	if err != nil {
+	var err error
+	if s.in, err = readBody(s.in, r, m.cfg.MaxBody); err != nil {
 		m.refuseBody(w, r, semel.Key{Scope: scope, ID: id}, err)
 		return
 	}
@@ -194,7 +189,6 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 	call := m.call(r, key, m.print.sum(s.in, preamble, r))
 	if m.cfg.Tx != nil {
-		m.preset.mark(w.Header(), id)
 		x := &transacting{mw: m, w: w, r: r, next: next, s: s, content: s.in[preamble:]}
 		s = nil // the attempt's now
 		x.run(call)
@@ -228,6 +222,20 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 		}
 		m.refuseHeld(w, r, key, out)
 	}
+}
+
+// caller returns the scope of a request whose body is worth reading, or refuses it.
+func (m *Middleware) caller(w http.ResponseWriter, r *http.Request, found bool) (scope string, ok bool) {
+	if found && m.refuseFirstSent(w, r) {
+		return "", false
+	}
+	scope, err := m.scope(r)
+	if err != nil {
+		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
+		m.refuse(w, r, ProblemScopeMissing, nil)
+		return "", false
+	}
+	return scope, true
 }
 
 // keyOrAnswer returns the key of a request whose body may have it, or answers without one.

@@ -52,7 +52,7 @@ const (
 func Presets() []Preset {
 	all := make([]Preset, len(presets))
 	for i := range presets {
-		all[i] = Preset(i) //nolint:gosec // there are a few
+		all[i] = Preset(i)
 	}
 	return all
 }
@@ -70,7 +70,7 @@ func ParsePreset(s string) (Preset, error) {
 	names := make([]string, len(presets))
 	for i := range presets {
 		if names[i] = presets[i].name; names[i] == s {
-			return Preset(i), nil //nolint:gosec // there are a few
+			return Preset(i), nil
 		}
 	}
 	last := len(names) - 1

@@ -96,7 +96,13 @@ func TestEchoIsNotKept(t *testing.T) {
 		for _, inTx := range []bool{false, true} {
 			db := newTxStore()
 			var store semel.Store = db.base
-			cfg := semelhttp.Config{Preset: preset}
+			looked := false
+			cfg := semelhttp.Config{Preset: preset, OnReplay: func(_ *http.Request, rec semel.Record) error {
+				if looked = true; strings.Contains(string(rec.Response.Header), secretKey) {
+					t.Errorf("%v, in a transaction %v: the key is kept: %q", preset, inTx, rec.Response.Header)
+				}
+				return nil
+			}}
 			if inTx {
 				store, cfg.Tx = db, transactions{db, semel.ClaimTx}
 			}
@@ -114,10 +120,8 @@ func TestEchoIsNotKept(t *testing.T) {
 			if a := send(secretKey, "y"); a.Header().Get("Idempotency-Key") != "" {
 				t.Errorf("%v, in a transaction %v: a refusal has the key: %v", preset, inTx, a.Header())
 			}
-			for rec, err := range db.base.List(t.Context(), semel.Filter{}) {
-				if err != nil || strings.Contains(string(rec.Response.Header), secretKey) {
-					t.Errorf("%v, in a transaction %v: the key is kept: %q, %v", preset, inTx, rec.Response.Header, err)
-				}
+			if !looked {
+				t.Errorf("%v, in a transaction %v: nothing was replayed", preset, inTx)
 			}
 		}
 		open := semelhttp.Config{Preset: preset, FailOpen: func(*http.Request, error) bool { return true }}

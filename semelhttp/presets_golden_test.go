@@ -89,6 +89,7 @@ type teller struct {
 const today = "Sat, 01 Jan 2000 00:00:00 GMT" // where a bubble begins
 
 func tell(t *testing.T, preset semelhttp.Preset) []byte {
+	t.Helper()
 	full := semelhttp.Config{Preset: preset}.WithPreset()
 	s := &teller{
 		t: t, store: &outage{Store: memstore.New(memstore.Config{})},

@@ -85,8 +85,8 @@ func (l *loader) preset() {
 			l.apply(s, Source{kind: fromPreset, name: own.Preset.String()}, []string{text})
 		}
 	}
-	for i := range l.cfg.Routes {
-		l.cfg.Routes[i].usePreset(l.cfg)
+	for i, r := range l.cfg.Routes {
+		l.cfg.Routes[i].Change = r.usePreset(l.cfg)
 	}
 }
 

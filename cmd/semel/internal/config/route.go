@@ -98,14 +98,14 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 	return r, nil
 }
 
-// usePreset lets a route whose preset is its own have all that belongs to it, except what
+// usePreset returns a Change by which a route whose preset is its own has all that belongs to it, except what
 // the route or the settings for all say themselves.
-func (r *Route) usePreset(c Config) {
-	if !r.says("preset") {
-		return
-	}
+func (r Route) usePreset(c Config) func(*semelhttp.Config) {
 	change := r.Change
-	r.Change = func(h *semelhttp.Config) {
+	if !r.says("preset") {
+		return change
+	}
+	return func(h *semelhttp.Config) {
 		if c.isLeft("key_header") {
 			h.Headers = nil
 		}
@@ -126,12 +126,12 @@ func (r *Route) usePreset(c Config) {
 }
 
 // says reports whether the file has a setting of the route.
-func (r *Route) says(name string) bool {
+func (r Route) says(name string) bool {
 	return slices.ContainsFunc(r.raw.values, func(v rawValue) bool { return v.name == name })
 }
 
 // presetHeaders are the fields of the key of a route with a preset of its own, else nil.
-func (r *Route) presetHeaders() []string {
+func (r Route) presetHeaders() []string {
 	if !r.says("preset") {
 		return nil
 	}

@@ -24,6 +24,7 @@ func TestRoutePreset(t *testing.T) {
 		"the route sets another":    {"routes:\n  - match: /a\n    preset: paypal\n    key_header: X-Key\n    max_key: 30\n    methods: [PUT]\n    retention: 2d\n", "X-Key", 30, []string{"PUT"}, 2 * day},
 		"the whole's preset is not": {"preset: paypal\nroutes:\n  - match: /a\n    preset: ietf\n", "Idempotency-Key", 255, semelhttp.DefaultMethods(), day},
 		"one that has fewer":        {"preset: adyen\nroutes:\n  - match: /a\n    preset: openbanking-uk\n", "X-Idempotency-Key", 40, []string{"POST"}, day},
+		"what is set beside it":     {"preset: paypal\nkey_header: X-Key\nmax_key: 30\nmethods: PUT\nretention: 2d\nroutes:\n  - match: /a\n", "X-Key", 30, []string{"PUT"}, 2 * day},
 		"none of its own":           {"preset: adyen\nroutes:\n  - match: /a\n", "Idempotency-Key", 64, []string{"POST"}, 7 * day},
 	} {
 		t.Run(name, func(t *testing.T) {

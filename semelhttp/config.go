@@ -20,7 +20,8 @@ const (
 	DefaultMaxResponse = 1 << 20
 )
 
-// DefaultMethods are the methods that are guarded when Config.Methods is empty.
+// DefaultMethods are the methods that are guarded when Config.Methods is empty and the
+// preset has none of its own.
 // Safe methods need no key (RFC 9110 section 9.2.1).
 func DefaultMethods() []string {
 	return []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}

@@ -9,6 +9,7 @@ func Mutants() []Mutant {
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
+		presetMutants(),
 	} {
 		all = append(all, group...)
 	}

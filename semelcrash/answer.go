@@ -2,9 +2,11 @@ package semelcrash
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/semel-go/semel/problem"
 )
@@ -28,20 +30,28 @@ func (a Answer) String() string {
 // equal reports whether a client cannot tell one from the other.
 func (a Answer) equal(b Answer) bool { return a.Status == b.Status && bytes.Equal(a.Body, b.Body) }
 
-// code is the code of problem details (RFC 9457) or of an error of Stripe's form.
+// code is the code of problem details (RFC 9457), or of an error in the form of a preset
+// of semelhttp: Stripe's, Adyen's, PayPal's or Open Banking UK's.
 func (a Answer) code() string {
 	if p, err := problem.Parse(a.Header.Get("Content-Type"), a.Body); err == nil {
 		return p.Code
 	}
-	var stripe struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
+	var form struct {
+		Error     struct{ Code string }
+		ErrorCode string                   // Adyen
+		Details   []struct{ Issue string } // PayPal, in capitals
+		Code      string                   // Open Banking UK, beside Errors
+		Errors    []struct{ ErrorCode string }
 	}
-	if a.Status < 400 || json.Unmarshal(a.Body, &stripe) != nil {
+	switch {
+	case a.Status < 400 || json.Unmarshal(a.Body, &form) != nil:
 		return ""
+	case len(form.Details) > 0:
+		return strings.ToLower(form.Details[0].Issue)
+	case len(form.Errors) > 0:
+		return form.Code
 	}
-	return stripe.Error.Code
+	return cmp.Or(form.Error.Code, form.ErrorCode)
 }
 
 // Told is what an answer tells a client.
@@ -77,7 +87,7 @@ func (t Told) String() string {
 // Judge reads an answer of semelhttp, with any preset, and of most other
 // services. Done is any status below 400, and a 410 that says that only the answer
 // was not kept. Unknown is a 409 with the code outcome_unknown. Again is what says
-// so itself (Stripe-Should-Retry, retryable in a problem), what has a Retry-After,
+// so itself (Stripe-Should-Retry, transient-error, retryable in a problem), what has a Retry-After,
 // and 425, 429, 502, 503 and 504. Everything else is Failed.
 func Judge(a Answer) Told {
 	code := a.code()
@@ -86,7 +96,7 @@ func Judge(a Answer) Told {
 		return Done
 	case a.Status == http.StatusConflict && code == "outcome_unknown":
 		return Unknown
-	case a.Header.Get("Retry-After") != "", a.Header.Get("Stripe-Should-Retry") == "true":
+	case a.Header.Get("Retry-After") != "", a.Header.Get("Stripe-Should-Retry") == "true", a.Header.Get("Transient-Error") == "true":
 		return Again
 	}
 	if p, err := problem.Parse(a.Header.Get("Content-Type"), a.Body); err == nil && p.Retryable {

@@ -15,7 +15,8 @@ import (
 
 // Response fields that Semel sets.
 const (
-	// HeaderReplayed is "true" on a replay, and absent otherwise.
+	// HeaderReplayed is "true" on a replay, and absent otherwise. Presets of APIs that
+	// mark no replay, or in another way, do not set it.
 	HeaderReplayed = "Idempotent-Replayed"
 	// HeaderStored is "false" on a true answer that is not stored yet, and
 	// absent otherwise. A retry may be refused until it is.
@@ -60,6 +61,7 @@ func (m *Middleware) render(w http.ResponseWriter, r *http.Request, d problem.De
 		d.Retryable = true
 		d.Detail = "A request with this key ended without an answer and may have taken effect. It is being found out. Retry with the same key."
 	}
+	m.preset.unmark(w.Header())
 	if m.cfg.OnRefuse != nil {
 		m.cfg.OnRefuse(r, d)
 	}
@@ -227,15 +229,21 @@ func (m *Middleware) sendKept(w http.ResponseWriter, r *http.Request, rec semel.
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // the handler wanted none: keep net/http from guessing
 	}
+	status := rec.Response.Status
 	if replayed {
-		marks = append(marks, "true", "no-store")
-		h[HeaderReplayed], h["Cache-Control"] = marks[:1:1], marks[1:]
+		mark := m.preset.replayed.is
+		marks = append(marks, mark.value, "no-store")
+		if mark.name != "" {
+			h[mark.name] = marks[:1:1]
+		}
+		h["Cache-Control"] = marks[1:]
+		status = m.preset.replayStatus(status)
 	}
 	trailer := kept.trailer()
 	if len(trailer) > 0 {
 		trailer = announce(h, r, h["Trailer"], trailer)
 	}
-	w.WriteHeader(rec.Response.Status)
+	w.WriteHeader(status)
 	if len(rec.Response.Body) > 0 {
 		_, _ = w.Write(rec.Response.Body) // a client that is gone cannot be told
 	}

@@ -20,7 +20,8 @@ const (
 	DefaultMaxResponse = 1 << 20
 )
 
-// DefaultMethods are the methods that are guarded when Config.Methods is empty.
+// DefaultMethods are the methods that are guarded when Config.Methods is empty and the
+// preset has none of its own.
 // Safe methods need no key (RFC 9110 section 9.2.1).
 func DefaultMethods() []string {
 	return []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
@@ -28,12 +29,17 @@ func DefaultMethods() []string {
 
 // Config is what a [Middleware] may be told. The zero value is safe.
 type Config struct {
-	// Preset chooses what is kept and how refusals look. Default IETF.
+	// Preset is the contract of an API that clients know, see [Preset]. It says what
+	// Headers, MaxKey, Methods, Settle and Render are where they are not set, and for some
+	// presets Retention. Default IETF.
 	Preset Preset
 	// Headers are the names of the field that carries the key; the first is
 	// the one that documentation should name. Two names with different keys in
-	// one request are refused. Default Idempotency-Key.
+	// one request are refused. Default: the preset's, mostly Idempotency-Key.
 	Headers []string
+	// MaxKey is the length of the longest key in bytes, from 1 to 255; a longer one is
+	// refused with key-invalid. Default: the preset's, mostly 255.
+	MaxKey int
 	// KeyQuery names a parameter of the query that may carry the key too, as it is. Two
 	// places with different keys are refused. Default: none.
 	KeyQuery string
@@ -46,7 +52,8 @@ type Config struct {
 	// Optional lets requests without a key through, unguarded. Default: they
 	// are refused with key-missing.
 	Optional bool
-	// Methods that are guarded; others pass through. Default POST, PUT, PATCH, DELETE.
+	// Methods that are guarded; others pass through. Default: the preset's, mostly POST,
+	// PUT, PATCH and DELETE.
 	Methods []string
 	// MaxBody is the largest request body in bytes; a larger one is refused
 	// with body-too-large. The body is read whole, because the fingerprint
@@ -71,7 +78,7 @@ type Config struct {
 	// scope alone decides who may see a kept answer.
 	OnReplay func(r *http.Request, rec semel.Record) error
 	// Retention, MaxRun, Lease, Lapsed and Recover belong to the route, see [semel.Call].
-	// Default: the engine's.
+	// Default: the engine's, and for Retention the preset's if it has one.
 	Retention time.Duration
 	MaxRun    time.Duration
 	Lease     time.Duration
@@ -117,16 +124,16 @@ type Config struct {
 // RenderFunc writes a refusal of Semel. Retry-After is set in w's header already.
 type RenderFunc func(w http.ResponseWriter, r *http.Request, p problem.Details)
 
-func (c Config) withDefaults() (Config, error) {
-	if c.Preset > FreezeAll {
+// checked returns c with every default but those of its preset.
+func (c Config) checked() (Config, error) {
+	if c.Preset.row() == nil {
 		return c, fmt.Errorf("semelhttp: invalid preset %d", c.Preset)
 	}
-	if len(c.Headers) == 0 {
-		c.Headers = []string{DefaultHeader}
-	}
 	var err error
-	if c.Methods, err = checkMethods("Config", c.Methods); err != nil {
-		return c, err
+	if len(c.Methods) > 0 {
+		if c.Methods, err = checkMethods("Config", c.Methods); err != nil {
+			return c, err
+		}
 	}
 	if c.Headers, err = canonicalNames("Headers", c.Headers); err != nil {
 		return c, err
@@ -143,14 +150,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxBody < 0 || c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 || c.Lease < 0 || c.Wait < 0 {
 		return c, errors.New("semelhttp: Config.MaxBody, MaxResponse, Retention, MaxRun, Lease and Wait must not be negative")
 	}
+	if c.MaxKey < 0 || c.MaxKey > semel.MaxKeyLen {
+		return c, fmt.Errorf("semelhttp: Config.MaxKey is %d, not from 1 to %d", c.MaxKey, semel.MaxKeyLen)
+	}
 	if c.Wait > semel.MaxWait {
 		return c, fmt.Errorf("semelhttp: Config.Wait is %v, more than %v", c.Wait, semel.MaxWait)
-	}
-	if c.Settle == nil {
-		c.Settle = c.Preset.Settle()
-	}
-	if c.Render == nil {
-		c.Render = c.Preset.render()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -3,6 +3,7 @@ package semelhttp
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -21,14 +22,25 @@ func keyMember(pointer string) ([]string, error) {
 // differ are refused.
 func (m *Middleware) keyInHead(r *http.Request) (id string, found bool, err error) {
 	id, found, err = KeyHeader(r.Header, m.cfg.Headers)
-	if err != nil || m.cfg.KeyQuery == "" {
-		return id, found, err
+	if err == nil && m.cfg.KeyQuery != "" {
+		other, ok, bad := keyInQuery(r.URL.RawQuery, m.cfg.KeyQuery)
+		switch {
+		case bad != nil:
+			return "", true, bad
+		case ok:
+			id, err = sameKey(id, found, other)
+			found = true
+		}
 	}
-	other, ok, err := keyInQuery(r.URL.RawQuery, m.cfg.KeyQuery)
-	if err != nil || !ok {
-		return id, found || err != nil, err
+	return m.fit(id, found, err)
+}
+
+// fit refuses a key that is longer than those of the API.
+func (m *Middleware) fit(id string, found bool, err error) (string, bool, error) {
+	if err == nil && len(id) > m.cfg.MaxKey {
+		return "", true, &KeyError{fmt.Sprintf("is longer than %d bytes", m.cfg.MaxKey)}
 	}
-	return sameKey(id, found, other)
+	return id, found, err
 }
 
 // keyInQuery looks for the parameter. Its value is the key as it is, once %-escapes are
@@ -60,7 +72,8 @@ func (m *Middleware) keyInBody(r *http.Request, body []byte, id string, found bo
 	if err != nil || !ok {
 		return id, found || err != nil, err
 	}
-	return sameKey(id, found, other)
+	id, err = sameKey(id, found, other)
+	return m.fit(id, true, err)
 }
 
 // saysJSON reports whether a field Content-Type names JSON.
@@ -70,11 +83,11 @@ func saysJSON(contentType string) bool {
 }
 
 // sameKey is the key of two places.
-func sameKey(id string, found bool, other string) (string, bool, error) {
+func sameKey(id string, found bool, other string) (string, error) {
 	if found && other != id {
-		return "", true, &KeyError{"differs between two places"}
+		return "", &KeyError{"differs between two places"}
 	}
-	return other, true, nil
+	return other, nil
 }
 
 // keyInJSON looks for the text at the path of names. A body that two readers may read

@@ -14,7 +14,9 @@ import (
 type Middleware struct {
 	engine *semel.Engine
 	scope  ScopeFunc
+	given  Config // what the preset fills in is not
 	cfg    Config
+	preset *presetRow
 	print  *fingerprinter
 	member []string // the path of Config.KeyMember
 }
@@ -29,16 +31,22 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if scope == nil {
 		return nil, errors.New("semelhttp: no scope: say who the caller is, or Global() on purpose")
 	}
-	cfg, err := cfg.withDefaults()
+	given, err := cfg.checked()
 	if err != nil {
 		return nil, err
 	}
+	cfg = given.WithPreset()
+	preset := cfg.Preset.row()
 	if cfg.Tx != nil {
 		if err := engine.CheckTransactions(cfg.Tx); err != nil {
 			return nil, err
 		}
 	}
-	print, err := cfg.Fingerprint.compile()
+	counts := cfg.Fingerprint
+	if preset.firstSent.is { // a retry that says another time would escape the guard
+		counts.Headers = append(slices.Clip(counts.Headers), headerFirstSent)
+	}
+	print, err := counts.compile()
 	if err != nil {
 		return nil, err
 	}
@@ -46,28 +54,18 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{engine: engine, scope: scope, cfg: cfg, print: print, member: member}, nil
+	return &Middleware{engine: engine, scope: scope, given: given, cfg: cfg, preset: preset, print: print, member: member}, nil
 }
 
 // With returns a Middleware for a route that differs in what change sets. The
-// config it gets is m's with every default filled in; a changed preset brings
-// its own Settle and Render unless change sets them.
+// config it gets is m's with its defaults filled in, except what m leaves to its preset:
+// that is zero, so that another preset brings its own. [Config.WithPreset] fills it in.
 func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
-	cfg := m.cfg
+	cfg := m.given
 	cfg.Headers, cfg.Methods, cfg.Omit = slices.Clone(cfg.Headers), slices.Clone(cfg.Methods), slices.Clone(cfg.Omit)
 	cfg.Fingerprint.Headers = slices.Clone(cfg.Fingerprint.Headers)
 	cfg.Fingerprint.ExcludeMembers = slices.Clone(cfg.Fingerprint.ExcludeMembers)
-	settle, render := cfg.Settle, cfg.Render
-	cfg.Settle, cfg.Render = nil, nil
 	change(&cfg)
-	if cfg.Preset == m.cfg.Preset {
-		if cfg.Settle == nil {
-			cfg.Settle = settle
-		}
-		if cfg.Render == nil {
-			cfg.Render = render
-		}
-	}
 	return New(m.engine, m.scope, cfg)
 }
 
@@ -118,7 +116,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			m.refuseKey(w, r, err)
 		case found || m.mayHaveKey(r):
 			m.guard(w, r, id, found, next)
-		case m.cfg.Optional:
+		case m.mayLackKey(r):
 			next.ServeHTTP(w, r)
 		default:
 			m.refuse(w, r, ProblemKeyMissing, nil)
@@ -162,10 +160,8 @@ func lists(lines []string, wanted func(string) bool) bool {
 // guard reserves the slot and does what the outcome says. The key is known, or may be in
 // the body.
 func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, found bool, next http.Handler) {
-	scope, err := m.scope(r)
-	if err != nil {
-		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
-		m.refuse(w, r, ProblemScopeMissing, nil)
+	scope, ok := m.caller(w, r, found)
+	if !ok {
 		return
 	}
 	s := getScratch()
@@ -176,8 +172,8 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}()
 	s.in = m.print.preamble(s.in[:0], r)
 	preamble := len(s.in)
-	s.in, err = readBody(s.in, r, m.cfg.MaxBody)
-	if err != nil {
+	var err error
+	if s.in, err = readBody(s.in, r, m.cfg.MaxBody); err != nil {
 		m.refuseBody(w, r, semel.Key{Scope: scope, ID: id}, err)
 		return
 	}
@@ -210,12 +206,14 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 	switch out.Kind {
 	case semel.Reserved:
+		m.preset.mark(w.Header(), id)
 		run := &recorder{mw: m, w: w, r: r, claim: out.Claim, s: s, length: -1}
 		run.body.rest = s.in[preamble:]
 		s.keepOuter(w.Header())
 		s = nil // the run's now
 		m.run(run, next)
 	case semel.Replay:
+		m.preset.mark(w.Header(), id)
 		m.replay(w, r, out.Record)
 	case semel.InFlight, semel.Conflict:
 		if isInside(r, out.Record) {
@@ -226,6 +224,20 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 }
 
+// caller returns the scope of a request whose body is worth reading, or refuses it.
+func (m *Middleware) caller(w http.ResponseWriter, r *http.Request, found bool) (scope string, ok bool) {
+	if found && m.refuseFirstSent(w, r) {
+		return "", false
+	}
+	scope, err := m.scope(r)
+	if err != nil {
+		m.cfg.Logger.DebugContext(r.Context(), "a request has no scope", "err", err)
+		m.refuse(w, r, ProblemScopeMissing, nil)
+		return "", false
+	}
+	return scope, true
+}
+
 // keyOrAnswer returns the key of a request whose body may have it, or answers without one.
 func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next http.Handler, content []byte, id string, found bool) (string, bool) {
 	id, found, err := m.keyInBody(r, content, id, found)
@@ -233,8 +245,8 @@ func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next ht
 	case err != nil:
 		m.refuseKey(w, r, err)
 	case found:
-		return id, true
-	case m.cfg.Optional:
+		return id, !m.refuseFirstSent(w, r)
+	case m.mayLackKey(r):
 		giveTo(next, w, r, content)
 	default:
 		m.refuse(w, r, ProblemKeyMissing, nil)

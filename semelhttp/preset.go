@@ -1,15 +1,19 @@
 package semelhttp
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
-
-	"github.com/semel-go/semel/problem"
+	"slices"
+	"strings"
+	"time"
 )
 
-// Preset changes what is kept and how refusals look, together.
+// Preset is the contract of a known API: which requests carry a key and where, what is
+// kept and for how long, and how refusals and replays look. docs/presets.md has each with
+// its sources. Every field of [Config] that is set wins over it.
+//
+// Under every preset a guarded request needs its key unless Config.Optional is set, also
+// where the API itself lets it run without one.
 type Preset uint8
 
 // The presets.
@@ -17,7 +21,7 @@ const (
 	// IETF follows draft-ietf-httpapi-idempotency-key-header-07: problem
 	// details, 400, 409, 422. It keeps what [Settle] says. The default.
 	IETF Preset = iota
-	// Stripe answers in Stripe's error envelope with its statuses (400 for
+	// Stripe is Stripe's API v1: its error envelope with its statuses (400 for
 	// another request under the same key) and Stripe-Should-Retry, so that
 	// Stripe's client libraries give their typed errors and do not retry what
 	// is final. It keeps what [Settle] says.
@@ -26,84 +30,147 @@ const (
 	SuccessOnly
 	// FreezeAll is IETF, but keeps every whole answer.
 	FreezeAll
+	// StripeV2 is Stripe's API v2: as Stripe, for 30 days, but a failure is not the
+	// outcome, see [SettleResumed].
+	StripeV2
+	// Adyen answers with Adyen's errors and transient-error, and gives the key back in
+	// the answer. Keys have up to 64 bytes and 7 days. It keeps what [SettleAdyen] says.
+	Adyen
+	// PayPal takes its keys from PayPal-Request-Id, answers with PayPal's errors, and
+	// repeats 201 as 200. Keys have up to 108 bytes and 45 days.
+	PayPal
+	// OpenBankingUK follows the Read/Write API 4.0 of Open Banking UK: keys of up to 40
+	// bytes in x-idempotency-key, OBErrorResponse1.
+	OpenBankingUK
+	// OASISRepeatable follows Repeatable Requests 1.0 of OASIS, which OData and Azure
+	// use: a key in Repeatability-Request-ID with the time in Repeatability-First-Sent,
+	// after which a request that may be forgotten is refused and not run again.
+	OASISRepeatable
 )
 
-var presetNames = [...]string{IETF: "ietf", Stripe: "stripe", SuccessOnly: "success-only", FreezeAll: "freeze-all"}
+// Presets returns all presets.
+func Presets() []Preset {
+	all := make([]Preset, len(presets))
+	for i := range presets {
+		all[i] = Preset(i)
+	}
+	return all
+}
 
-// String returns "ietf", "stripe", "success-only" or "freeze-all".
+// String returns the name, such as "ietf" or "openbanking-uk".
 func (p Preset) String() string {
-	if int(p) < len(presetNames) {
-		return presetNames[p]
+	if row := p.row(); row != nil {
+		return row.name
 	}
 	return "invalid"
 }
 
 // ParsePreset reads what [Preset.String] writes.
 func ParsePreset(s string) (Preset, error) {
-	for i, name := range presetNames {
-		if s == name {
+	names := make([]string, len(presets))
+	for i := range presets {
+		if names[i] = presets[i].name; names[i] == s {
 			return Preset(i), nil
 		}
 	}
-	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only or freeze-all", s)
+	last := len(names) - 1
+	return 0, fmt.Errorf("semelhttp: unknown preset %q: want %s or %s", s, strings.Join(names[:last], ", "), names[last])
 }
 
 // Settle returns the table of the preset, nil for one that is none.
 func (p Preset) Settle() SettleFunc {
-	switch p {
-	case IETF, Stripe:
-		return Settle
-	case SuccessOnly:
-		return SettleSuccess
-	case FreezeAll:
-		return SettleAll
+	if row := p.row(); row != nil {
+		return row.settle.is
 	}
 	return nil
 }
 
-func (p Preset) render() RenderFunc {
-	if p == Stripe {
-		return renderStripe
+// row returns nil for a preset that is none.
+func (p Preset) row() *presetRow {
+	if int(p) < len(presets) {
+		return &presets[p]
 	}
-	return func(w http.ResponseWriter, _ *http.Request, p problem.Details) { p.Write(w) }
+	return nil
 }
 
-// stripeError is the envelope that Stripe's client libraries know. A body of
-// any other shape makes some of them retry a final refusal.
-type stripeError struct {
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+// WithPreset returns c with what it leaves to its preset filled in: Headers, Methods,
+// MaxKey, Settle, Render, and Retention where the preset has its own. [New] does so by
+// itself. An invalid preset fills in nothing.
+func (c Config) WithPreset() Config {
+	row := c.Preset.row()
+	if row == nil {
+		return c
+	}
+	if len(c.Headers) == 0 {
+		for _, name := range row.headers.is {
+			c.Headers = append(c.Headers, http.CanonicalHeaderKey(name))
+		}
+	}
+	if len(c.Methods) == 0 {
+		c.Methods = slices.Clone(row.methods.is)
+	}
+	if c.MaxKey == 0 {
+		c.MaxKey = row.maxKey.is
+	}
+	if c.Retention == 0 {
+		c.Retention = row.retention.is
+	}
+	if c.Settle == nil {
+		c.Settle = row.settle.is
+	}
+	if c.Render == nil {
+		c.Render = row.render.is
+	}
+	return c
 }
 
-func renderStripe(w http.ResponseWriter, _ *http.Request, p problem.Details) {
-	status, e := stripeForm(p)
-	body, err := json.Marshal(map[string]stripeError{"error": e})
-	if err != nil { // three strings
-		status, body = http.StatusInternalServerError, nil
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("Stripe-Should-Retry", strconv.FormatBool(p.Retryable))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone cannot be told
+// presetRow is one preset as data.
+type presetRow struct {
+	name      string
+	headers   cell[[]string]      // the fields of the key, as the API writes them
+	maxKey    cell[int]           // bytes
+	methods   cell[[]string]      // that are guarded
+	demands   cell[bool]          // whether the API itself refuses a request without a key; Semel does
+	retention cell[time.Duration] // 0 for the engine's
+	settle    cell[SettleFunc]    // what is kept
+	render    cell[RenderFunc]    // how refusals look
+	replayed  cell[field]         // set on a replay
+	accepted  cell[field]         // set on every answer of the operation, the first included
+	echo      cell[string]        // the field that gives the key back with an answer of the operation
+	created   cell[int]           // the status of a replay whose kept status is 201; 0 for 201
+	firstSent cell[bool]          // whether Repeatability-First-Sent is needed
 }
 
-func stripeForm(p problem.Details) (status int, e stripeError) {
-	e = stripeError{Type: "invalid_request_error", Code: p.Code, Message: p.Title}
-	if p.Detail != "" {
-		e.Message = p.Detail
+// cell is one thing of a preset, with what says so.
+type cell[T any] struct {
+	is   T
+	from string
+}
+
+// field is a response field with its value; none without a name.
+type field struct{ name, value string }
+
+// mark sets the fields of an answer of the operation. They belong to the request at hand,
+// and are set before the handler runs, so they are not kept.
+func (p *presetRow) mark(h http.Header, id string) {
+	if name := p.echo.is; name != "" {
+		h[name] = []string{id}
 	}
-	switch {
-	case p.Code == ProblemKeyConflict.Details().Code:
-		e.Type = "idempotency_error"
-		return http.StatusBadRequest, e
-	case p.Code == ProblemInFlight.Details().Code:
-		e.Code = "idempotency_key_in_use"
-	case p.Status >= 500, p.Code == ProblemOutcomeUnknown.Details().Code, p.Code == ProblemResponseNotKept.Details().Code:
-		e.Type = "api_error"
+	if f := p.accepted.is; f.name != "" {
+		h[f.name] = []string{f.value}
 	}
-	return p.Status, e
+}
+
+// unmark takes them away again for a refusal.
+func (p *presetRow) unmark(h http.Header) {
+	delete(h, p.echo.is)
+	delete(h, p.accepted.is.name)
+}
+
+// replayStatus is the status of a replay.
+func (p *presetRow) replayStatus(kept int) int {
+	if kept == http.StatusCreated && p.created.is != 0 {
+		return p.created.is
+	}
+	return kept
 }

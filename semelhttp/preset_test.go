@@ -28,6 +28,7 @@ func TestStripeFormOfEachProblem(t *testing.T) {
 		semelhttp.ProblemReplayRefused:       "403 invalid_request_error replay_refused false",
 		semelhttp.ProblemRecordDamaged:       "500 api_error record_damaged false",
 		semelhttp.ProblemNotCommitted:        "500 api_error not_committed true",
+		semelhttp.ProblemRequestTooOld:       "412 invalid_request_error request_too_old false",
 	}
 	mw := nestedMiddleware(t, semelhttp.Config{Preset: semelhttp.Stripe})
 	for _, p := range semelhttp.Problems() {

@@ -63,6 +63,10 @@ const (
 	// committed. Nothing happened. It may be a mistake in the service; sending the
 	// same request with the same key again does no harm.
 	ProblemNotCommitted Problem = "not-committed"
+	// ProblemRequestTooOld (412): the request was first sent so long ago that it may be
+	// forgotten; it may have happened. Never take a new key. Ask for the state of the
+	// operation. Only where requests say when they were sent first, see [OASISRepeatable].
+	ProblemRequestTooOld Problem = "request-too-old"
 )
 
 // problemType is the page that describes each problem under its name
@@ -149,6 +153,11 @@ var problems = []problemRow{
 		ProblemNotCommitted, http.StatusInternalServerError, "not_committed", true, true,
 		"The operation was not committed",
 		"Everything was rolled back. Nothing was done. Retry with the same key.",
+	},
+	{
+		ProblemRequestTooOld, http.StatusPreconditionFailed, "request_too_old", false, true,
+		"The request was first sent too long ago",
+		"It is not known any more whether it was done. It was not done now. Do not retry with a new key.",
 	},
 }
 

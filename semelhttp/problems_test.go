@@ -33,6 +33,7 @@ func TestProblemsOnTheWire(t *testing.T) {
 		{ProblemReplayRefused, 403, "replay_refused", false, true},
 		{ProblemRecordDamaged, 500, "record_damaged", false, true},
 		{ProblemNotCommitted, 500, "not_committed", true, true},
+		{ProblemRequestTooOld, 412, "request_too_old", false, true},
 	}
 	all := Problems()
 	if len(all) != len(want) {

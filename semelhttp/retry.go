@@ -66,6 +66,9 @@ func mayPass(resp *http.Response, err error) bool {
 	if resp == nil || isReplay(resp) {
 		return false
 	}
+	if strings.EqualFold(resp.Header.Get(headerTransient), "true") {
+		return true // whatever its status: it had no effect
+	}
 	switch resp.StatusCode {
 	case http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -127,12 +130,24 @@ func isInFlight(resp *http.Response) bool {
 	if p, err := problem.Parse(resp.Header.Get("Content-Type"), body); err == nil {
 		return p.Retryable || p.Code == ProblemInFlight.Details().Code
 	}
-	var stripe struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
+	return saysInUse(body)
+}
+
+// saysInUse reports whether the body of a 409 says in the words of Stripe, of PayPal, or
+// of Semel for Open Banking UK that the first request runs.
+func saysInUse(body []byte) bool {
+	var all struct {
+		Error   struct{ Code string }    // Stripe
+		Details []struct{ Issue string } // PayPal
+		Code    string                   // OBErrorResponse1
+		Errors  []struct{ ErrorCode string }
 	}
-	return json.Unmarshal(body, &stripe) == nil && stripe.Error.Code == "idempotency_key_in_use"
+	if json.Unmarshal(body, &all) != nil {
+		return false
+	}
+	return all.Error.Code == stripeInUse ||
+		len(all.Details) > 0 && all.Details[0].Issue == paypalInProgress ||
+		len(all.Errors) > 0 && all.Errors[0].ErrorCode == obExists && all.Code == ProblemInFlight.Details().Code
 }
 
 // peekedBody is a response body whose beginning was read before.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"syscall"
@@ -65,6 +66,11 @@ func TestWhich409IsRetried(t *testing.T) {
 		"not said a problem":    {"application/json", ours(ProblemInFlight), false},
 		"Stripe, in use":        {"application/json", `{"error":{"code":"idempotency_key_in_use","type":"invalid_request_error"}}`, true},
 		"Stripe, other":         {"application/json", `{"error":{"code":"lock_timeout"}}`, false},
+		"PayPal, in progress":   {"application/json", `{"name":"RESOURCE_CONFLICT","details":[{"issue":"PREVIOUS_REQUEST_IN_PROGRESS"}]}`, true},
+		"PayPal, other":         {"application/json", `{"name":"RESOURCE_CONFLICT","details":[{"issue":"OUTCOME_UNKNOWN"}]}`, false},
+		"Open Banking, ours":    {"application/json", `{"Code":"in_flight","Errors":[{"ErrorCode":"U029"}]}`, true},
+		"Open Banking, other":   {"application/json", `{"Code":"outcome_unknown","Errors":[{"ErrorCode":"U029"}]}`, false},
+		"in_flight of others":   {"application/json", `{"Code":"in_flight"}`, false},
 		"other JSON":            {"application/json", `{"error":"conflict"}`, false},
 		"text":                  {"text/plain", "conflict", false},
 		"empty":                 {"", "", false},
@@ -83,6 +89,45 @@ func TestWhich409IsRetried(t *testing.T) {
 				t.Errorf("got a body of %d bytes, want it whole: %d", len(got.body), len(tc.body))
 			}
 		})
+	}
+}
+
+// Adyen says itself which errors may be sent again, whatever their status; a field that is
+// not true changes nothing.
+func TestTransientErrorIsRetried(t *testing.T) {
+	for said, want := range map[string]int{"true": 4, "TRUE": 4, "false": 1, "": 1} {
+		for _, status := range []int{409, 422, 500} {
+			b := always(status, "transient-error", said)
+			mustTrip(t, mustTransport(t, b, quick), request(t, "POST", ""))
+			if len(b.seen) != want {
+				t.Errorf("%d, transient-error %q: got %d tries, want %d", status, said, len(b.seen), want)
+			}
+		}
+	}
+}
+
+// TestTransportUnderstandsRefusals sends what each preset refuses with: the client tries
+// again exactly when Semel says that another try may succeed.
+func TestTransportUnderstandsRefusals(t *testing.T) {
+	for _, preset := range Presets() {
+		render := Config{Preset: preset}.WithPreset().Render
+		for _, p := range Problems() {
+			d := p.Details()
+			switch d.Status {
+			case http.StatusConflict, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusUnprocessableEntity:
+			default: // the transport does not ask about a 4xx, and takes a 500 for the service's own
+				continue
+			}
+			b := &base{answer: func(int, *http.Request) (*http.Response, error) {
+				w := httptest.NewRecorder()
+				render(w, nil, d)
+				return w.Result(), nil
+			}}
+			mustTrip(t, mustTransport(t, b, quick), request(t, "POST", ""))
+			if got := len(b.seen) > 1; got != d.Retryable {
+				t.Errorf("%v, %s: tried again: %v, want %v", preset, p, got, d.Retryable)
+			}
+		}
 	}
 }
 

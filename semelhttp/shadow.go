@@ -35,11 +35,11 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 		next.ServeHTTP(w, r)
 	}
 	id, found, err := m.keyInHead(r)
-	switch {
-	case err != nil:
-		pass(Shadowed{Problem: ProblemKeyInvalid, Err: err})
+	if p, err := m.badKey(r, found, err); p != "" {
+		pass(Shadowed{Problem: p, Err: err})
 		return
-	case !found && !m.mayHaveKey(r):
+	}
+	if !found && !m.mayHaveKey(r) {
 		m.shadowKeyless(w, r, next)
 		return
 	}
@@ -63,12 +63,13 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	}
 	content := s.in[preamble:]
 	if m.member != nil {
-		switch id, found, err = m.keyInBody(r, content, id, found); {
-		case err != nil:
-			m.cfg.Shadow(r, Shadowed{Problem: ProblemKeyInvalid, Err: err})
+		id, found, err = m.keyInBody(r, content, id, found)
+		if p, err := m.badKey(r, found, err); p != "" {
+			m.cfg.Shadow(r, Shadowed{Problem: p, Err: err})
 			giveTo(next, w, r, content)
 			return
-		case !found:
+		}
+		if !found {
 			m.shadowKeyless(w, (&body{rest: content}).give(r.WithContext(r.Context())), next)
 			return
 		}
@@ -84,6 +85,18 @@ func (m *Middleware) shadow(w http.ResponseWriter, r *http.Request, next http.Ha
 	s.keepOuter(w.Header())
 	s = nil // the run's now
 	m.run(run, next)
+}
+
+// badKey is what a request is refused with by its key, which is wrong, or too old; "" for
+// one that may go on.
+func (m *Middleware) badKey(r *http.Request, found bool, err error) (Problem, error) {
+	switch {
+	case err != nil:
+		return ProblemKeyInvalid, err
+	case found:
+		return m.checkFirstSent(r)
+	}
+	return "", nil
 }
 
 func problemOfBody(err error) Problem {
@@ -122,7 +135,7 @@ func (m *Middleware) report(r *http.Request, claim *semel.Claim, would Shadowed)
 
 // shadowKeyless lets a request without a key through.
 func (m *Middleware) shadowKeyless(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if !m.cfg.Optional {
+	if !m.mayLackKey(r) {
 		m.cfg.Shadow(r, Shadowed{Problem: ProblemKeyMissing})
 	}
 	next.ServeHTTP(w, r)

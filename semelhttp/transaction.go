@@ -62,6 +62,7 @@ func (x *transacting) run(call semel.Call) {
 		x.reclaim()
 		x.s.free()
 	}()
+	x.mw.preset.mark(x.w.Header(), call.Key.ID)
 	x.s.keepOuter(x.w.Header())
 	out, err := x.mw.engine.InTx(x.r.Context(), call, x.mw.cfg.Tx, x.try)
 	if errors.Is(err, semel.ErrTooLarge) {

@@ -20,7 +20,7 @@ const (
 )
 
 // TransportConfig is what a [Transport] may be told. The zero value is fit for
-// servers that follow the IETF draft, Stripe or Semel.
+// servers that follow the IETF draft, Stripe, Adyen or Semel; for others set Header.
 type TransportConfig struct {
 	// Header is the name of the field that carries the key. Default Idempotency-Key.
 	Header string
@@ -68,9 +68,10 @@ type TransportConfig struct {
 // give it again ([http.NewRequest] sets it for the usual readers); a request with
 // another body gets its key and one try. Retried are network errors that may
 // pass; 425, 429, 502, 503 and 504; and a 409 that says an earlier try is in
-// flight: a problem with retryable true or code in_flight, or Stripe's
-// idempotency_key_in_use. Any other 409 is the application's own, and 400 and 422
-// are mistakes: they are returned. A response that is marked as a replay is the
+// flight: a problem with retryable true or code in_flight, Stripe's
+// idempotency_key_in_use, PayPal's PREVIOUS_REQUEST_IN_PROGRESS, or what [OpenBankingUK]
+// says; and anything with Adyen's transient-error: true. Any other 409 is the
+// application's own, and 400 and 422 are mistakes: they are returned. A response that is marked as a replay is the
 // kept answer and is final, whatever its status. A response that breaks off while
 // its body is read is the caller's to ask for again, under the key it set.
 //

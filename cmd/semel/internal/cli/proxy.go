@@ -153,7 +153,7 @@ func proxyConfig(cfg config.Config, opened *stores.Opened, metrics *proxy.Metric
 		TrustForwarded: cfg.TrustForwarded,
 		Listen:         cfg.Listen, Admin: cfg.Admin, ReadTimeout: cfg.ReadTimeout, Drain: orNone(cfg.Drain),
 		HTTP: semelhttp.Config{
-			Preset: cfg.Preset, Settle: settleBy(cfg.Preset, cfg.Settle), Headers: cfg.KeyHeaders, KeyQuery: cfg.KeyQuery, KeyMember: cfg.KeyMember,
+			Preset: cfg.Preset, Settle: settleBy(cfg.Preset, cfg.Settle), Headers: cfg.KeyHeaders, MaxKey: cfg.MaxKey, KeyQuery: cfg.KeyQuery, KeyMember: cfg.KeyMember,
 			Optional: cfg.Optional, Methods: cfg.Methods, MaxBody: cfg.MaxBody, MaxResponse: cfg.MaxResponse, Lapsed: cfg.Lapsed,
 			MaxRun: cfg.MaxRun, Retention: cfg.Retention, Wait: cfg.Wait, // the lease is the engine's
 		},

@@ -17,7 +17,7 @@ import (
 // perRoute has a value that is not the default for every setting that a route may have.
 var perRoute = map[string]string{
 	"upstream": "http://127.0.0.1:2", "scope": "header:X-Tenant", "preset": "stripe", "settle": "404=release", "lapsed": "rerun",
-	"recover_url": "http://127.0.0.1:1/ask", "key_header": "X-Request-Id", "key_query": "key", "key_member": "/key", "optional": "true",
+	"recover_url": "http://127.0.0.1:1/ask", "key_header": "X-Request-Id", "max_key": "99", "key_query": "key", "key_member": "/key", "optional": "true",
 	"fail_open": "true", "shadow": "true", "methods": "PUT", "max_body": "2KiB", "max_response": "3KiB",
 	"lease": "7s", "max_run": "6m", "retention": "25h", "wait": "8s",
 }

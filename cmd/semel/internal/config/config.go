@@ -38,6 +38,7 @@ type Config struct {
 	RecoverTimeout               time.Duration
 	Sweep                        time.Duration // 0 when it is off
 	KeyHeaders                   []string
+	MaxKey                       int
 	KeyQuery                     string
 	KeyMember                    string
 	FailOpen                     bool
@@ -191,7 +192,7 @@ type ValueError struct {
 
 // Error names the source, the setting and the reason.
 func (e *ValueError) Error() string {
-	if e.Source.kind == fromFile || e.Source.kind == fromDefault {
+	if e.Source.kind != fromFlag && e.Source.kind != fromEnv {
 		return fmt.Sprintf("%v: %s: %v", e.Source, e.Setting, e.Err)
 	}
 	return fmt.Sprintf("%v: %v", e.Source, e.Err) // a flag or a variable names the setting
@@ -205,7 +206,7 @@ func (c Config) Where(name string) string {
 		return source.name
 	case fromFile:
 		return source.String() + ": " + name
-	case fromDefault:
+	case fromDefault, fromPreset:
 	}
 	return name
 }
@@ -224,18 +225,21 @@ type sourceKind uint8
 
 const (
 	fromDefault sourceKind = iota // the zero Source
+	fromPreset
 	fromFile
 	fromEnv
 	fromFlag
 )
 
-// String returns "--lease", "SEMEL_LEASE", "semel.yaml:7" or "the default".
+// String returns "--lease", "SEMEL_LEASE", "semel.yaml:7", "the preset paypal" or "the default".
 func (s Source) String() string {
 	switch s.kind {
 	case fromFile:
 		return fmt.Sprintf("%s:%d", s.name, s.line)
 	case fromEnv, fromFlag:
 		return s.name
+	case fromPreset:
+		return "the preset " + s.name
 	case fromDefault:
 	}
 	return "the default"

@@ -138,6 +138,11 @@ func TestReidentifies(t *testing.T) {
 		{head + "  - match: /a\n    bypass: true\n", "store: memory\n", "match /a"},
 		{head + "  - match: /a\n    scope: global\n", head + "  - match: /a\n    scope: global\n  - match: /a/b\n", "match /a/b"},
 		{"store: memory\n", "store: memory\nshadow: true\n", "shadow"},
+		{"store: memory\n", "store: memory\npreset: freeze-all\n", ""},
+		{"store: memory\n", "store: memory\npreset: paypal\n", "key_header"},
+		{head + "  - match: /a\n", head + "  - match: /a\n    preset: success-only\n", ""},
+		{head + "  - match: /a\n", head + "  - match: /a\n    preset: oasis-repeatable\n", "match /a"},
+		{head + "  - match: /a\n    preset: paypal\n", head + "  - match: /a\n    preset: paypal\n    retention: 2h\n", ""},
 	} {
 		before, after := mustLoad(t, c.before), mustLoad(t, c.after)
 		if got := strings.Join(before.Reidentifies(after), ","); got != c.want {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/semel-go/semel/semelhttp"
 )
 
 // Input is what [Load] gathers from.
@@ -54,6 +56,7 @@ func Load(in Input) (cfg Config, warnings []string, err error) {
 			l.apply(s, Source{kind: fromFlag, name: "--" + s.Flag()}, texts)
 		}
 	}
+	l.preset()
 	return l.cfg, warnings, errors.Join(l.errs...)
 }
 
@@ -68,6 +71,29 @@ func (l *loader) apply(s Setting, source Source, texts []string) {
 		return
 	}
 	l.cfg.origin[s.Name], l.cfg.texts[s.Name] = source, texts
+}
+
+// preset gives what nobody has set what the preset has, here and for the routes that have
+// a preset of their own.
+func (l *loader) preset() {
+	own := semelhttp.Config{Preset: l.cfg.Preset}.WithPreset()
+	for _, s := range Settings() {
+		if s.preset == nil || !l.cfg.isLeft(s.Name) {
+			continue
+		}
+		if text := s.preset(own); text != "" && text != s.Default {
+			l.apply(s, Source{kind: fromPreset, name: own.Preset.String()}, []string{text})
+		}
+	}
+	for i, r := range l.cfg.Routes {
+		l.cfg.Routes[i].Change = r.usePreset(l.cfg)
+	}
+}
+
+// isLeft reports whether nobody has set a setting.
+func (c Config) isLeft(name string) bool {
+	kind := c.origin[name].kind
+	return kind == fromDefault || kind == fromPreset
 }
 
 func (l *loader) file(path string, file rawFile) {

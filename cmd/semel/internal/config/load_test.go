@@ -48,6 +48,7 @@ func TestPrecedence(t *testing.T) {
 		"recover_timeout":     {"1s", "2s", "3s"},
 		"sweep":               {"1m", "1s", "off"},
 		"key_header":          {"A", "B", "C"},
+		"max_key":             {"1", "40", "254"},
 		"optional":            {"true", "false", "1"},
 		"methods":             {"PUT", "PATCH", "POST"},
 		"max_body":            {"1", "2KiB", "3MB"},

@@ -189,6 +189,9 @@ func (c Config) identities() map[string]string {
 				said = append(said, v.name+"="+strings.Join(v.texts, ","))
 			}
 		}
+		if own := r.presetHeaders(); own != nil && !slices.EqualFunc(own, c.KeyHeaders, strings.EqualFold) {
+			said = append(said, "key_header="+strings.Join(own, ","))
+		}
 		slices.Sort(said)
 		all[r.Pattern] = strings.Join(said, "\n")
 	}

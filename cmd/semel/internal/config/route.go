@@ -1,13 +1,16 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
 )
 
@@ -93,6 +96,48 @@ func newRoute(file string, raw rawRoute) (Route, error) {
 		}
 	}
 	return r, nil
+}
+
+// usePreset returns a Change by which a route whose preset is its own has all that belongs to it, except what
+// the route or the settings for all say themselves.
+func (r Route) usePreset(c Config) func(*semelhttp.Config) {
+	change := r.Change
+	if !r.says("preset") {
+		return change
+	}
+	return func(h *semelhttp.Config) {
+		if c.isLeft("key_header") {
+			h.Headers = nil
+		}
+		if c.isLeft("max_key") {
+			h.MaxKey = 0
+		}
+		if c.isLeft("methods") {
+			h.Methods = nil
+		}
+		if c.isLeft("retention") {
+			h.Retention = 0
+		}
+		change(h)
+		full := h.WithPreset()
+		h.Headers, h.MaxKey, h.Methods = full.Headers, full.MaxKey, full.Methods
+		h.Retention = cmp.Or(full.Retention, semel.DefaultRetention)
+	}
+}
+
+// says reports whether the file has a setting of the route.
+func (r Route) says(name string) bool {
+	return slices.ContainsFunc(r.raw.values, func(v rawValue) bool { return v.name == name })
+}
+
+// presetHeaders are the fields of the key of a route with a preset of its own, else nil.
+func (r Route) presetHeaders() []string {
+	if !r.says("preset") {
+		return nil
+	}
+	var h semelhttp.Config
+	r.Change(&h)
+	return h.Headers
 }
 
 // routeNames are the names that a route may have.

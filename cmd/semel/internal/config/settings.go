@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +33,9 @@ type Setting struct {
 	// propose. One that ends with a colon is a beginning.
 	Values []string
 
-	set   func(*Config, []string) error
-	route func(Config, *semelhttp.Config) // not nil when a route may differ
+	set    func(*Config, []string) error
+	preset func(semelhttp.Config) string   // not nil when a preset may have its own default
+	route  func(Config, *semelhttp.Config) // not nil when a route may differ
 }
 
 // Flag returns the name of the flag, without dashes.
@@ -107,8 +109,8 @@ func guarding() []Setting {
 			route:  func(Config, *semelhttp.Config) {}, // see Route.Scope
 		},
 		{
-			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all",
-			Values: []string{"ietf", "stripe", "success-only", "freeze-all"},
+			Name: "preset", Arg: "NAME", Default: semelhttp.IETF.String(), Usage: "the API that clients know: its key, what is kept, how refusals look: " + strings.Join(presetNames(), ", "),
+			Values: presetNames(),
 			set:    one(parsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
 			route:  func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
 		},
@@ -144,8 +146,15 @@ func finding() []Setting {
 	return []Setting{
 		{
 			Name: "key_header", Arg: "NAME", Default: semelhttp.DefaultHeader, List: true, Usage: "field that carries the key; repeatable",
-			set:   many(ParseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
-			route: func(c Config, h *semelhttp.Config) { h.Headers = c.KeyHeaders },
+			set:    many(ParseToken, func(c *Config) *[]string { return &c.KeyHeaders }),
+			preset: func(h semelhttp.Config) string { return strings.Join(h.Headers, ",") },
+			route:  func(c Config, h *semelhttp.Config) { h.Headers = c.KeyHeaders },
+		},
+		{
+			Name: "max_key", Arg: "NUMBER", Default: strconv.Itoa(semel.MaxKeyLen), Usage: "length of the longest key in bytes; a longer one is refused with 400",
+			set:    one(parseMaxKey, func(c *Config) *int { return &c.MaxKey }),
+			preset: func(h semelhttp.Config) string { return strconv.Itoa(h.MaxKey) },
+			route:  func(c Config, h *semelhttp.Config) { h.MaxKey = c.MaxKey },
 		},
 		{
 			Name: "key_query", Arg: "NAME", Usage: "parameter of the query that may carry the key too",
@@ -174,8 +183,9 @@ func finding() []Setting {
 		},
 		{
 			Name: "methods", Arg: "LIST", Default: strings.Join(semelhttp.DefaultMethods(), ","), List: true, Usage: "methods that are guarded; others pass through",
-			set:   many(parseMethod, func(c *Config) *[]string { return &c.Methods }),
-			route: func(c Config, h *semelhttp.Config) { h.Methods = c.Methods },
+			set:    many(parseMethod, func(c *Config) *[]string { return &c.Methods }),
+			preset: func(h semelhttp.Config) string { return strings.Join(h.Methods, ",") },
+			route:  func(c Config, h *semelhttp.Config) { h.Methods = c.Methods },
 		},
 		{
 			Name: "max_body", Arg: "SIZE", Default: "1MiB", Usage: "largest request body; a larger one is refused with 413",
@@ -209,8 +219,9 @@ func lifetimes() []Setting {
 		},
 		{
 			Name: "retention", Arg: "DURATION", Default: "24h", Usage: "how long a kept response is replayed",
-			set:   one(parsePositive, func(c *Config) *time.Duration { return &c.Retention }),
-			route: func(c Config, h *semelhttp.Config) { h.Retention = c.Retention },
+			set:    one(parsePositive, func(c *Config) *time.Duration { return &c.Retention }),
+			preset: func(h semelhttp.Config) string { return textOf(h.Retention) },
+			route:  func(c Config, h *semelhttp.Config) { h.Retention = c.Retention },
 		},
 		{
 			Name: "wait", Arg: "DURATION", Default: "off", Usage: "let a duplicate of a running request wait this long for its answer, up to 10s; off refuses it at once",

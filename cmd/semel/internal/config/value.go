@@ -252,6 +252,36 @@ func anyPort(addr string) bool {
 	return n == 0
 }
 
+// parseMaxKey reads the length of the longest key.
+func parseMaxKey(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || n == 0 || n > semel.MaxKeyLen {
+		return 0, fmt.Errorf("%q is not a number from 1 to %d", s, semel.MaxKeyLen)
+	}
+	return int(n), nil
+}
+
+// textOf writes a duration of a preset as [ParseDuration] reads it; "" for none.
+func textOf(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == 0:
+		return ""
+	case d%day == 0:
+		return strconv.Itoa(int(d/day)) + "d"
+	}
+	return d.String()
+}
+
+// presetNames are what a preset may be called.
+func presetNames() []string {
+	var names []string
+	for _, p := range semelhttp.Presets() {
+		names = append(names, p.String())
+	}
+	return names
+}
+
 // parsePreset is [semelhttp.ParsePreset] with a message for the command line.
 func parsePreset(s string) (semelhttp.Preset, error) {
 	p, err := semelhttp.ParsePreset(s)

@@ -185,9 +185,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.HTTP.MaxResponse == 0 {
 		c.HTTP.MaxResponse = semelhttp.DefaultMaxResponse
 	}
-	if len(c.HTTP.Headers) == 0 {
-		c.HTTP.Headers = []string{semelhttp.DefaultHeader}
-	}
 	if c.Version == "" {
 		c.Version = "unknown"
 	}

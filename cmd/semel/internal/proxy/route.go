@@ -24,12 +24,13 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckKeys(cfg.HTTP.Headers); err != nil {
+	full := cfg.HTTP.WithPreset()
+	if err := CheckKeys(full.Headers); err != nil {
 		return nil, err
 	}
 	base := &forwarder{
 		upstream: up, mw: mw,
-		keys: canonical(cfg.HTTP.Headers), settle: settleOf(cfg.HTTP), maxResponse: cfg.HTTP.MaxResponse,
+		keys: canonical(full.Headers), settle: full.Settle, maxResponse: cfg.HTTP.MaxResponse,
 	}
 	if len(cfg.Routes) == 0 {
 		return mw.Wrap(base), nil
@@ -69,7 +70,7 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 			h.Recover = r.ask
 		}
 		*h = up.hooked(*h, or(route.FailOpen, cfg.FailOpen), or(route.Shadow, cfg.Shadow))
-		changed = *h
+		changed = h.WithPreset()
 	})
 	if err != nil {
 		return nil, err
@@ -77,15 +78,12 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 	if err := CheckKeys(changed.Headers); err != nil {
 		return nil, err
 	}
-	if changed.Settle == nil && changed.Preset == base.Preset {
-		changed.Settle = base.Settle
-	}
 	if route.Scope != nil {
 		if mw, err = mw.WithScope(route.Scope); err != nil {
 			return nil, err
 		}
 	}
-	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), settleOf(changed)
+	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), changed.Settle
 	own.maxResponse = changed.MaxResponse
 	if own.maxResponse == 0 {
 		own.maxResponse = semelhttp.DefaultMaxResponse
@@ -98,14 +96,6 @@ func or(own *bool, shared bool) bool {
 		return *own
 	}
 	return shared
-}
-
-// settleOf returns what the middleware settles by.
-func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
-	if cfg.Settle != nil {
-		return cfg.Settle
-	}
-	return cfg.Preset.Settle()
 }
 
 // MadeAnew reports whether a field counts for one connection, so that what comes behind

@@ -118,7 +118,7 @@ type Config struct {
 type RenderFunc func(w http.ResponseWriter, r *http.Request, p problem.Details)
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Preset > FreezeAll {
+	if int(c.Preset) >= len(presetNames) {
 		return c, fmt.Errorf("semelhttp: invalid preset %d", c.Preset)
 	}
 	if len(c.Headers) == 0 {

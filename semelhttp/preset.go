@@ -26,11 +26,20 @@ const (
 	SuccessOnly
 	// FreezeAll is IETF, but keeps every whole answer.
 	FreezeAll
+	// Connect answers calls of Connect, gRPC-Web and gRPC in the form of their protocol,
+	// which the media type tells, and everything else in Connect's. It keeps what
+	// [SettleRPC] says. See docs/rpc.md.
+	Connect
+	// GRPC is Connect, but answers what is no call with problem details.
+	GRPC
 )
 
-var presetNames = [...]string{IETF: "ietf", Stripe: "stripe", SuccessOnly: "success-only", FreezeAll: "freeze-all"}
+var presetNames = [...]string{
+	IETF: "ietf", Stripe: "stripe", SuccessOnly: "success-only", FreezeAll: "freeze-all",
+	Connect: "connect", GRPC: "grpc",
+}
 
-// String returns "ietf", "stripe", "success-only" or "freeze-all".
+// String returns "ietf", "stripe", "success-only", "freeze-all", "connect" or "grpc".
 func (p Preset) String() string {
 	if int(p) < len(presetNames) {
 		return presetNames[p]
@@ -45,7 +54,7 @@ func ParsePreset(s string) (Preset, error) {
 			return Preset(i), nil
 		}
 	}
-	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only or freeze-all", s)
+	return 0, fmt.Errorf("semelhttp: unknown preset %q: want ietf, stripe, success-only, freeze-all, connect or grpc", s)
 }
 
 // Settle returns the table of the preset, nil for one that is none.
@@ -57,13 +66,21 @@ func (p Preset) Settle() SettleFunc {
 		return SettleSuccess
 	case FreezeAll:
 		return SettleAll
+	case Connect, GRPC:
+		return SettleRPC
 	}
 	return nil
 }
 
 func (p Preset) render() RenderFunc {
-	if p == Stripe {
+	switch p {
+	case Stripe:
 		return renderStripe
+	case Connect:
+		return renderConnect
+	case GRPC:
+		return renderGRPC
+	case IETF, SuccessOnly, FreezeAll:
 	}
 	return func(w http.ResponseWriter, _ *http.Request, p problem.Details) { p.Write(w) }
 }

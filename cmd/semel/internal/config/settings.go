@@ -107,8 +107,8 @@ func guarding() []Setting {
 			route:  func(Config, *semelhttp.Config) {}, // see Route.Scope
 		},
 		{
-			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all",
-			Values: []string{"ietf", "stripe", "success-only", "freeze-all"},
+			Name: "preset", Arg: "NAME", Default: "ietf", Usage: "what is kept and how refusals look: ietf, stripe, success-only, freeze-all, connect, grpc",
+			Values: []string{"ietf", "stripe", "success-only", "freeze-all", "connect", "grpc"},
 			set:    one(parsePreset, func(c *Config) *semelhttp.Preset { return &c.Preset }),
 			route:  func(c Config, h *semelhttp.Config) { h.Preset = c.Preset },
 		},

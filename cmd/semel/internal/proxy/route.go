@@ -29,7 +29,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 	}
 	base := &forwarder{
 		upstream: up, mw: mw,
-		keys: canonical(cfg.HTTP.Headers), settle: settleOf(cfg.HTTP), maxResponse: cfg.HTTP.MaxResponse,
+		keys: canonical(cfg.HTTP.Headers), maxResponse: cfg.HTTP.MaxResponse,
 	}
 	if len(cfg.Routes) == 0 {
 		return mw.Wrap(base), nil
@@ -77,15 +77,12 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 	if err := CheckKeys(changed.Headers); err != nil {
 		return nil, err
 	}
-	if changed.Settle == nil && changed.Preset == base.Preset {
-		changed.Settle = base.Settle
-	}
 	if route.Scope != nil {
 		if mw, err = mw.WithScope(route.Scope); err != nil {
 			return nil, err
 		}
 	}
-	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), settleOf(changed)
+	own.mw, own.keys = mw, canonical(changed.Headers)
 	own.maxResponse = changed.MaxResponse
 	if own.maxResponse == 0 {
 		own.maxResponse = semelhttp.DefaultMaxResponse
@@ -98,14 +95,6 @@ func or(own *bool, shared bool) bool {
 		return *own
 	}
 	return shared
-}
-
-// settleOf returns what the middleware settles by.
-func settleOf(cfg semelhttp.Config) semelhttp.SettleFunc {
-	if cfg.Settle != nil {
-		return cfg.Settle
-	}
-	return cfg.Preset.Settle()
 }
 
 // MadeAnew reports whether a field counts for one connection, so that what comes behind

@@ -82,7 +82,16 @@ func (p Preset) render() RenderFunc {
 		return renderGRPC
 	case IETF, SuccessOnly, FreezeAll:
 	}
-	return func(w http.ResponseWriter, _ *http.Request, p problem.Details) { p.Write(w) }
+	return renderProblem
+}
+
+// renderProblem writes problem details. Most clients retry 409 and 5xx whatever the body
+// says; those that Stainless makes, of many APIs, do not after X-Should-Retry: false.
+func renderProblem(w http.ResponseWriter, _ *http.Request, p problem.Details) {
+	if !p.Retryable {
+		w.Header().Set("X-Should-Retry", "false")
+	}
+	p.Write(w)
 }
 
 // stripeError is the envelope that Stripe's client libraries know. A body of

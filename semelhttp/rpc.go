@@ -77,7 +77,7 @@ func renderConnect(w http.ResponseWriter, r *http.Request, d problem.Details) {
 // for all other requests.
 func renderGRPC(w http.ResponseWriter, r *http.Request, d problem.Details) {
 	if !renderCall(w, r, d) {
-		d.Write(w)
+		renderProblem(w, r, d)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/semel-go/semel"
-	"github.com/semel-go/semel/interop/internal/command"
 	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/interop/internal/command"
 	"github.com/semel-go/semel/semelhttp"
 	"github.com/semel-go/semel/store/memstore"
 )

@@ -210,4 +210,3 @@ func TestServerOfGRPC(t *testing.T) {
 		}
 	}
 }
-

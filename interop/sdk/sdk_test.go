@@ -4,8 +4,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/semel-go/semel/interop/internal/command"
 	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/interop/internal/command"
 )
 
 func TestMain(m *testing.M) {

@@ -85,13 +85,19 @@ func (p Preset) render() RenderFunc {
 	return renderProblem
 }
 
-// renderProblem writes problem details. Most clients retry 409 and 5xx whatever the body
-// says; those that Stainless makes, of many APIs, do not after X-Should-Retry: false.
 func renderProblem(w http.ResponseWriter, _ *http.Request, p problem.Details) {
-	if !p.Retryable {
-		w.Header().Set("X-Should-Retry", "false")
-	}
+	tellFinal(w.Header(), p)
 	p.Write(w)
+}
+
+// headerShouldRetry is "false" on refusals that are final. Most clients retry 409 and 5xx
+// whatever the body says; those that Stainless makes, of many APIs, obey this.
+const headerShouldRetry = "X-Should-Retry"
+
+func tellFinal(h http.Header, p problem.Details) {
+	if !p.Retryable {
+		h.Set(headerShouldRetry, "false")
+	}
 }
 
 // stripeError is the envelope that Stripe's client libraries know. A body of

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func mayPass(resp *http.Response, err error) bool {
 	if err != nil {
 		return !isPermanent(err)
 	}
-	if resp == nil || isReplay(resp) {
+	if resp == nil || isReplay(resp) || strings.EqualFold(resp.Header.Get(headerShouldRetry), "false") {
 		return false
 	}
 	switch resp.StatusCode {
@@ -127,12 +128,14 @@ func isInFlight(resp *http.Response) bool {
 	if p, err := problem.Parse(resp.Header.Get("Content-Type"), body); err == nil {
 		return p.Retryable || p.Code == ProblemInFlight.Details().Code
 	}
-	var stripe struct {
-		Error struct {
+	var other struct {
+		Error struct { // Stripe's
 			Code string `json:"code"`
 		} `json:"error"`
+		Details []connectDetail `json:"details"`
 	}
-	return json.Unmarshal(body, &stripe) == nil && stripe.Error.Code == "idempotency_key_in_use"
+	return json.Unmarshal(body, &other) == nil && (other.Error.Code == "idempotency_key_in_use" ||
+		slices.ContainsFunc(other.Details, func(d connectDetail) bool { return d.Type == "google.rpc.RetryInfo" }))
 }
 
 // peekedBody is a response body whose beginning was read before.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"syscall"
@@ -65,6 +66,9 @@ func TestWhich409IsRetried(t *testing.T) {
 		"not said a problem":    {"application/json", ours(ProblemInFlight), false},
 		"Stripe, in use":        {"application/json", `{"error":{"code":"idempotency_key_in_use","type":"invalid_request_error"}}`, true},
 		"Stripe, other":         {"application/json", `{"error":{"code":"lock_timeout"}}`, false},
+		"Connect, in flight":    {"application/json", callRefusal(ProblemInFlight), true},
+		"Connect, unknown":      {"application/json", callRefusal(ProblemOutcomeUnknown), false},
+		"Connect, other":        {"application/json", `{"code":"aborted","details":[{"type":"google.rpc.DebugInfo","value":""}]}`, false},
 		"other JSON":            {"application/json", `{"error":"conflict"}`, false},
 		"text":                  {"text/plain", "conflict", false},
 		"empty":                 {"", "", false},
@@ -373,6 +377,26 @@ func TestMaxAttempts(t *testing.T) {
 		mustTrip(t, mustTransport(t, b, TransportConfig{MaxAttempts: n, BaseDelay: 1, MaxDelay: 1}), request(t, "POST", ""))
 		if len(b.seen) != n {
 			t.Errorf("got %d tries, want %d", len(b.seen), n)
+		}
+	}
+}
+
+// callRefusal is a refusal in Connect's form.
+func callRefusal(p Problem) string {
+	w := httptest.NewRecorder()
+	writeConnect(w, p.Details())
+	return w.Body.String()
+}
+
+// L2: a server that says that a failure is final is asked once, whatever its status.
+func TestShouldRetryIsObeyed(t *testing.T) {
+	for said, want := range map[string]int{"false": 1, "False": 1, "true": DefaultMaxAttempts, "": DefaultMaxAttempts} {
+		b := &base{answer: func(int, *http.Request) (*http.Response, error) {
+			return response(503, "", "X-Should-Retry", said), nil
+		}}
+		_ = mustTrip(t, mustTransport(t, b, quick), request(t, "POST", ""))
+		if got := len(b.seen); got != want {
+			t.Errorf("%q: %d tries, want %d", said, got, want)
 		}
 	}
 }

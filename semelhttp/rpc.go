@@ -124,6 +124,7 @@ func writeConnect(w http.ResponseWriter, d problem.Details) {
 	if err != nil { // a few strings
 		status, body = http.StatusInternalServerError, nil
 	}
+	tellFinal(w.Header(), d)
 	writeCall(w, "application/json", status, body)
 }
 

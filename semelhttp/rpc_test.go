@@ -1,6 +1,7 @@
 package semelhttp_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
@@ -241,5 +243,30 @@ func TestCallInTx(t *testing.T) {
 			}
 			r.wantRows(want...)
 		}
+	}
+}
+
+// From the limit on a call flows: its client gets what was written while the handler runs.
+func TestLargeCallFlows(t *testing.T) {
+	got := make(chan struct{})
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		_, _ = io.WriteString(w, strings.Repeat("x", 100))
+		w.(http.Flusher).Flush()
+		<-got
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	}, func(c *semelhttp.Config) { c.MaxResponse = 50 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	q := r.request(http.MethodPost, "/", "k", "x").WithContext(ctx)
+	q.Header.Set("Content-Type", "application/grpc")
+	res, err := r.server.Client().Do(q)
+	if err == nil {
+		defer res.Body.Close()
+		_, err = io.ReadFull(res.Body, make([]byte, 100))
+	}
+	close(got)
+	if err != nil {
+		t.Error(err)
 	}
 }

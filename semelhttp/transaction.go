@@ -130,7 +130,8 @@ func (c *recorder) freeze(short bool) (semel.Ending, http.Header, error) {
 	if c.status == 0 {
 		c.writeHeader(http.StatusOK)
 	}
-	c.frozen, c.ended = true, true
+	c.ended = true
+	c.frozen = true
 	if err := c.fit(); err != nil {
 		return semel.Ending{}, nil, err
 	}

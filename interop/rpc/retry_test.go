@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/semel-go/semel/semelhttp"
 )
 
 // byPolicy is a client of grpc-go that retries by a policy, as a service config has it. It tries
@@ -100,5 +104,46 @@ func TestLostAnswer(t *testing.T) {
 			}
 			wantRuns(t, s, 1)
 		})
+	}
+}
+
+// L1, L2: connect-go over Semel's own transport waits for a call that runs, and asks once about
+// what is final. The transport makes the key.
+func TestTransport(t *testing.T) {
+	s := newService()
+	d := newMiddleware(t, s.handler())
+	transport, err := semelhttp.NewTransport(httpClient(t, false).Transport, semelhttp.TransportConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := connect.NewClient[text, text](&http.Client{Transport: transport}, d.url+charge)
+	call := func(message, id string) answer {
+		req := connect.NewRequest(wrapperspb.String(message))
+		for name, value := range key(id) {
+			req.Header().Set(name, value)
+		}
+		res, err := client.CallUnary(within(t), req)
+		if err != nil {
+			return failureOf(err)
+		}
+		return answer{message: res.Msg.GetValue(), meta: lower(res.Header())}
+	}
+	first, second := make(chan answer, 1), make(chan answer, 1)
+	go func() { first <- call("wait", "k") }()
+	<-s.arrived
+	go func() { second <- call("wait", "k") }()
+	for d.requests.Load() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond)
+	close(s.open)
+	if a, b := <-first, <-second; a.message != "run 1" || b.message != "run 1" || !b.replayed() {
+		t.Errorf("got %v and %v", a, b)
+	}
+	before := d.requests.Load()
+	wantRefusal(t, call("pay", "k"), codes.FailedPrecondition, "IDEMPOTENCY_KEY_CONFLICT", -1)
+	wantRefusal(t, call(large, "large"), codes.ResourceExhausted, "BODY_TOO_LARGE", -1) // a 429
+	if got := d.requests.Load() - before; got != 2 {
+		t.Errorf("%d requests for two final refusals", got)
 	}
 }

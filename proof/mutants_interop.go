@@ -50,7 +50,7 @@ func interopMutants() []Mutant {
 			`	return ok && (rest == "" || rest[0] == '+' || rest == "-web" || strings.HasPrefix(rest, "-web+") || isWebText(kind))`,
 			"	return ok || rest == kind && isWebText(kind)", "^TestEndingOf$"),
 		mutant("final problems do not say so", "preset.go",
-			`		w.Header().Set("X-Should-Retry", "false")`+"\n", "		_ = w\n", "^TestFinalProblemsSaySo$"),
+			"		h.Set(headerShouldRetry, \"false\")\n", "		_ = h\n", "^TestFinalProblemsSaySo$"),
 		mutant("our transport retries what is final", "retry.go",
 			` || strings.EqualFold(resp.Header.Get(headerShouldRetry), "false") {`, " {", "^TestShouldRetryIsObeyed$"),
 		mutant("our transport takes a 409 of Connect for final", "retry.go",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,43 +45,40 @@ type driver struct {
 	waiting map[int]chan outcome
 }
 
-// startNode starts Node with the SDKs that make servers has installed.
-func startNode(t *testing.T) *driver {
-	t.Helper()
-	node, err := exec.LookPath("node")
+// node is the driver of all tests.
+var node = sync.OnceValues(func() (*driver, error) {
+	path, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, "node")
+		return nil, err
 	}
 	for _, module := range []string{"modern-treasury", "stripe"} {
 		if _, err := os.Stat(filepath.Join("node", "node_modules", module)); err != nil {
-			missing(t, module+" for node")
+			return nil, err
 		}
 	}
-	cmd := exec.Command(node, "driver.mjs")
+	cmd := exec.Command(path, "driver.mjs")
 	cmd.Dir, cmd.Stderr = "node", os.Stderr
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // no settings of the SDKs, no proxies
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	share(cmd)
 	d := &driver{in: in, waiting: make(map[int]chan outcome)}
-	done := make(chan struct{})
-	go func() { // ends with the process
-		defer close(done)
-		d.read(out)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-done
-		_ = cmd.Wait()
-	})
+	go d.read(out) // ends with the process, which TestMain ends
+	return d, nil
+})
+
+func startNode(t *testing.T) *driver {
+	t.Helper()
+	d, err := node()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		missing(t, "node, or an SDK for it,")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return d
 }
 

@@ -10,6 +10,10 @@ import (
 
 func TestMain(m *testing.M) {
 	code := command.Main(m)
+	for _, cmd := range shared.cmds {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
 	servertest.Close()
 	os.Exit(code)
 }
@@ -27,7 +31,7 @@ type sdk struct {
 
 var sdks = map[string]sdk{
 	"stripe-go": {
-		preset: "stripe", upstream: startStripeMock, client: stripeGo,
+		preset: "stripe", upstream: stripeMock, client: stripeGo,
 		inFlight:    outcome{Failed: "invalid_request_error", Status: 409, Code: "idempotency_key_in_use"},
 		conflict:    outcome{Failed: "idempotency_error", Status: 400, Code: "idempotency_key_conflict"},
 		unknown:     outcome{Failed: "api_error", Status: 504, Code: "outcome_unknown"},
@@ -36,7 +40,7 @@ var sdks = map[string]sdk{
 		busy:        1, away: 1,
 	},
 	"stripe": {
-		preset: "stripe", upstream: startStripeMock, client: stripeNode,
+		preset: "stripe", upstream: stripeMock, client: stripeNode,
 		inFlight:    outcome{Failed: "StripeAPIError", Status: 409, Code: "idempotency_key_in_use"},
 		conflict:    outcome{Failed: "StripeIdempotencyError", Status: 400, Code: "idempotency_key_conflict"},
 		unknown:     outcome{Failed: "StripeAPIError", Status: 504, Code: "outcome_unknown"},
@@ -71,11 +75,14 @@ func newRig(t *testing.T, s sdk, store string) *rig {
 	return r
 }
 
-// each runs a test with every SDK.
+// each runs a test with every SDK, at once: they mostly wait before they try again.
 func each(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	for name, s := range sdks {
-		t.Run(name, func(t *testing.T) { test(t, newRig(t, s, "memory:")) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newRig(t, s, "memory:"))
+		})
 	}
 }
 
@@ -186,6 +193,7 @@ func TestOutcomeUnknown(t *testing.T) {
 func TestStoreUnavailable(t *testing.T) {
 	for name, s := range sdks {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			redis := servertest.NewRedis(t)
 			r := newRig(t, s, redis.DSN())
 			r.wantPaid(t, "order-1", 2000)

@@ -2,13 +2,16 @@ package sdk
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,9 +20,8 @@ import (
 // An upstream gives everything that it makes an id of its own, so the same id twice is a replay. It
 // refuses an amount of 0 with a status that is an outcome.
 
-// startStripeMock finds the program on the PATH or in .bin.
-func startStripeMock(t *testing.T) string {
-	t.Helper()
+// mock is the stripe-mock of all tests, which takes a second to start.
+var mock = sync.OnceValues(func() (*exec.Cmd, error) {
 	path, err := exec.LookPath("stripe-mock")
 	if err != nil {
 		if path, err = filepath.Abs("../../.bin/stripe-mock"); err == nil {
@@ -27,39 +29,60 @@ func startStripeMock(t *testing.T) string {
 		}
 	}
 	if err != nil {
-		missing(t, "stripe-mock")
+		return nil, err
 	}
-	addr, tls := freePort(t), freePort(t)
+	addr, err1 := freePort()
+	tls, err2 := freePort()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
 	// With -http-addr alone it would also listen for HTTPS on every interface.
 	cmd := exec.Command(path, "-http-addr", addr, "-https-addr", tls)
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return "http://" + addr
+	share(cmd)
+	for range 2000 {
+		conn, dialErr := net.Dial("tcp", addr)
+		if dialErr == nil {
+			return cmd, conn.Close()
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("stripe-mock does not listen on %s: %v", addr, err)
-		}
+		err = dialErr
 		time.Sleep(10 * time.Millisecond)
 	}
+	return nil, err
+})
+
+// shared are the processes of all tests. TestMain ends them.
+var shared struct {
+	mu   sync.Mutex
+	cmds []*exec.Cmd
 }
 
-func freePort(t *testing.T) string {
+func share(cmd *exec.Cmd) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.cmds = append(shared.cmds, cmd)
+}
+
+func stripeMock(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	cmd, err := mock()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		missing(t, "stripe-mock")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return "http://" + cmd.Args[2]
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 // startTreasury is as much of Modern Treasury as its SDK asks for.

@@ -23,8 +23,10 @@ const (
 	HeaderStored = "Semel-Stored"
 )
 
-// retryAfter is how long a client should wait, in seconds.
-const retryAfter = "1"
+// retrySeconds is how long a client should wait, in seconds.
+const retrySeconds = 1
+
+var retryAfter = strconv.Itoa(retrySeconds)
 
 // Refuse answers with a problem of Semel in the form of the preset. A status of
 // 0 is the problem's own. It is for handlers that stand for another service,

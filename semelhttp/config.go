@@ -115,7 +115,8 @@ type Config struct {
 	// the client will see, in Semel's own words. It must be safe for concurrent use.
 	// Default: none.
 	OnRefuse func(r *http.Request, p problem.Details)
-	// Render writes a refusal. Default: the preset's. It must write p.Status.
+	// Render writes a refusal. Default: the preset's. It must write p.Status, or
+	// what has its meaning in a form of its own.
 	Render RenderFunc
 	// Logger gets what the client must not be told. Default [slog.Default].
 	Logger *slog.Logger

@@ -106,7 +106,7 @@ func (p *fingerprinter) preamble(dst []byte, r *http.Request) []byte {
 	dst = appendPart(dst, r.Method)
 	dst = appendPart(dst, path)
 	dst = appendPart(dst, r.URL.RawQuery)
-	dst = appendPart(dst, mediaType(r))
+	dst = appendPart(dst, mediaType(r.Header))
 	for _, name := range p.headers {
 		lines := r.Header[name]
 		if name == "Host" { // net/http keeps it apart
@@ -121,9 +121,9 @@ func (p *fingerprinter) preamble(dst []byte, r *http.Request) []byte {
 	return dst
 }
 
-// mediaType returns the media type of the body in lower case, without parameters.
-func mediaType(r *http.Request) string {
-	lines := r.Header["Content-Type"]
+// mediaType returns the media type of a message in lower case, without parameters.
+func mediaType(h http.Header) string {
+	lines := h["Content-Type"]
 	if len(lines) == 0 {
 		return ""
 	}
@@ -146,7 +146,7 @@ func (p *fingerprinter) sum(buf []byte, preamble int, r *http.Request) semel.Fin
 	if !p.json && !p.multipart || len(buf) == preamble {
 		return sha256.Sum256(buf)
 	}
-	kind, body := mediaType(r), buf[preamble:]
+	kind, body := mediaType(r.Header), buf[preamble:]
 	form := formRaw
 	switch {
 	case p.json && isJSON(kind):

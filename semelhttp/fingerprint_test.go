@@ -233,7 +233,7 @@ func FuzzPreamble(f *testing.F) {
 		}
 		one, two := request(m1, p1, q1, t1), request(m2, p2, q2, t2)
 		same := m1 == m2 && one.URL.EscapedPath() == two.URL.EscapedPath() && q1 == q2 &&
-			mediaType(one) == mediaType(two) && bytes.Equal(b1, b2)
+			mediaType(one.Header) == mediaType(two.Header) && bytes.Equal(b1, b2)
 		p := mustCompile(t, Fingerprint{})
 		bytes1 := append(p.preamble(nil, one), b1...)
 		bytes2 := append(p.preamble(nil, two), b2...)

@@ -17,6 +17,7 @@ func (c *recorder) finish(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.stop(http.ErrHandlerTimeout)
+	c.ended = true
 	how, ended := c.claim.Settled()
 	switch {
 	case c.mode != buffering || c.status != 0:
@@ -84,7 +85,14 @@ func (c *recorder) doubt() {
 		c.claim.Doubt("the handler said hold")
 		return
 	}
-	c.claim.Doubt("status " + strconv.Itoa(c.status) + " by the settle table")
+	switch end, isCall := c.call(); {
+	case isCall && !end.ended:
+		c.claim.Doubt("the gRPC call has no status")
+	case isCall:
+		c.claim.Doubt("gRPC status " + strconv.Itoa(int(end.code)) + " by the settle table")
+	default:
+		c.claim.Doubt("status " + strconv.Itoa(c.status) + " by the settle table")
+	}
 }
 
 // keep completes the attempt with the whole answer and sends it: persist

@@ -9,7 +9,20 @@ import (
 )
 
 // renderProblem writes a refusal as problem details (RFC 9457).
-func renderProblem(w http.ResponseWriter, _ *http.Request, p problem.Details) { p.Write(w) }
+func renderProblem(w http.ResponseWriter, _ *http.Request, p problem.Details) {
+	tellFinal(w.Header(), p)
+	p.Write(w)
+}
+
+// headerShouldRetry is "false" on refusals that are final. Most clients retry 409 and 5xx
+// whatever the body says; those that Stainless makes, of many APIs, obey this.
+const headerShouldRetry = "X-Should-Retry"
+
+func tellFinal(h http.Header, p problem.Details) {
+	if !p.Retryable {
+		h.Set(headerShouldRetry, "false")
+	}
+}
 
 // writeForm writes a refusal in the JSON of another API. Nobody may store it.
 func writeForm(w http.ResponseWriter, status int, form any) {

@@ -28,7 +28,7 @@ func renderOASIS(w http.ResponseWriter, _ *http.Request, p problem.Details) {
 	case !p.Retryable:
 		w.Header().Set(headerResult, "accepted")
 	}
-	p.Write(w)
+	renderProblem(w, nil, p)
 }
 
 // maxSkew is how wrong the clock of a client may be, and how far those of two servers may

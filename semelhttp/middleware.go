@@ -86,7 +86,8 @@ func (m *Middleware) WithScope(scope ScopeFunc) (*Middleware, error) {
 // is durable. A panic of next holds the key and goes on.
 //
 // A next that flushes sends a stream, whose bytes are not kept: a retry is told
-// response-not-kept. So does an [net/http/httputil.ReverseProxy] whose upstream does not
+// response-not-kept. A call of gRPC, gRPC-Web or a stream of Connect is kept whole all the same,
+// because their servers flush a single message too. So does an [net/http/httputil.ReverseProxy] whose upstream does not
 // declare a length. Put an [http.TimeoutHandler] outside: inside, its 503 would
 // free the key while the handler that it no longer waits for still runs.
 //

@@ -46,6 +46,12 @@ const (
 	// use: a key in Repeatability-Request-ID with the time in Repeatability-First-Sent,
 	// after which a request that may be forgotten is refused and not run again.
 	OASISRepeatable
+	// Connect answers calls of Connect, gRPC-Web and gRPC in the form of their protocol,
+	// which the media type tells, and everything else in Connect's. It keeps what
+	// [SettleRPC] says. See docs/rpc.md.
+	Connect
+	// GRPC is Connect, but answers what is no call with problem details.
+	GRPC
 )
 
 // Presets returns all presets.

@@ -2,6 +2,7 @@ package semelhttp
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ type effective struct {
 
 func effectOf(m *Middleware) effective {
 	w := &statusOnly{h: make(http.Header)}
-	m.cfg.Render(w, nil, ProblemKeyConflict.Details())
+	m.cfg.Render(w, httptest.NewRequest(http.MethodPost, "/", nil), ProblemKeyConflict.Details())
 	return effective{m.cfg.Headers[0], m.cfg.MaxKey, m.cfg.Methods[0], m.cfg.Retention, m.cfg.Settle(402, nil), w.status}
 }
 
@@ -56,6 +57,8 @@ func TestPresetColumns(t *testing.T) {
 		"adyen":            {Adyen, effective{"Idempotency-Key", 64, "POST", 7 * day, semel.Keep, 422}},
 		"paypal":           {PayPal, paypal},
 		"openbanking-uk":   {OpenBankingUK, effective{"X-Idempotency-Key", 40, "POST", 0, semel.Keep, 400}},
+		"connect":          {Connect, effective{"Idempotency-Key", 255, "POST", 0, semel.Keep, 400}},
+		"grpc":             {GRPC, ietf},
 		"oasis-repeatable": {OASISRepeatable, effective{"Repeatability-Request-Id", 255, "POST", day, semel.Keep, 400}},
 	} {
 		if got := effectOf(withConfig(t, Config{Preset: c.preset})); got != c.want || c.preset.String() != name {

@@ -122,4 +122,20 @@ var presets = [...]presetRow{
 		accepted:  cell[field]{field{headerResult, "accepted"}, oasisSpec + ": on the first answer too"},
 		firstSent: cell[bool]{true, oasisSpec},
 	},
+	Connect: callRow("connect", renderConnect, "https://connectrpc.com/docs/protocol, and that of gRPC"),
+	GRPC:    callRow("grpc", renderGRPC, "grpc/grpc, doc/PROTOCOL-HTTP2.md and PROTOCOL-WEB.md, and gRFC A6"),
+}
+
+// callRow is ietf with the refusals of calls. Neither protocol has a key of its own.
+func callRow(name string, render RenderFunc, from string) presetRow {
+	return presetRow{
+		name:     name,
+		headers:  cell[[]string]{[]string{DefaultHeader}, "as ietf"},
+		maxKey:   cell[int]{semel.MaxKeyLen, "as ietf"},
+		methods:  cell[[]string]{DefaultMethods(), "as ietf; calls are POST"},
+		demands:  cell[bool]{true, "as ietf"},
+		settle:   cell[SettleFunc]{SettleRPC, semelsOwn + ": the status of a call is read as the HTTP status of its meaning"},
+		render:   cell[RenderFunc]{render, from},
+		replayed: cell[field]{field{HeaderReplayed, "true"}, "as ietf"},
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -91,6 +92,21 @@ func TestProblemsAreDocumented(t *testing.T) {
 			if !strings.Contains(string(page), want) {
 				t.Errorf("docs/problems.md lacks %q", want)
 			}
+		}
+	}
+}
+
+// L2: clients that retry 409 and 5xx by themselves are told what is final.
+func TestFinalProblemsSaySo(t *testing.T) {
+	for _, p := range Problems() {
+		w := httptest.NewRecorder()
+		renderProblem(w, nil, p.Details())
+		want := "false"
+		if p.Details().Retryable {
+			want = ""
+		}
+		if got := w.Header().Get("X-Should-Retry"); got != want {
+			t.Errorf("%s: X-Should-Retry %q, want %q", p, got, want)
 		}
 	}
 }

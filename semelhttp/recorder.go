@@ -46,6 +46,7 @@ type recorder struct {
 	frozen  bool  // the answer is in a transaction that may be committed by now
 	emptied bool  // what was written was taken back by Reset, or never came about
 	told    bool  // that it is frozen
+	ended   bool  // the handler has returned: no more is to come
 	why     error // with mode over
 	status  int   // 0 until WriteHeader
 	written int64 // bytes of body the handler wrote
@@ -187,7 +188,11 @@ func (c *recorder) disposition() semel.Disposition {
 	if c.status == 0 { // hijacked
 		return semel.Keep
 	}
-	return c.mw.cfg.Settle(c.status, c.s.header)
+	status, ended := c.meaning()
+	if !ended {
+		return semel.Unknown
+	}
+	return c.mw.cfg.Settle(status, c.s.header)
 }
 
 // stop ends the writing.

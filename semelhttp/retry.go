@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func mayPass(resp *http.Response, err error) bool {
 	if err != nil {
 		return !isPermanent(err)
 	}
-	if resp == nil || isReplay(resp) {
+	if resp == nil || isReplay(resp) || strings.EqualFold(resp.Header.Get(headerShouldRetry), "false") {
 		return false
 	}
 	if strings.EqualFold(resp.Header.Get(headerTransient), "true") {
@@ -133,13 +134,13 @@ func isInFlight(resp *http.Response) bool {
 	return saysInUse(body)
 }
 
-// saysInUse reports whether the body of a 409 says in the words of Stripe, of PayPal, or
-// of Semel for Open Banking UK that the first request runs.
+// saysInUse reports whether the body of a 409 says in the words of Stripe, of PayPal, of Semel
+// for Open Banking UK, or of a call's error, that another try may help.
 func saysInUse(body []byte) bool {
 	var all struct {
-		Error   struct{ Code string }    // Stripe
-		Details []struct{ Issue string } // PayPal
-		Code    string                   // OBErrorResponse1
+		Error   struct{ Code string }          // Stripe
+		Details []struct{ Issue, Type string } // PayPal, Connect
+		Code    string                         // OBErrorResponse1
 		Errors  []struct{ ErrorCode string }
 	}
 	if json.Unmarshal(body, &all) != nil {
@@ -147,6 +148,7 @@ func saysInUse(body []byte) bool {
 	}
 	return all.Error.Code == stripeInUse ||
 		len(all.Details) > 0 && all.Details[0].Issue == paypalInProgress ||
+		slices.ContainsFunc(all.Details, func(d struct{ Issue, Type string }) bool { return d.Type == "google.rpc.RetryInfo" }) ||
 		len(all.Errors) > 0 && all.Errors[0].ErrorCode == obExists && all.Code == ProblemInFlight.Details().Code
 }
 

@@ -71,6 +71,9 @@ func TestWhich409IsRetried(t *testing.T) {
 		"Open Banking, ours":    {"application/json", `{"Code":"in_flight","Errors":[{"ErrorCode":"U029"}]}`, true},
 		"Open Banking, other":   {"application/json", `{"Code":"outcome_unknown","Errors":[{"ErrorCode":"U029"}]}`, false},
 		"in_flight of others":   {"application/json", `{"Code":"in_flight"}`, false},
+		"Connect, in flight":    {"application/json", callRefusal(ProblemInFlight), true},
+		"Connect, unknown":      {"application/json", callRefusal(ProblemOutcomeUnknown), false},
+		"Connect, other":        {"application/json", `{"code":"aborted","details":[{"type":"google.rpc.DebugInfo","value":""}]}`, false},
 		"other JSON":            {"application/json", `{"error":"conflict"}`, false},
 		"text":                  {"text/plain", "conflict", false},
 		"empty":                 {"", "", false},
@@ -119,8 +122,9 @@ func TestTransportUnderstandsRefusals(t *testing.T) {
 				continue
 			}
 			b := &base{answer: func(int, *http.Request) (*http.Response, error) {
-				w := httptest.NewRecorder()
-				render(w, nil, d)
+				w, call := httptest.NewRecorder(), request(t, "POST", "")
+				call.Header.Set("Content-Type", "application/proto") // for connect and grpc
+				render(w, call, d)
 				return w.Result(), nil
 			}}
 			mustTrip(t, mustTransport(t, b, quick), request(t, "POST", ""))
@@ -418,6 +422,26 @@ func TestMaxAttempts(t *testing.T) {
 		mustTrip(t, mustTransport(t, b, TransportConfig{MaxAttempts: n, BaseDelay: 1, MaxDelay: 1}), request(t, "POST", ""))
 		if len(b.seen) != n {
 			t.Errorf("got %d tries, want %d", len(b.seen), n)
+		}
+	}
+}
+
+// callRefusal is a refusal in Connect's form.
+func callRefusal(p Problem) string {
+	w := httptest.NewRecorder()
+	writeConnect(w, p.Details())
+	return w.Body.String()
+}
+
+// L2: a server that says that a failure is final is asked once, whatever its status.
+func TestShouldRetryIsObeyed(t *testing.T) {
+	for said, want := range map[string]int{"false": 1, "False": 1, "true": DefaultMaxAttempts, "": DefaultMaxAttempts} {
+		b := &base{answer: func(int, *http.Request) (*http.Response, error) {
+			return response(503, "", "X-Should-Retry", said), nil
+		}}
+		_ = mustTrip(t, mustTransport(t, b, quick), request(t, "POST", ""))
+		if got := len(b.seen); got != want {
+			t.Errorf("%q: %d tries, want %d", said, got, want)
 		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 )
 
 // SettleFunc says how a whole answer of a handler ends the attempt: Keep it as
-// the outcome, Free the key because nothing happened, or Unknown.
+// the outcome, Free the key because nothing happened, or Unknown. Of a call of gRPC,
+// gRPC-Web or a stream of Connect, which is 200 on the wire, status is the HTTP status of the same
+// meaning; one without a status of its own is Unknown without being asked about.
 type SettleFunc func(status int, header http.Header) semel.Disposition
 
 // Settle is the default table. What the handler answered is the outcome and is

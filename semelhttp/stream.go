@@ -22,9 +22,15 @@ func (c *recorder) Flush() { _ = c.FlushError() }
 // FlushError makes the answer a stream: the record is completed without bytes
 // first, then everything written goes out. It does nothing when the handler has
 // completed its claim by itself, and fails while a transaction holds the slot.
+//
+// Nor does it anything for a call of gRPC, gRPC-Web or a stream of Connect: their servers
+// flush each message, a single one too, and that is no wish to stream.
 func (c *recorder) FlushError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mode == buffering && isEnveloped(c.r) {
+		return nil
+	}
 	if c.heldBack() {
 		return errNoStream
 	}

@@ -131,18 +131,20 @@ func (c *recorder) freeze(short bool) (semel.Ending, http.Header, error) {
 	if c.status == 0 {
 		c.writeHeader(http.StatusOK)
 	}
+	c.ended = true
 	c.frozen = true
 	if err := c.fit(); err != nil {
 		return semel.Ending{}, nil, err
 	}
 	end := semel.Ending{How: c.disposition()}
-	if _, told := c.claim.Settlement(); !told && end.How == semel.Keep && c.status >= http.StatusInternalServerError {
+	status, _ := c.meaning()
+	if _, told := c.claim.Settlement(); !told && end.How == semel.Keep && status >= http.StatusInternalServerError {
 		end.How = semel.Free // rolled back, it has not happened
 	}
 	if end.How != semel.Keep {
 		return end, c.takeTrailer(), nil
 	}
-	end.Refusal = c.status >= http.StatusBadRequest && c.status < http.StatusInternalServerError
+	end.Refusal = status >= http.StatusBadRequest && status < http.StatusInternalServerError
 	var trailer http.Header
 	end.Response, trailer = c.answer()
 	if short {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests drive: stripe-mock and axe-core into .bin,
-# and the servers of the stores, SPIN, the C compiler that it needs, Chromium and
+# the SDKs for Node into interop/sdk/node, and the servers of the stores, SPIN, the C compiler that it needs, Chromium and
 # promtool from Debian's packages. With --missing it only says which are not there:
 # their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes that a failure.
 set -euo pipefail
@@ -29,10 +29,20 @@ compiles || missing+=(gcc libc6-dev)
 
 axe() { sha256sum --check --status <<<"$axe_sum  .bin/axe-core.min.js" 2>/dev/null; }
 
+# The lock file fixes the SDKs and their sums; a copy of it says what is installed.
+sdks() { command -v node >/dev/null && cmp -s interop/sdk/node/package-lock.json interop/sdk/node/node_modules/.installed.json; }
+
+fetch_sdks() {
+	npm ci --prefix interop/sdk/node --ignore-scripts --no-audit --no-fund --loglevel error
+	cp interop/sdk/node/package-lock.json interop/sdk/node/node_modules/.installed.json
+	echo 'servers: installed the SDKs for Node into interop/sdk/node'
+}
+
 if [[ ${1:-} == --missing ]]; then
 	[[ -z ${SEMEL_TEST_REQUIRE:-} ]] || exit 0
 	PATH="$PWD/.bin:$PATH" command -v stripe-mock >/dev/null || missing+=(stripe-mock)
 	axe || missing+=(axe-core)
+	sdks || missing+=('SDKs for Node')
 	if ((${#missing[@]})); then
 		echo "test: SKIPPED what drives ${missing[*]}, which is not installed: make servers"
 	fi
@@ -68,11 +78,12 @@ fetch_axe() {
 	echo "servers: installed .bin/axe-core.min.js $axe_core"
 }
 
-axe || command -v npm >/dev/null || missing+=(npm)
+{ axe && sdks; } || command -v npm >/dev/null || missing+=(npm)
 
 if ((${#missing[@]} == 0)); then
 	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN, a C compiler, Chromium and promtool are there'
 	axe || fetch_axe
+	sdks || fetch_sdks
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -86,4 +97,5 @@ echo "servers: installing ${missing[*]} from Debian's packages"
 "${as[@]}" apt-get update -q
 "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 axe || fetch_axe
+sdks || fetch_sdks
 echo "servers: installed ${missing[*]}; the tests start servers of their own and leave the system's alone"

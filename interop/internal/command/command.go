@@ -16,33 +16,40 @@ import (
 
 // binary is the command, built once for a test binary, beside the other programs that tests
 // drive. The linker writes the file anew, so that test binaries do not disturb one another.
-var binary = sync.OnceValues(func() (string, error) {
+var binary = sync.OnceValues(build)
+
+// into is the folder of the command; "" while nothing has asked for it.
+var into string
+
+func build() (string, error) {
 	root, err := exec.Command("go", "env", "GOWORK").Output()
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Dir(string(bytes.TrimSpace(root)))
-	into, err := os.MkdirTemp(filepath.Join(dir, ".bin"), "interop-")
-	if err != nil {
+	bin := filepath.Join(dir, ".bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	if into, err = os.MkdirTemp(bin, "interop-"); err != nil {
 		return "", err
 	}
 	path := filepath.Join(into, "semel")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = filepath.Join(dir, "cmd", "semel")
-	if out, err := build.CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Dir = filepath.Join(dir, "cmd", "semel")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return path, nil
-})
+}
 
 // Main runs the tests and removes what they have built. It is for TestMain.
 func Main(m *testing.M) int {
-	defer func() {
-		if path, err := binary(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
-	}()
-	return m.Run()
+	code := m.Run()
+	if into != "" {
+		_ = os.RemoveAll(into)
+	}
+	return code
 }
 
 // New is the command with arguments, in an environment of its own.

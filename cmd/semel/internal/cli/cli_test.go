@@ -241,7 +241,7 @@ func (r *reader) Write(p []byte) (int, error) {
 // A shell is told every word that a flag knows.
 func TestFlagValuesAreProposed(t *testing.T) {
 	for flag, want := range map[string]string{
-		"proxy --preset":        "ietf stripe success-only freeze-all stripe-v2 adyen paypal openbanking-uk oasis-repeatable :4",
+		"proxy --preset":        "ietf stripe success-only freeze-all stripe-v2 adyen paypal openbanking-uk oasis-repeatable connect grpc :4",
 		"proxy --lapsed":        "hold rerun recover :4",
 		"proxy --scope":         "header: jwt: cert cert-subject remote global :6",
 		"proxy --log-format":    "text json :4",

@@ -65,8 +65,7 @@ func (u *upstream) close() {
 type forwarder struct {
 	*upstream
 	mw          *semelhttp.Middleware
-	keys        []string             // the fields that carry keys, canonical
-	settle      semelhttp.SettleFunc // the route's
+	keys        []string // the fields that carry keys, canonical
 	maxResponse int64
 }
 

@@ -212,3 +212,40 @@ func TestEmptyBodyOverHTTP2(t *testing.T) {
 		t.Errorf("%d hits, want 2", got)
 	}
 }
+
+// TestGRPCWeb: its status is in the body, and settles as that of gRPC does.
+func TestGRPCWeb(t *testing.T) {
+	url, hits := testUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		end := []byte("grpc-status: " + r.URL.Query().Get("status") + "\r\n")
+		w.Header().Set("Content-Type", "application/grpc-web+proto")
+		_, _ = w.Write(frame("message"))
+		_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{0x80}, uint32(len(end))), end...))
+	})
+	s := newSidecar(t, url, nil)
+	for status, want := range map[string]int64{"0": 1, "3": 1, "14": 2} {
+		before := hits.Load()
+		for range 2 {
+			_ = s.send(t, "POST", "/pay?status="+status, "k"+status, "x")
+		}
+		if got := hits.Load() - before; got != want {
+			t.Errorf("status %s: %d hits, want %d", status, got, want)
+		}
+	}
+}
+
+// TestGRPCRefusal: with the preset a client of gRPC is refused in words that it knows, whatever
+// the reason.
+func TestGRPCRefusal(t *testing.T) {
+	url, _ := testUpstream(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	url = strings.Replace(url, "http:", "h2c:", 1)
+	s, client := newSidecar(t, url, func(s *setup) { s.HTTP.Preset = semelhttp.GRPC }), h2cClient(t)
+	for try := range 2 { // it gave no answer, and then nobody knows
+		a := s.call(t, client, "k", "0")
+		if a.StatusCode != 200 || a.Header.Get("Grpc-Status") != "10" || a.Header.Get("Grpc-Retry-Pushback-Ms") != "-1" || a.body != "" {
+			t.Errorf("try %d: %d %v %q", try, a.StatusCode, a.Header, a.body)
+		}
+	}
+	if a := s.call(t, client, "two words", "0"); a.Header.Get("Grpc-Status") != "3" {
+		t.Errorf("a bad key: %v", a.Header)
+	}
+}

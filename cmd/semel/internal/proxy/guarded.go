@@ -106,7 +106,6 @@ func (x *exchange) receive(ctx context.Context, res *http.Response) ([]byte, err
 		return nil, nil
 	}
 	x.settleBy(ctx, append(wish, takeSettle(res.Trailer)...))
-	x.settleGRPC(res)
 	return body, nil
 }
 

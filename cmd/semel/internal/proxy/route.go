@@ -30,7 +30,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 	}
 	base := &forwarder{
 		upstream: up, mw: mw,
-		keys: canonical(full.Headers), settle: full.Settle, maxResponse: cfg.HTTP.MaxResponse,
+		keys: canonical(full.Headers), maxResponse: cfg.HTTP.MaxResponse,
 	}
 	if len(cfg.Routes) == 0 {
 		return mw.Wrap(base), nil
@@ -83,7 +83,7 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 			return nil, err
 		}
 	}
-	own.mw, own.keys, own.settle = mw, canonical(changed.Headers), changed.Settle
+	own.mw, own.keys = mw, canonical(changed.Headers)
 	own.maxResponse = changed.MaxResponse
 	if own.maxResponse == 0 {
 		own.maxResponse = semelhttp.DefaultMaxResponse

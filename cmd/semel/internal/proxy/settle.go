@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/semel-go/semel"
@@ -82,54 +81,4 @@ func parseSettle(lines []string) (semel.Disposition, bool) {
 		}
 	}
 	return semel.Unknown, false
-}
-
-// settleGRPC settles a failed gRPC call as the HTTP status of the same meaning:
-// on the wire every gRPC answer is 200, and its status comes at the end.
-func (x *exchange) settleGRPC(res *http.Response) {
-	if _, told := x.claim.Settlement(); told || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
-		return
-	}
-	text := res.Trailer.Get("Grpc-Status")
-	if text == "" { // an answer without a message has it in front
-		text = res.Header.Get("Grpc-Status")
-	}
-	code, err := strconv.Atoi(text)
-	switch {
-	case err != nil || text == "":
-		x.claim.Doubt("the gRPC call has no status")
-		x.claim.Settle(semel.Unknown) // the call did not end
-	case code != 0:
-		how := x.settle(httpStatus(code), res.Header)
-		if how == semel.Unknown {
-			x.claim.Doubt("gRPC status " + strconv.Itoa(code) + " by the settle table")
-		}
-		x.claim.Settle(how)
-	}
-}
-
-// httpStatus follows google/rpc/code.proto, except for CANCELLED, which says
-// nothing about what happened.
-func httpStatus(grpc int) int {
-	switch grpc {
-	case 1, 4: // CANCELLED, DEADLINE_EXCEEDED
-		return http.StatusGatewayTimeout
-	case 3, 9, 11: // INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE
-		return http.StatusBadRequest
-	case 5: // NOT_FOUND
-		return http.StatusNotFound
-	case 6, 10: // ALREADY_EXISTS, ABORTED
-		return http.StatusConflict
-	case 7: // PERMISSION_DENIED
-		return http.StatusForbidden
-	case 8: // RESOURCE_EXHAUSTED
-		return http.StatusTooManyRequests
-	case 12: // UNIMPLEMENTED
-		return http.StatusNotImplemented
-	case 14: // UNAVAILABLE
-		return http.StatusServiceUnavailable
-	case 16: // UNAUTHENTICATED
-		return http.StatusUnauthorized
-	}
-	return http.StatusInternalServerError
 }

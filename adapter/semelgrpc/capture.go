@@ -3,7 +3,6 @@ package semelgrpc
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -94,13 +93,4 @@ func send(outer grpc.ServerTransportStream, header, trailer metadata.MD) error {
 		err = errors.Join(err, outer.SetTrailer(trailer))
 	}
 	return err
-}
-
-// isOfTheMoment reports whether a name belongs to one sending of an answer, and not to it.
-func isOfTheMoment(name string) bool {
-	switch strings.ToLower(name) {
-	case MetadataReplayed, MetadataStored:
-		return true
-	}
-	return false
 }

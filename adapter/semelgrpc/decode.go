@@ -127,7 +127,7 @@ func (r *reader) lines() metadata.MD {
 	last := ""
 	for range count {
 		name, value := r.string(), r.string()
-		if name == "" || name < last {
+		if name == "" || name < last || !isKeptName(name) {
 			r.failed = true
 			return nil
 		}

@@ -130,16 +130,22 @@ func appendLines(b []byte, md metadata.MD) []byte {
 func lowered(md metadata.MD) metadata.MD {
 	usual := true
 	for name := range md {
-		usual = usual && name == strings.ToLower(name) && !isOfTheMoment(name)
+		usual = usual && isKeptName(name)
 	}
 	if usual {
 		return md
 	}
 	out := make(metadata.MD, len(md))
 	for _, name := range slices.Sorted(maps.Keys(md)) {
-		if !isOfTheMoment(name) {
+		if isKeptName(strings.ToLower(name)) {
 			out.Append(name, md[name]...)
 		}
 	}
 	return out
+}
+
+// isKeptName reports whether a name is one in lower case, and not of what belongs to one
+// sending of an answer.
+func isKeptName(name string) bool {
+	return name == strings.ToLower(name) && name != MetadataReplayed && name != MetadataStored
 }

@@ -74,8 +74,14 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 			return a.reply(outer, got)
 		}
 		out, err := a.claim.Confirm(ctx)
-		if _, ended := a.claim.Settled(); ended { // else its transaction was rolled back
-			return a.instead(ctx, outer, out, err, semel.ErrSettled)
+		_, ended := a.claim.Settled()
+		switch {
+		case ended && err == nil && out.Kind == semel.Replay && out.Record.Token == a.claim.Token():
+			return a.sendKept(outer, a.method, out.Record, nil)
+		case ended:
+			return a.instead(ctx, outer, out, err, semel.ErrLost)
+		case got.err == nil: // it does not know that its transaction was rolled back
+			return a.unsent(ctx)
 		}
 	}
 	how := a.disposition(got)
@@ -93,6 +99,21 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 	a.claim.Abandon(ctx)
 	return a.reply(outer, got)
 }
+
+// unsent answers for a handler whose reply says that a transaction is committed which is not.
+// If it has had no effect but in that, nothing has happened; else the outcome is not known.
+func (a *attempt) unsent(ctx context.Context) (any, error) {
+	p := semelhttp.ProblemOutcomeUnknown
+	if a.claim.Deferred() {
+		p = semelhttp.ProblemNotCommitted
+	}
+	a.claim.Doubt("the answer's transaction was not seen to commit")
+	a.claim.Abandon(ctx)
+	a.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+	return nil, a.refuse(ctx, a.method, p, a.reference(a.claim.Key()))
+}
+
+var errRolledBack = errors.New("semelgrpc: the transaction of the answer was rolled back, or never committed")
 
 // disposition is how the answer ends the attempt, unless the handler has said so. No refusal of
 // Semel, by an interceptor of another engine inside, is an outcome.

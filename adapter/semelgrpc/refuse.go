@@ -102,6 +102,11 @@ func (i *Interceptor) replay(ctx context.Context, m *method, rec semel.Record) (
 			return nil, i.refuse(ctx, m, semelhttp.ProblemReplayRefused, i.reference(rec.Key))
 		}
 	}
+	return i.sendKept(ctx, m, rec, metadata.Pairs(MetadataReplayed, "true"))
+}
+
+// sendKept answers with a kept response. It is checked whole before anything is set.
+func (i *Interceptor) sendKept(ctx context.Context, m *method, rec semel.Record, marks metadata.MD) (any, error) {
 	kept, err := m.decode(rec.Response)
 	switch {
 	case err != nil:
@@ -111,8 +116,7 @@ func (i *Interceptor) replay(ctx context.Context, m *method, rec semel.Record) (
 		extra["original_code"] = strconv.Itoa(rec.Response.Status)
 		return nil, i.refuse(ctx, m, semelhttp.ProblemResponseNotKept, extra)
 	}
-	header := metadata.Join(kept.Header, metadata.Pairs(MetadataReplayed, "true"))
-	i.send(ctx, header, kept.Trailer)
+	i.send(ctx, metadata.Join(kept.Header, marks), kept.Trailer)
 	if kept.Status != nil {
 		return nil, kept.Status.Err()
 	}

@@ -43,10 +43,10 @@ func newBank(t *testing.T) *bank {
 		t.Fatal(err)
 	}
 	options := b.register(t, &descriptorpb.FileDescriptorProto{
-		Name: proto.String("bank/options.proto"), Package: proto.String("bank.v1"),
+		Name: new("bank/options.proto"), Package: new("bank.v1"),
 		Dependency: []string{"google/protobuf/descriptor.proto"},
 		Extension: []*descriptorpb.FieldDescriptorProto{{
-			Name: proto.String("is_key"), Number: proto.Int32(50001), Extendee: proto.String(".google.protobuf.FieldOptions"),
+			Name: new("is_key"), Number: proto.Int32(50001), Extendee: new(".google.protobuf.FieldOptions"),
 			Type: descriptorpb.FieldDescriptorProto_TYPE_BOOL.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 		}},
 	})
@@ -63,23 +63,23 @@ func newBank(t *testing.T) *bank {
 	}
 	text, whole := descriptorpb.FieldDescriptorProto_TYPE_STRING, descriptorpb.FieldDescriptorProto_TYPE_INT64
 	dedup, then := field("dedup", 4, text), field("then", 5, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE)
-	dedup.Options, then.TypeName = marked, proto.String(".bank.v1.Transfer")
+	dedup.Options, then.TypeName = marked, new(".bank.v1.Transfer")
 	method := func(name string, level descriptorpb.MethodOptions_IdempotencyLevel) *descriptorpb.MethodDescriptorProto {
 		return &descriptorpb.MethodDescriptorProto{
-			Name: &name, InputType: proto.String(".bank.v1.Transfer"), OutputType: proto.String(".bank.v1.Receipt"),
+			Name: &name, InputType: new(".bank.v1.Transfer"), OutputType: new(".bank.v1.Receipt"),
 			Options: &descriptorpb.MethodOptions{IdempotencyLevel: level.Enum()},
 		}
 	}
 	f := b.register(t, &descriptorpb.FileDescriptorProto{
-		Name: proto.String("bank/bank.proto"), Package: proto.String("bank.v1"), Syntax: proto.String("proto3"),
+		Name: new("bank/bank.proto"), Package: new("bank.v1"), Syntax: new("proto3"),
 		Dependency: []string{"bank/options.proto"},
 		MessageType: []*descriptorpb.DescriptorProto{
-			{Name: proto.String("Transfer"), Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: new("Transfer"), Field: []*descriptorpb.FieldDescriptorProto{
 				field("account", 1, text), field("amount", 2, whole), field("request_id", 3, text), dedup, then, field("nonce", 6, whole),
 			}},
-			{Name: proto.String("Receipt"), Field: []*descriptorpb.FieldDescriptorProto{field("number", 1, whole)}},
+			{Name: new("Receipt"), Field: []*descriptorpb.FieldDescriptorProto{field("number", 1, whole)}},
 		},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Accounts"), Method: []*descriptorpb.MethodDescriptorProto{
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Accounts"), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Move", descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN),
 			method("Read", descriptorpb.MethodOptions_NO_SIDE_EFFECTS),
 			method("Put", descriptorpb.MethodOptions_IDEMPOTENT),

@@ -30,13 +30,13 @@ func everything(tb testing.TB, known int) protoreflect.MessageDescriptor {
 	}
 	named := func(f *T, kind descriptorpb.FieldDescriptorProto_Type) *T {
 		f.Type = kind.Enum()
-		switch kind {
+		switch kind { //nolint:exhaustive // the others need no name
 		case descriptorpb.FieldDescriptorProto_TYPE_ENUM:
-			f.TypeName = proto.String(".t.Color")
+			f.TypeName = new(".t.Color")
 		case descriptorpb.FieldDescriptorProto_TYPE_MESSAGE:
-			f.TypeName = proto.String(".t.All")
+			f.TypeName = new(".t.All")
 		case descriptorpb.FieldDescriptorProto_TYPE_GROUP:
-			f.TypeName = proto.String(".t.All.R")
+			f.TypeName = new(".t.All.R")
 		}
 		return f
 	}
@@ -44,22 +44,22 @@ func everything(tb testing.TB, known int) protoreflect.MessageDescriptor {
 		return l.Enum()
 	}
 	one, many := descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL, descriptorpb.FieldDescriptorProto_LABEL_REPEATED
-	group := &descriptorpb.DescriptorProto{Name: proto.String("R"), Field: []*T{
-		{Name: proto.String("a"), Number: proto.Int32(1), Label: label(one), Type: descriptorpb.FieldDescriptorProto_TYPE_INT64.Enum()},
+	group := &descriptorpb.DescriptorProto{Name: new("R"), Field: []*T{
+		{Name: new("a"), Number: proto.Int32(1), Label: label(one), Type: descriptorpb.FieldDescriptorProto_TYPE_INT64.Enum()},
 	}}
-	all := &descriptorpb.DescriptorProto{Name: proto.String("All"), NestedType: []*descriptorpb.DescriptorProto{group}}
+	all := &descriptorpb.DescriptorProto{Name: new("All"), NestedType: []*descriptorpb.DescriptorProto{group}}
 	for i, kind := range kinds {
 		n := int32(i)
 		name := string('a' + rune(i))
-		all.Field = append(all.Field, named(&T{Name: proto.String(name), Number: proto.Int32(100 - n), Label: label(one)}, kind))
+		all.Field = append(all.Field, named(&T{Name: new(name), Number: new(100 - n), Label: label(one)}, kind))
 		if kind == descriptorpb.FieldDescriptorProto_TYPE_GROUP {
 			continue
 		}
-		list := named(&T{Name: proto.String(name + "s"), Number: proto.Int32(101 + n), Label: label(many)}, kind)
-		switch kind {
+		list := named(&T{Name: new(name + "s"), Number: new(101 + n), Label: label(many)}, kind)
+		switch kind { //nolint:exhaustive // the others may be packed
 		case descriptorpb.FieldDescriptorProto_TYPE_BYTES, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, descriptorpb.FieldDescriptorProto_TYPE_STRING:
 		default:
-			list.Options = &descriptorpb.FieldOptions{Packed: proto.Bool(i%2 == 0)}
+			list.Options = &descriptorpb.FieldOptions{Packed: new(i%2 == 0)}
 		}
 		all.Field = append(all.Field, list)
 	}
@@ -69,15 +69,15 @@ func everything(tb testing.TB, known int) protoreflect.MessageDescriptor {
 	} {
 		entry := "M" + string('a'+rune(i)) + "Entry"
 		all.NestedType = append(all.NestedType, &descriptorpb.DescriptorProto{
-			Name: &entry, Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)},
+			Name: &entry, Options: &descriptorpb.MessageOptions{MapEntry: new(true)},
 			Field: []*T{
-				named(&T{Name: proto.String("key"), Number: proto.Int32(1), Label: label(one)}, keyKind),
-				named(&T{Name: proto.String("value"), Number: proto.Int32(2), Label: label(one)}, kinds[12+i]),
+				named(&T{Name: new("key"), Number: proto.Int32(1), Label: label(one)}, keyKind),
+				named(&T{Name: new("value"), Number: proto.Int32(2), Label: label(one)}, kinds[12+i]),
 			},
 		})
 		all.Field = append(all.Field, &T{
-			Name: proto.String("m" + string('a'+rune(i))), Number: proto.Int32(200 + int32(i)), Label: label(many),
-			Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".t.All." + entry),
+			Name: new("m" + string('a'+rune(i))), Number: new(200 + int32(i)), Label: label(many),
+			Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: new(".t.All." + entry),
 		})
 	}
 	if known < len(all.Field) {
@@ -85,10 +85,10 @@ func everything(tb testing.TB, known int) protoreflect.MessageDescriptor {
 		all.NestedType = all.NestedType[:1]
 	}
 	fd, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("all.proto"), Package: proto.String("t"), Syntax: proto.String("proto2"),
+		Name: new("all.proto"), Package: new("t"), Syntax: new("proto2"),
 		MessageType: []*descriptorpb.DescriptorProto{all},
-		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: proto.String("Color"), Value: []*descriptorpb.EnumValueDescriptorProto{
-			{Name: proto.String("RED"), Number: proto.Int32(0)}, {Name: proto.String("BLUE"), Number: proto.Int32(-1)},
+		EnumType: []*descriptorpb.EnumDescriptorProto{{Name: new("Color"), Value: []*descriptorpb.EnumValueDescriptorProto{
+			{Name: new("RED"), Number: proto.Int32(0)}, {Name: new("BLUE"), Number: proto.Int32(-1)},
 		}}},
 	}, nil)
 	if err != nil {
@@ -148,7 +148,7 @@ func fillAny(rnd *rand.Rand, m protoreflect.Message, depth int) {
 
 func anyValue(rnd *rand.Rand, fd protoreflect.FieldDescriptor, fresh protoreflect.Value, depth int) protoreflect.Value {
 	n := rnd.Int64() >> rnd.IntN(64)
-	switch fd.Kind() {
+	switch fd.Kind() { //nolint:exhaustive // messages follow
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(n%2 == 0)
 	case protoreflect.EnumKind:
@@ -178,9 +178,8 @@ func anyValue(rnd *rand.Rand, fd protoreflect.FieldDescriptor, fresh protoreflec
 // equality of bits, or what cannot be compared, in any depth.
 func hasOddFloats(m protoreflect.Message) bool {
 	odd := false
-	var look func(fd protoreflect.FieldDescriptor, v protoreflect.Value)
-	look = func(fd protoreflect.FieldDescriptor, v protoreflect.Value) {
-		switch fd.Kind() {
+	look := func(fd protoreflect.FieldDescriptor, v protoreflect.Value) {
+		switch fd.Kind() { //nolint:exhaustive // the others are no floats
 		case protoreflect.FloatKind, protoreflect.DoubleKind:
 			odd = odd || math.IsNaN(v.Float()) || v.Float() == 0
 		case protoreflect.MessageKind, protoreflect.GroupKind:
@@ -326,7 +325,7 @@ func TestCanonicalFloats(t *testing.T) {
 	if form(0) == form(math.Copysign(0, -1)) {
 		t.Error("0 and -0 have one form")
 	}
-	if form(math.NaN()) != form(math.NaN()) {
+	if first, second := form(math.NaN()), form(math.NaN()); first != second {
 		t.Error("a NaN is not itself")
 	}
 }

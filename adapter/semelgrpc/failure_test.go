@@ -145,7 +145,7 @@ func TestNothingLeavesBeforeItIsDurable(t *testing.T) {
 		metadata.NewIncomingContext(t.Context(), metadata.Pairs("idempotency-key", "k")), stream{note: note})
 	var inner context.Context
 	reply, err := guard.Unary()(ctx, wrapperspb.String("x"), &grpc.UnaryServerInfo{FullMethod: payMethod}, func(ctx context.Context, _ any) (any, error) {
-		inner = ctx
+		inner = ctx //nolint:fatcontext // to look at it afterwards
 		if method, ok := grpc.Method(ctx); !ok || method != payMethod {
 			t.Errorf("the method is %q", method)
 		}

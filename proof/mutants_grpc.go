@@ -23,7 +23,7 @@ func grpcMutants() []Mutant {
 		mutant("a length is wrong from 128 bytes on", "canonical.go",
 			"	size := protowire.SizeVarint(n)\n", "	size := 1\n", "^FuzzCanonical$"),
 		mutant("the key's field is part of the fingerprint", "key.go",
-			"appendMessage(nil, r, m.without, keys...)", "appendMessage(nil, r, m.without, keys[:0]...)", "^TestKeyField$"),
+			"r, m.without, keys...)", "r, m.without, keys[:0]...)", "^TestKeyField$"),
 		mutant("the key's field is left out further down too", "canonical.go",
 			"		return prefixLength(appendMessage(b, v.Message(), without), start)", "		return prefixLength(appendMessage(b, v.Message(), without, fd.Parent().(protoreflect.MessageDescriptor).Fields().ByName(\"request_id\"), fd.Parent().(protoreflect.MessageDescriptor).Fields().ByName(\"dedup\")), start)", "^TestKeyField$"),
 		mutant("the number of values of metadata does not count", "key.go",
@@ -100,5 +100,11 @@ func grpcMutants() []Mutant {
 			"		m = proto.Clone(m.Interface()).ProtoReflect() // the caller's is his own\n", "		_ = proto.Clone\n", "^TestClientKey$"),
 		mutant("a read gets a key", "client.go",
 			"levelOf(method, describe(files, method)) != descriptorpb.MethodOptions_NO_SIDE_EFFECTS", "levelOf(method, describe(files, method)) != descriptorpb.MethodOptions_IDEMPOTENT", "^TestClientKey$"),
+		mutant("a certificate that was only shown counts", "scope.go",
+			"	return &http.Request{TLS: &info.State}\n", "	info.State.VerifiedChains = append(info.State.VerifiedChains, info.State.PeerCertificates)\n	return &http.Request{TLS: &info.State}\n", "^TestScopes$"),
+		mutant("what a retry finds out is not asked for", "refuse.go",
+			"		d.Retryable = true\n", "", "^TestRecover$"),
+		mutant("a refusal that says it happened frees the key", "attempt.go",
+			"		if refused.details.ReuseKey && !refused.details.Retryable { // it happened, or may have\n", "		if refused.details.ReuseKey && false { // it happened, or may have\n", "^TestNestedRefusalHolds$"),
 	}
 }

@@ -25,7 +25,7 @@ type omit map[protoreflect.FullName]bool
 // appendMessage appends the canonical form of m. It leaves out what is in without, and the
 // fields of keys in m itself only.
 func appendMessage(b []byte, m protoreflect.Message, without omit, keys ...protoreflect.FieldDescriptor) []byte {
-	fields := make([]field, 0, 16)
+	fields := make([]field, 0, 8)
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		if !without[fd.FullName()] && !slices.Contains(keys, fd) {
 			fields = append(fields, field{number: fd.Number(), fd: fd, value: v})

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/adapter/semelgrpc"
@@ -74,7 +75,7 @@ func ExampleNew_keyField() {
 	guard, err := semelgrpc.New(engine, semelgrpc.ByPeerSubject(), semelgrpc.Config{
 		KeyField: semelgrpc.FieldNamed("request_id"),
 		Methods: map[string]func(*semelgrpc.Config){
-			"/shop.Payments/Pay": func(c *semelgrpc.Config) { c.Retention = 7 * 24 * 60 * 60 * 1e9 },
+			"/shop.Payments/Pay": func(c *semelgrpc.Config) { c.Retention = 7 * 24 * time.Hour },
 		},
 	})
 	fmt.Println(guard != nil, err)

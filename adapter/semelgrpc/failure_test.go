@@ -186,6 +186,31 @@ func TestResponseNotKept(t *testing.T) {
 	}
 }
 
+// A request of another codec cannot be compared: with a key it does not run. A reply of another
+// codec goes out, and is not kept.
+func TestOtherCodecs(t *testing.T) {
+	guard, err := semelgrpc.New(newEngine(t, memory(), semel.Config{}), semelgrpc.Global(), semelgrpc.Config{Optional: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := &grpc.UnaryServerInfo{FullMethod: payMethod}
+	keyed := metadata.NewIncomingContext(t.Context(), metadata.Pairs("idempotency-key", "k"))
+	runs := 0
+	handler := func(context.Context, any) (any, error) { runs++; return "no message", nil }
+	if _, err := guard.Unary()(keyed, "text", info, handler); status.Code(err) != codes.Internal || runs != 0 {
+		t.Errorf("with a key: %v, %d runs", err, runs)
+	}
+	if reply, err := guard.Unary()(t.Context(), "text", info, handler); err != nil || reply != "no message" {
+		t.Errorf("without one: %v, %v", reply, err)
+	}
+	if reply, err := guard.Unary()(keyed, wrapperspb.String("x"), info, handler); err != nil || reply != "no message" {
+		t.Errorf("another reply: %v, %v", reply, err)
+	}
+	if _, err := guard.Unary()(keyed, wrapperspb.String("x"), info, handler); semelgrpc.Reason(err) != "RESPONSE_NOT_KEPT" || runs != 2 {
+		t.Errorf("its retry: %v, %d runs", err, runs)
+	}
+}
+
 // The store, too, may have no room for an answer.
 func TestStoreHasNoRoom(t *testing.T) {
 	handler, runs := counted()
@@ -270,10 +295,21 @@ func TestNested(t *testing.T) {
 	down.Store(false)
 	pay(as(t, "nested"), cc, "x").wantReply(t, "x#2", false) // nothing had happened
 	pay(as(t, "nested"), cc, "y").want(t, codes.FailedPrecondition, "IDEMPOTENCY_KEY_CONFLICT")
-	held := newGuard(t, newEngine(t, memory(), semel.Config{}), semelgrpc.Config{MaxResponse: 1})
-	cc = serve(t, shop(handler), nil, newGuard(t, engine, semelgrpc.Config{Settle: semelgrpc.SettleAll}).Unary(), held.Unary())
-	pay(as(t, "held"), cc, "x").wantReply(t, "x#3", false)
-	pay(as(t, "held"), cc, "x").wantReply(t, "x#3", true)
+}
+
+// A refusal of another engine's that says that something happened is not kept, and frees nothing.
+func TestNestedRefusalHolds(t *testing.T) {
+	handler, _ := counted()
+	inner := newGuard(t, newEngine(t, memory(), semel.Config{}), semelgrpc.Config{MaxResponse: 1})
+	pay(as(t, "k"), serve(t, shop(handler), nil, inner.Unary()), "x").wantReply(t, "x#1", false)
+	outer := newGuard(t, newEngine(t, memory(), semel.Config{Margin: -1}), semelgrpc.Config{Settle: semelgrpc.SettleAll})
+	cc := serve(t, shop(handler), nil, outer.Unary(), inner.Unary())
+	pay(as(t, "k"), cc, "x").want(t, codes.FailedPrecondition, "RESPONSE_NOT_KEPT")
+	a := pay(as(t, "k"), cc, "x")
+	a.want(t, codes.Aborted, "OUTCOME_UNKNOWN")
+	if a.replayed() {
+		t.Error("a refusal was kept")
+	}
 }
 
 // Authentication stands outside: what it answers is never kept, and its header is its own.

@@ -8,7 +8,9 @@ import (
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -84,7 +86,8 @@ func (i *Interceptor) method(name string) *method {
 // durable, its header with it. A panic of the handler holds the key and goes on.
 //
 // Header and trailer that interceptors outside have set belong to their own call: they are not
-// kept. A call that the same engine guards already, by another Interceptor around this one, goes
+// kept. A request that is no message of protobuf cannot be guarded, and is refused with INTERNAL
+// when it has a key. A call that the same engine guards already, by another Interceptor around this one, goes
 // straight to the handler: it is one attempt. What gRPC asks of its own stream, as
 // [grpc.SetSendCompressor] does, must be set outside.
 func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
@@ -131,8 +134,8 @@ func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
 func (i *Interceptor) guard(ctx context.Context, m *method, id string, req any, handler grpc.UnaryHandler) (any, error) {
 	message, ok := req.(proto.Message)
 	if !ok {
-		i.log(ctx, "a call is refused because its request is no message of protobuf", errNoMessage)
-		return nil, i.refuse(ctx, m, semelhttp.ProblemKeyInvalid, nil)
+		i.log(ctx, "a call is refused because it cannot be compared with another", errNoMessage)
+		return nil, status.Error(codes.Internal, errNoMessage.Error()) // a mistake in the service, which runs nothing
 	}
 	scope, err := i.scope(ctx, m.name)
 	if err != nil {
@@ -170,7 +173,7 @@ func (i *Interceptor) guard(ctx context.Context, m *method, id string, req any, 
 	return nil, i.refuseHeld(ctx, m, key, out)
 }
 
-var errNoMessage = errors.New("semelgrpc: the codec of the call is not that of protobuf")
+var errNoMessage = errors.New("semelgrpc: the request is no message of protobuf")
 
 func (m *method) call(key semel.Key, fp semel.Fingerprint) semel.Call {
 	c := m.cfg

@@ -112,6 +112,9 @@ func appendText(b []byte, text string) []byte {
 
 // appendLines writes a counted list.
 func appendLines(b []byte, md metadata.MD) []byte {
+	if len(md) == 0 {
+		return append(b, 0)
+	}
 	md = lowered(md)
 	lines := 0
 	for _, values := range md {

@@ -3,6 +3,7 @@ package semelgrpc
 import (
 	"context"
 	"strconv"
+	"sync"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
@@ -119,6 +120,12 @@ func keyInFields(m protoreflect.Message, fields []protoreflect.FieldDescriptor, 
 	return id, found, nil
 }
 
+// maxRoom is the largest room that is worth keeping.
+const maxRoom = 64 << 10
+
+// buffers are the room for canonical forms, which is used again.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // fingerprint is what makes a call this call: its method, its message without the key, which
 // names the slot, and chosen metadata.
 func (m *method) fingerprint(ctx context.Context, req proto.Message) semel.Fingerprint {
@@ -127,7 +134,14 @@ func (m *method) fingerprint(ctx context.Context, req proto.Message) semel.Finge
 	if m.cfg.KeyField != nil {
 		keys = m.keyFieldsOf(r.Descriptor())
 	}
-	parts := [][]byte{[]byte("semelgrpc/1"), []byte(m.name), appendMessage(nil, r, m.without, keys...)}
+	room, _ := buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*room) <= maxRoom {
+			buffers.Put(room)
+		}
+	}()
+	*room = appendMessage((*room)[:0], r, m.without, keys...)
+	parts := append(make([][]byte, 0, 4), []byte("semelgrpc/1"), []byte(m.name), *room)
 	for _, name := range m.cfg.FingerprintMetadata {
 		values := metadata.ValueFromIncomingContext(ctx, name)
 		parts = append(parts, []byte(name), strconv.AppendInt(nil, int64(len(values)), 10))

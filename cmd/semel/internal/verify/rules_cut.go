@@ -72,21 +72,21 @@ func (s *session) seeCut(ctx context.Context) (*cutSeen, error) {
 	})
 }
 
-// leave sends r whole and hangs up: before the answer, or after its first byte.
+// leave sends r whole and hangs up, before the answer or after its first byte. It gives the
+// server the time to be at it, and then to notice.
 func (s *session) leave(ctx context.Context, r request, within bool) error {
 	l, err := s.wire.open(ctx, r.url)
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	if _, err := l.Write(r.bytes()); err != nil {
-		return nil //nolint:nilerr // a server that hangs up has been left as well
-	}
+	_, _ = l.Write(r.bytes()) // a server that hangs up has been left as well
 	if within {
 		_, _ = l.in.Peek(1)
-		return context.Cause(ctx)
+	} else {
+		err = pause(ctx, s.cfg.Pace/2)
 	}
-	return pause(ctx, s.cfg.Pace/2) // the server is at it
+	l.close()
+	return errOf(err, pause(ctx, s.cfg.Pace))
 }
 
 func cutBefore(ctx context.Context, s *session) (verdict, error) {

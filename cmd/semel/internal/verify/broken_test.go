@@ -32,6 +32,7 @@ type broken struct {
 func answering(change func(r *http.Request, w *httptest.ResponseRecorder)) func(*testing.T, *bank) http.Handler {
 	return func(t *testing.T, b *bank) http.Handler {
 		t.Helper()
+		t.Helper()
 		inner := guard(t, b, semelhttp.Config{})
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rec := httptest.NewRecorder()
@@ -52,6 +53,7 @@ func write(w http.ResponseWriter, rec *httptest.ResponseRecorder) {
 // asking changes the requests to a middleware that is right.
 func asking(cfg semelhttp.Config, change func(r *http.Request)) func(*testing.T, *bank) http.Handler {
 	return func(t *testing.T, b *bank) http.Handler {
+		t.Helper()
 		t.Helper()
 		inner := guard(t, b, cfg)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,9 +125,11 @@ func brokenReplays() []broken {
 		})},
 		{"a field of the first connection", "replay-hop", onReplay(func(w *httptest.ResponseRecorder) { w.Header().Set("X-Hop", "1") })},
 		{"errors are decided anew", "replay-error", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			return guard(t, b, semelhttp.Config{Preset: semelhttp.SuccessOnly})
 		}},
 		{"every answer is kept", "replay-transient", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			return guard(t, b, semelhttp.Config{Preset: semelhttp.FreezeAll})
 		}},
 		{"known by the body", "concurrent-effect conflict-body cut-effect cut-within flight-conflict key-quoted replay-fresh scope-replay upload-half", asking(semelhttp.Config{}, func(r *http.Request) {
@@ -134,6 +138,7 @@ func brokenReplays() []broken {
 			}
 		})},
 		{"effects of replays", "concurrent-effect cut-effect cut-within replay-effect", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			return answering(func(_ *http.Request, w *httptest.ResponseRecorder) {
 				if isReplay(w) {
 					b.payments.Add(1)
@@ -153,6 +158,7 @@ func brokenConflicts() []broken {
 		{"the media type does not count", "conflict-media", fixed(func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })},
 		{"the path does not count", "conflict-path", fixed(func(r *http.Request) { r.URL.Path, r.RequestURI = "/payments", "/payments" })},
 		{"a refused reuse frees the key", "conflict-harmless", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			var freed sync.Map
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -171,6 +177,7 @@ func brokenConflicts() []broken {
 		{"a duplicate in flight is refused as something else", "cut-before cut-effect flight-duplicate", onRefusal(409, func(_ *http.Request, w *httptest.ResponseRecorder) { w.Code = 500 })},
 		{"no time to try again", "flight-retry-after", onRefusal(409, func(_ *http.Request, w *httptest.ResponseRecorder) { w.Header().Set("Retry-After", "0") })},
 		{"in flight before conflict", "flight-conflict", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			var running sync.Map
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -259,6 +266,7 @@ func brokenKeys() []broken {
 		})},
 		{"refusals may be stored", "refusal-no-store", onRefusal(0, func(_ *http.Request, w *httptest.ResponseRecorder) { w.Header().Del("Cache-Control") })},
 		{"refused after it ran", "refusal-effect", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			return onRefusal(422, func(*http.Request, *httptest.ResponseRecorder) { b.payments.Add(1) })(t, b)
 		}},
 	}
@@ -267,9 +275,11 @@ func brokenKeys() []broken {
 func brokenWires() []broken {
 	return []broken{
 		{"GET is guarded", "safe-method", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			return guard(t, b, semelhttp.Config{Optional: false, Methods: []string{"GET", "POST"}})
 		}},
 		{"a hang-up frees the key", "cut-before cut-effect", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			var freed sync.Map
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -284,6 +294,7 @@ func brokenWires() []broken {
 			})
 		}},
 		{"half a body runs", "upload-half", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if key(r) != "" {
@@ -297,6 +308,7 @@ func brokenWires() []broken {
 			})
 		}},
 		{"a slow body is given up", "upload-slow", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				begun := time.Now()
@@ -314,6 +326,7 @@ func brokenWires() []broken {
 		{"a refused body stays in the connection", "early-refusal", smuggle},
 		{"the body is read before the key", "expect-refusal", asking(semelhttp.Config{}, func(r *http.Request) { content(r) })},
 		{"Expect is refused", "expect-served", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Expect") != "" && key(r) != "" {

@@ -167,3 +167,11 @@ func tell(t *testing.T, r *Report) {
 	_ = r.WriteTable(&b, nil)
 	t.Log("\n" + strings.TrimSpace(b.String()))
 }
+
+func mustURL(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}

@@ -102,5 +102,5 @@ func (r Rule) Skipped(t Target, p Profile) string {
 
 // Rules returns all rules in the order in which they are tried.
 func Rules() []Rule {
-	return slices.Concat(replayRules, conflictRules, flightRules, keyRules, scopeRules, cutRules, wireRules, refusalRules)
+	return slices.Concat(replayRules, conflictRules, flightRules, keyRules, scopeRules, cutRules, wireRules, refusalRules, lateRules)
 }

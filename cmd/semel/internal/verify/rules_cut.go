@@ -225,7 +225,7 @@ func uploadSlow(ctx context.Context, s *session) (verdict, error) {
 		_, err = l.Write(r.body[i*len(r.body)/n : (i+1)*len(r.body)/n])
 	}
 	x.answer = l.read(r.method)
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return verdict{}, err
 	}
 	if !isSuccess(x.status) {

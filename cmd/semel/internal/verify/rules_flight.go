@@ -43,10 +43,9 @@ var flightRules = []Rule{
 
 // flightSeen is what became of duplicates while a request ran.
 type flightSeen struct {
-	slow             bool // the request is meant to take a while
-	first            *exchange
-	dup, other       *exchange
-	answered, before bool // dup was answered, other was sent, while first ran
+	slow              bool // the request is meant to take a while
+	first, dup, other *exchange
+	before            bool // other was answered while first ran
 }
 
 // slowest is the request that takes a while.
@@ -84,7 +83,6 @@ func (s *session) seeFlight(ctx context.Context) (*flightSeen, error) {
 		if err := errOf(<-done, errs[0], errs[1]); err != nil {
 			return nil, err
 		}
-		seen.answered = seen.dup.answer.at.Before(seen.first.answer.at)
 		seen.before = seen.other != nil && seen.other.answer.at.Before(seen.first.answer.at)
 		if allows(s.profile.InFlight, seen.dup.status) {
 			s.refused(seen.dup)
@@ -120,12 +118,12 @@ func flightDuplicate(ctx context.Context, s *session) (verdict, error) {
 		return pass("it was told %s", say(s.profile.InFlight)), nil
 	case !isSuccess(dup.status):
 		return fail("it is answered %s, want %s", dup.outcome(), say(s.profile.InFlight)).of(first, dup), nil
-	case met && seen.answered:
-		return fail("it was served while the first still ran").of(first, dup), nil
-	case became == ran && !(s.profile.marked(first.header) && s.profile.tells()): // whoever came first ran, the other got its answer
+	case became == ran && !(s.profile.tells() && s.profile.marked(first.header)): // whoever came first ran, the other got its answer
 		return fail("it ran too").of(first, dup), nil
 	case met && became == replayed:
 		return pass("it waited, and got the first's answer"), nil
+	case met && first.answer.at.Sub(dup.answer.at) > s.cfg.Pace: // who waits may be told a little before
+		return fail("it was served while the first still ran").of(first, dup), nil
 	case met:
 		return skip("%s", blind), nil
 	}
@@ -142,7 +140,7 @@ func flightRetryAfter(ctx context.Context, s *session) (verdict, error) {
 		return skip("no duplicate was refused while another ran"), nil
 	}
 	value := x.header.Get("Retry-After")
-	if n, err := strconv.Atoi(value); err != nil || n < 1 {
+	if n, _ := strconv.Atoi(value); n < 1 { // what is no number is 0
 		return fail("Retry-After is %q", value).of(x), nil
 	}
 	return pass("Retry-After: %s", value), nil

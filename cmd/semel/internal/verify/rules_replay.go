@@ -65,12 +65,6 @@ var replayRules = []Rule{
 		0, replayNoAge,
 	},
 	{
-		"replay-date", "A retry's Date is that of the retry", Should,
-		"RFC 9110 section 6.6.1",
-		"Do not keep Date; let the server set it.",
-		0, replayDate,
-	},
-	{
 		"replay-hop", "A retry has no field of the first connection", Should,
 		"RFC 9110 section 7.6.1",
 		"Before keeping an answer remove Connection, every field that it names, and Keep-Alive, TE, Trailer, Transfer-Encoding and Upgrade.",
@@ -93,6 +87,16 @@ var replayRules = []Rule{
 		"RFC 9110 section 15.6.4; DESIGN 2.4 (10); draft issue 41",
 		"Release the key when the answer is 408, 425, 429 or 503 and nothing happened; a kept one would refuse every retry.",
 		needTransient, replayTransient,
+	},
+}
+
+// lateRules come last, so that a second has gone by since the first answer.
+var lateRules = []Rule{
+	{
+		"replay-date", "A retry's Date is that of the retry", Should,
+		"RFC 9110 section 6.6.1",
+		"Do not keep Date; let the server set it.",
+		0, replayDate,
 	},
 }
 
@@ -224,8 +228,8 @@ func replayNoAge(_ context.Context, s *session) (verdict, error) {
 // replayDate asks once more when the first answer's second is over.
 func replayDate(ctx context.Context, s *session) (verdict, error) {
 	b := s.base
-	was, err := http.ParseTime(b.first.header.Get("Date"))
-	if err != nil {
+	was := dateOf(b.first)
+	if was.IsZero() {
 		return skip("the first answer has no Date"), nil
 	}
 	if err := pause(ctx, time.Until(b.first.at.Add(1100*time.Millisecond))); err != nil { // Date has whole seconds
@@ -235,14 +239,20 @@ func replayDate(ctx context.Context, s *session) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	is, err := http.ParseTime(x.header.Get("Date"))
+	is := dateOf(x)
 	switch {
-	case err != nil:
+	case is.IsZero():
 		return fail("a later retry has no Date").of(b.first, x), nil
 	case !is.After(was):
 		return fail("a later retry has the Date of the first answer").of(b.first, x), nil
 	}
 	return pass("a later retry has a later Date"), nil
+}
+
+// dateOf is the time of an answer, zero if it has none.
+func dateOf(x *exchange) time.Time {
+	date, _ := http.ParseTime(x.header.Get("Date")) // what is none is zero
+	return date
 }
 
 func replayHop(_ context.Context, s *session) (verdict, error) {
@@ -316,10 +326,11 @@ func replayTransient(ctx context.Context, s *session) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
+	marked := s.profile.tells() && s.profile.marked(again.header)
 	switch {
-	case isSuccess(again.status) && !s.profile.marked(again.header):
+	case isSuccess(again.status) && !marked:
 		return pass("%d, and then %d", first.status, again.status), nil
-	case s.profile.tells() && s.profile.marked(again.header), again.status == first.status && slices.Equal(first.body, again.body):
+	case marked, again.status == first.status && slices.Equal(first.body, again.body):
 		return fail("the retry got the kept %s", again.outcome()).of(first, again), nil
 	case again.status == first.status:
 		return skip("the retry is answered %s too, and it is not known whether it ran", again.outcome()), nil

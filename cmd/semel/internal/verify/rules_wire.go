@@ -51,7 +51,7 @@ func earlyRefusal(ctx context.Context, s *session) (verdict, error) {
 	defer l.close()
 	_, _ = l.Write(bad.bytes()) // a server may answer before it has read all
 	one := &exchange{note: why, sent: bad, answer: l.read(bad.method)}
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return verdict{}, err
 	}
 	switch {
@@ -64,7 +64,7 @@ func earlyRefusal(ctx context.Context, s *session) (verdict, error) {
 	two := &exchange{note: "next on the connection", sent: good, key: op.key}
 	_, _ = l.Write(good.bytes())
 	two.answer = l.read(good.method)
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return verdict{}, err
 	}
 	if !isSuccess(two.status) {
@@ -90,7 +90,7 @@ func expectRefusal(ctx context.Context, s *session) (verdict, error) {
 	_ = l.SetDeadline(time.Now().Add(10 * s.cfg.Pace))
 	_, _ = l.Write(bad.head())
 	x.answer = l.readAny(bad.method)
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return verdict{}, err
 	}
 	switch {
@@ -124,7 +124,7 @@ func expectServed(ctx context.Context, s *session) (verdict, error) {
 		_, _ = l.Write(r.body)
 		x.answer = l.read(r.method)
 	}
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return verdict{}, err
 	}
 	if !isSuccess(x.status) {

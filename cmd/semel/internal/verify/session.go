@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -109,9 +110,7 @@ func newKey() string {
 func (s *session) request(op operation, change ...func(*request)) request {
 	r := request{method: s.target.Method, url: s.target.URL, header: s.target.Header.Clone(), body: []byte(op.body)}
 	r.header.Set("User-Agent", "semel-verify")
-	for name, values := range op.header {
-		r.header[name] = values
-	}
+	maps.Copy(r.header, op.header)
 	r.header[s.profile.Header] = []string{op.key}
 	for _, f := range change {
 		f(&r)
@@ -148,9 +147,7 @@ func (s *session) withoutKey() func(*request) {
 
 func (s *session) fromOther() func(*request) {
 	return func(r *request) {
-		for name, values := range s.target.Other {
-			r.header[name] = values
-		}
+		maps.Copy(r.header, s.target.Other)
 	}
 }
 

@@ -46,11 +46,6 @@ type request struct {
 	body   []byte
 }
 
-func (r request) clone() request {
-	r.header = r.header.Clone()
-	return r
-}
-
 // head is the request line and the header, whole.
 func (r request) head() []byte {
 	var b bytes.Buffer
@@ -105,7 +100,7 @@ type link struct {
 
 // open connects to where u points and counts as a request.
 func (w *wire) open(ctx context.Context, u *url.URL) (*link, error) {
-	if err := context.Cause(ctx); err != nil {
+	if err := over(ctx); err != nil {
 		return nil, err
 	}
 	if w.sent.Add(1) > w.most {
@@ -126,7 +121,7 @@ func (w *wire) open(ctx context.Context, u *url.URL) (*link, error) {
 		conn = secure
 	}
 	if err != nil {
-		return nil, cmp.Or(context.Cause(ctx), fmt.Errorf("%w: %w", ErrUnreachable, err))
+		return nil, cmp.Or(over(ctx), fmt.Errorf("%w: %w", ErrUnreachable, err))
 	}
 	_ = conn.SetDeadline(until)
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -176,7 +171,7 @@ func (w *wire) do(ctx context.Context, r request) (*answer, error) {
 	_, wrote := l.Write(r.bytes()) // a server may answer before it has read all
 	got := l.read(r.method)
 	if got.status == 0 {
-		if err := context.Cause(ctx); err != nil {
+		if err := over(ctx); err != nil {
 			return nil, err
 		}
 		got.lost = cmp.Or(wrote, got.lost)
@@ -206,6 +201,15 @@ func ShowURL(u *url.URL) string {
 		return shown.String() + "?…"
 	}
 	return shown.String()
+}
+
+// over says why the run is over, or nil. A deadline of a connection may come a moment
+// before that of ctx.
+func over(ctx context.Context) error {
+	if until, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(until) {
+		return errTime
+	}
+	return context.Cause(ctx)
 }
 
 // pause waits, unless the run ends before.

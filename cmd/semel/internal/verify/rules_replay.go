@@ -219,6 +219,9 @@ func isNoStore(h http.Header) bool {
 
 func replayNoAge(_ context.Context, s *session) (verdict, error) {
 	b := s.base
+	if b.again.status == 0 {
+		return skip("the retry got %s", b.again.outcome()), nil
+	}
 	if age, ok := b.again.header["Age"]; ok {
 		return fail("the retry has Age: %s", strings.Join(age, ", ")).of(b.first, b.again), nil
 	}

@@ -187,3 +187,54 @@ func TestReplayOfAnotherStatus(t *testing.T) {
 		t.Errorf("replay-status: %v: %s", got.Status, got.Detail)
 	}
 }
+
+// An endpoint that sends back what it got answers a retry like the first although both ran:
+// with a body for each operation that would look like a replay.
+func TestEchoIsNoReplay(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := new(bank)
+	target := targetOf(t, serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.payments.Add(1)
+		_, _ = w.Write(content(r))
+	})))
+	target.Body, target.Effects = `{"amount": {{n}}}`, Counter{}
+	report := mustRun(t, target, quick("minimal"))
+	for _, id := range []string{"replay-status", "replay-body", "concurrent-answers", "key-quoted", "scope-replay"} {
+		if got := resultOf(t, report, id); got.Status != Skipped {
+			t.Errorf("%s: %v: %s", id, got.Status, got.Detail)
+		}
+	}
+}
+
+// What an endpoint refuses under a fresh key too says nothing about keys.
+func TestControls(t *testing.T) {
+	t.Parallel() // it mostly waits
+	b := new(bank)
+	inner := guard(t, b, semelhttp.Config{})
+	target := targetOf(t, serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch body := string(content(r)); {
+		case strings.Contains(body, "101"), r.URL.RawQuery != "", !strings.Contains(r.Header.Get("Content-Type"), "/json") && r.Method == http.MethodPost:
+			http.Error(w, "no", http.StatusUnprocessableEntity) // as a conflict is answered
+		case strings.Contains(r.Header.Get("Authorization"), "bob"):
+			http.Error(w, "who?", http.StatusUnauthorized)
+		default:
+			inner.ServeHTTP(w, r)
+		}
+	})))
+	report := mustRun(t, target, quick("ietf"))
+	for _, id := range []string{"conflict-body", "conflict-harmless", "conflict-query", "conflict-media", "scope-replay", "scope-silent"} {
+		if got := resultOf(t, report, id); got.Status != Skipped || !strings.Contains(got.Detail, "under a fresh key too") {
+			t.Errorf("%s: %v: %s", id, got.Status, got.Detail)
+		}
+	}
+	target.Body = `{"card": "visa"}`
+	report = mustRun(t, target, quick("ietf"))
+	if got := resultOf(t, report, "conflict-body"); got.Status != Skipped || !strings.Contains(got.Detail, "give --other-body") {
+		t.Errorf("a body without a number: %v: %s", got.Status, got.Detail)
+	}
+	target.OtherBody = `{"card": "amex"}`
+	report = mustRun(t, target, quick("ietf"))
+	if got := resultOf(t, report, "conflict-body"); got.Status != Passed {
+		t.Errorf("another body: %v: %s", got.Status, got.Detail)
+	}
+}

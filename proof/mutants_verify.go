@@ -7,7 +7,7 @@ func verifyMutants() []Mutant {
 	}
 	return []Mutant{
 		mutant("equal answers prove a replay", "rules_replay.go",
-			"if b.distinct || b.marked || s.counts() && b.reran == 0 {", "if true {", "^TestEqualAnswersProveNothing$"),
+			"if b.distinct || b.marked || s.counts() && b.reran == 0 {", "if b.distinct || true {", "^TestEqualAnswersProveNothing$"),
 		mutant("the counter is not asked where answers are alike", "judge.go",
 			"blind := s.counts() && !s.base.distinct && !s.base.marked", "blind := false", "^TestEqualAnswersProveNothing$"),
 		mutant("placeholders tell runs apart", "session.go",

@@ -60,7 +60,7 @@ var refusesOther = []int{http.StatusBadRequest, http.StatusConflict, http.Status
 
 // ietf is the draft, and what Semel adds to it: the marker, the longest key.
 var ietf = Profile{
-	Name: "ietf", Source: "draft-ietf-httpapi-idempotency-key-header-07 section 2; DESIGN 2.2",
+	Name: "ietf", Source: "draft-ietf-httpapi-idempotency-key-header-07 section 2; Semel: problems.md, guarantees.md",
 	Header: fieldKey, Required: true, MaxKey: 255,
 	Conflict: []int{422}, InFlight: []int{409}, Missing: []int{400}, Invalid: []int{400},
 	Form: FormProblem, Marker: fieldReplayed, Mark: "true", KeepsErrors: true,

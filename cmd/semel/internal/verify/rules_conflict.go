@@ -12,7 +12,7 @@ import (
 var conflictRules = []Rule{
 	{
 		"conflict-body", "A used key with another body is refused", Must,
-		"draft-07 section 2.7 (422); DESIGN 2.2, I5",
+		"draft-07 section 2.7 (422); guarantees.md I5",
 		"Keep a digest of the request with the key, and compare it before anything else is done.",
 		0, conflictBody,
 	},
@@ -24,19 +24,19 @@ var conflictRules = []Rule{
 	},
 	{
 		"conflict-query", "A used key with another query is refused", Must,
-		"DESIGN 2.4 (15), I5",
+		"problems.md (key-conflict), I5",
 		"Put path and query into the digest of the request, as they were received.",
 		0, conflictQuery,
 	},
 	{
 		"conflict-media", "A used key with another media type is refused", Should,
-		"DESIGN 2.4 (15); RFC 9110 section 8.3",
+		"problems.md (key-conflict); RFC 9110 section 8.3",
 		"Put the media type, without its parameters, into the digest of the request: the same bytes may mean something else.",
 		0, conflictMedia,
 	},
 	{
 		"conflict-path", "A used key does not replay the answer of another endpoint", Must,
-		"DESIGN 2.4 (15), I5; standards: same key on another route",
+		"problems.md (key-conflict), I5; the draft leaves it open",
 		"Put method and path into the digest of the request, or into the name of the key.",
 		needURL, conflictPath,
 	},

@@ -8,13 +8,13 @@ import (
 var cutRules = []Rule{
 	{
 		"cut-before", "A client that leaves before the answer finds it when it comes back", Must,
-		"DESIGN 2.4 (4), (5), I14; draft-07 section 1",
+		"guarantees.md I14; draft-07 section 1",
 		"Run the operation, and keep its answer, under a context that the client's hang-up does not end.",
 		0, cutBefore,
 	},
 	{
 		"cut-within", "A client that leaves in the middle of the answer gets it whole when it comes back", Must,
-		"DESIGN 2.4 (4), I14",
+		"guarantees.md I14",
 		"Keep the answer before its first byte is sent.",
 		0, cutWithin,
 	},
@@ -26,13 +26,13 @@ var cutRules = []Rule{
 	},
 	{
 		"upload-half", "A request whose body stops half-way does not run, and its key stays usable", Must,
-		"RFC 9112 section 8 (incomplete messages); DESIGN 2.4 (14), (15)",
+		"RFC 9112 section 8 (incomplete messages); problems.md (body-incomplete)",
 		"Read the whole body before the key is reserved; when it is incomplete, refuse and leave no trace.",
 		0, uploadHalf,
 	},
 	{
 		"upload-slow", "A request that arrives slowly is served, and its retry replayed", Should,
-		"RFC 9110 section 8.6; DESIGN 2.4 (14)",
+		"RFC 9110 section 8.6; I3",
 		"Give slow clients seconds to send a body, and reserve the key when it is there.",
 		0, uploadSlow,
 	},

@@ -11,25 +11,25 @@ import (
 var flightRules = []Rule{
 	{
 		"flight-duplicate", "A duplicate of a request that still runs does not run", Must,
-		"draft-07 section 2.6 (concurrent request), section 2.7 (409); DESIGN 2.2, I1",
+		"draft-07 section 2.6 (concurrent request), section 2.7 (409); guarantees.md I1",
 		"Reserve the key before the operation begins, and refuse, or let wait, whoever comes meanwhile.",
 		0, flightDuplicate,
 	},
 	{
 		"flight-retry-after", "Such a refusal says when to try again, in whole seconds from 1", Should,
-		"RFC 9110 section 10.2.3; DESIGN 2.2",
+		"RFC 9110 section 10.2.3; problems.md (in-flight)",
 		"Send Retry-After: 1 or more. 0 makes some clients hammer, and fractions are not in the standard.",
 		0, flightRetryAfter,
 	},
 	{
 		"flight-conflict", "Another body under a key that still runs is refused as a conflict", Should,
-		"DESIGN 2.2 (conflict before in-flight), I5",
+		"guarantees.md I5 (a conflict is not told to wait)",
 		"Compare the request before saying that it is in flight: a client that must change its request should not wait.",
 		0, flightConflict,
 	},
 	{
 		"concurrent-answers", "Many duplicates at once get one answer, or are told to wait", Must,
-		"I1, I3; DESIGN 2.2",
+		"guarantees.md I1, I3",
 		"Decide in one atomic step of the store who runs. To look and then to write lets two through, and a lock in the process does not count for two processes.",
 		0, concurrentAnswers,
 	},

@@ -8,25 +8,25 @@ import (
 var keyRules = []Rule{
 	{
 		"key-missing", "A request without a key is refused where a key is required", Must,
-		"draft-07 section 2.7 (400); DESIGN 3.5",
+		"draft-07 section 2.7 (400); problems.md (key-missing)",
 		"Refuse with 400 before the operation: a client that forgets the key must learn it before it retries.",
 		needRequired, keyMissing,
 	},
 	{
 		"key-empty", "An empty key is refused, not ignored", Must,
-		"DESIGN 2.4 (14); draft-07 section 2.1",
+		"problems.md (key-invalid); draft-07 section 2.1",
 		"Tell a field that is there and empty from one that is not there, and refuse it.",
 		0, keyEmpty,
 	},
 	{
 		"key-long", "A key that is too long is refused or works; it is not ignored or cut", Must,
-		"DESIGN 2.4 (14): 1 to 255; RFC 9651 section 3.3.3",
+		"problems.md (key-invalid): 1 to 255; RFC 9651 section 3.3.3",
 		"Check the length before anything else, and refuse with 400. A key that is cut may become another one's.",
 		0, keyLong,
 	},
 	{
 		"key-longest", "A key of the greatest promised length works", Should,
-		"DESIGN 2.4 (14): 255; the profile",
+		"problems.md (key-invalid): 255; the profile",
 		"Make room for the promised length, in the column and in every proxy before it; or promise less with --max-key.",
 		0, keyLongest,
 	},
@@ -38,7 +38,7 @@ var keyRules = []Rule{
 	},
 	{
 		"key-space", "A key with a space inside is refused or works; it is not ignored", Must,
-		"DESIGN 2.4 (14); RFC 9651 section 3.3.3",
+		"problems.md (key-invalid); RFC 9651 section 3.3.3",
 		"Refuse with 400 what is not taken as a key.",
 		0, func(ctx context.Context, s *session) (verdict, error) { return s.oddKey(ctx, "a b") },
 	},
@@ -50,13 +50,13 @@ var keyRules = []Rule{
 	},
 	{
 		"key-lines", "Two key lines are refused, or are one key in either order", Must,
-		"RFC 9651 section 4.2 (lines are joined, and then it is no String); DESIGN 2.4 (14)",
+		"RFC 9651 section 4.2 (lines are joined, and then it is no String); problems.md (key-invalid)",
 		"Refuse more than one line with 400: whoever takes the first, and a proxy that takes the last, run the request twice.",
 		0, keyLines,
 	},
 	{
 		"key-quoted", "The quoted form of a key is the same key, or is refused", Must,
-		"draft-07 section 2.1; RFC 9651 section 3.3.3; DESIGN 2.4 (14)",
+		"draft-07 section 2.1; RFC 9651 section 3.3.3; problems.md (key-invalid)",
 		`Read "k" and k as one key: a client that changes its library in mid-retry must not run twice.`,
 		0, keyQuoted,
 	},

@@ -20,19 +20,19 @@ var refusalRules = []Rule{
 	},
 	{
 		"refusal-form", "Refusals have the form that clients of the profile read", Should,
-		"RFC 9457 section 3; docs.stripe.com/api/errors; DESIGN 3.5",
+		"RFC 9457 section 3; docs.stripe.com/api/errors; problems.md",
 		"Write every refusal in the promised form: some clients take an unknown body for a success, or retry what is final.",
 		needForm, refusalForm,
 	},
 	{
 		"refusal-no-store", "Refusals may not be stored by caches", Should,
-		"RFC 9111 section 5.2.2.5; DESIGN 3.5",
+		"RFC 9111 section 5.2.2.5",
 		"Send Cache-Control: no-store with every refusal about a key.",
 		0, refusalNoStore,
 	},
 	{
 		"refusal-key", "Refusals do not repeat the key", Should,
-		"DESIGN 3.5; RFC 9457 section 5 (leaks)",
+		"problems.md; RFC 9457 section 5 (leaks)",
 		"Name the request by a reference of your own; a key is as good as a password for its answer.",
 		0, refusalKey,
 	},

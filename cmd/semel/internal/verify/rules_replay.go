@@ -11,20 +11,20 @@ import (
 var replayRules = []Rule{
 	{
 		"replay-status", "A retry gets the status of the first answer", Must,
-		"draft-07 section 2.6 (retry after completion); DESIGN 2.2, I3",
+		"draft-07 section 2.6 (retry after completion); guarantees.md I3",
 		"Keep the status with the key and answer every retry with it, whatever the resource is like by then.",
 		0, replayStatus,
 	},
 	{
 		"replay-header", "A retry gets every end-to-end field of the first answer", Must,
-		"DESIGN 2.1, I3; RFC 9110 section 9.3.3 (Location), section 7.6.1 (what is not end to end)",
+		"guarantees.md I3; RFC 9110 section 9.3.3 (Location), section 7.6.1 (what is not end to end)",
 		"Keep the whole header with the body. A retry without Location or Content-Type is another answer. " +
 			"A field that differs in every answer on purpose: name it with --ignore.",
 		0, replayHeader,
 	},
 	{
 		"replay-body", "A retry gets the bytes of the first answer", Must,
-		"draft-07 section 2.6 (retry after completion); DESIGN 2.2, I3",
+		"draft-07 section 2.6 (retry after completion); guarantees.md I3",
 		"Keep the bytes that were sent, and send those. Another identifier in the retry means that the operation ran again.",
 		0, replayBody,
 	},
@@ -36,25 +36,25 @@ var replayRules = []Rule{
 	},
 	{
 		"replay-fresh", "The same request under another key runs", Must,
-		"draft-07 section 2.1 (the key is the operation); DESIGN 1",
+		"draft-07 section 2 (a key recognizes retries)",
 		"Look the answer up by caller and key alone; a body that was seen before may be a new operation.",
 		0, replayFresh,
 	},
 	{
 		"replay-marker", "A retry is marked as a replay", Should,
-		"DESIGN 2.2; docs.stripe.com/error-low-level (Idempotent-Replayed); draft issue 46",
+		"guarantees.md I3; docs.stripe.com/error-low-level (Idempotent-Replayed); draft issue 46",
 		"Set the marker on every kept answer, on errors too, so that a client knows that nothing happened now.",
 		needMarker, replayMarker,
 	},
 	{
 		"replay-unmarked", "The first answer is not marked as a replay", Should,
-		"DESIGN 2.2 (absent otherwise); mppx GHSA-8mhj-rffc-rcvw (what a wrong mark costs)",
+		"guarantees.md I3; mppx GHSA-8mhj-rffc-rcvw (what a wrong mark costs)",
 		"Set the marker where a kept answer is sent and nowhere else; leave it out rather than false.",
 		needMarker, replayUnmarked,
 	},
 	{
 		"replay-no-store", "A retry's answer may not be stored by caches", Should,
-		"RFC 9111 section 5.2.2.5, section 4.4; DESIGN 3.5",
+		"RFC 9111 section 5.2.2.5, section 4.4; guarantees.md I3",
 		"Send Cache-Control: no-store on replays in place of the kept directive, whose lifetime is over or begins anew.",
 		0, replayNoStore,
 	},
@@ -78,13 +78,13 @@ var replayRules = []Rule{
 	},
 	{
 		"replay-error", "A final error is replayed", Must,
-		"draft-07 section 2.6 (success or error); DESIGN 2.4 (10)",
+		"draft-07 section 2.6 (success or error); I3",
 		"Keep errors that were decided, such as a declined card: a retry must not ask again.",
 		needDeclined, replayError,
 	},
 	{
 		"replay-transient", `An answer that says "try again" is not kept`, Must,
-		"RFC 9110 section 15.6.4; DESIGN 2.4 (10); draft issue 41",
+		"RFC 9110 section 15.6.4; draft issue 41",
 		"Release the key when the answer is 408, 425, 429 or 503 and nothing happened; a kept one would refuse every retry.",
 		needTransient, replayTransient,
 	},

@@ -5,7 +5,7 @@ import "context"
 var scopeRules = []Rule{
 	{
 		"scope-replay", "Another caller with the same key does not get the answer", Must,
-		"draft-07 section 5 (composite key); DESIGN 2.4 (12), I13",
+		"draft-07 section 5 (composite key); guarantees.md I13",
 		"Look keys up together with who sent them: tenant and principal, from what was authenticated.",
 		needCaller, scopeReplay,
 	},

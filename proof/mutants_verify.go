@@ -25,7 +25,7 @@ func verifyMutants() []Mutant {
 		mutant("what still runs is not counted", "rules_flight.go",
 			"if seen.ran != 1 || seen.later != 1 {", "if false {", "^TestEachRuleBreaks$"),
 		mutant("half a body may run", "rules_cut.go",
-			"	case after != before:\n		return fail(\"half", "	case false:\n		return fail(\"half", "^TestEachRuleBreaks$"),
+			"	case after != before:\n		return fail(\"half", "	case after < before:\n		return fail(\"half", "^TestEachRuleBreaks$"),
 		mutant("the next request may fail", "rules_wire.go",
 			"	if !isSuccess(two.status) {", "	if false {", "^TestEachRuleBreaks$"),
 		mutant("a redirect is an endpoint", "session.go",

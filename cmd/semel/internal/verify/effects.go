@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,8 +49,8 @@ func (c Counter) parse(body []byte) (int64, error) {
 	if err := dec.Decode(&v); err != nil {
 		return 0, fmt.Errorf("its answer is not JSON: %w", err)
 	}
-	if _, err := dec.Token(); err == nil {
-		return 0, fmt.Errorf("its answer is more than one JSON value")
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return 0, errors.New("its answer is more than one JSON value")
 	}
 	for step := range strings.SplitSeq(strings.TrimPrefix(c.Pointer, "/"), "/") {
 		if c.Pointer == "" {

@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -16,6 +17,7 @@ func TestCounter(t *testing.T) {
 		{"http://h/", "9007199254740993", 9007199254740993}, // not by way of a float
 		{"http://h/", "", -1},
 		{"http://h/", "7 8", -1},
+		{"http://h/", "7x", -1},
 		{"http://h/", "seven", -1},
 		{"http://h/", "7.5", -1},
 		{"http://h/", `"7"`, -1},
@@ -73,4 +75,37 @@ func trim(body []byte) []byte {
 	var n json.Number
 	_ = json.Unmarshal(body, &n)
 	return []byte(n)
+}
+
+func TestOtherBody(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"amount": 100, "n": 7}`:   `{"amount": 101, "n": 7}`,
+		`[{"a": "1"}, -1]`:          `[{"a": "1"}, 0]`,
+		`{"rate": 1.5, "amount":9}`: `{"rate": 1.5, "amount":10}`,
+		`{"n": {{n}}}`:              `{"n": {{n}}}`, // is another one for each operation
+		`{"card": "visa"}`:          "",
+		`amount=100`:                "",
+		``:                          "",
+	} {
+		s := newSession(Target{Body: body}, Config{})
+		if got, _ := s.otherBody(); got != want {
+			t.Errorf("%s: got %s, want %s", body, got, want)
+		}
+	}
+}
+
+// Another body is as valid as the first, and is another one.
+func FuzzOtherBody(f *testing.F) {
+	for _, seed := range []string{`{"amount": 100}`, `[1, 2]`, `7`, `{"a": 9223372036854775807}`, `{"a": "1", "b": -0}`, `x`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		other, ok := newSession(Target{Body: body}, Config{}).otherBody()
+		if !ok || strings.Contains(body, "{{n}}") {
+			return
+		}
+		if other == body || json.Valid([]byte(body)) && !json.Valid([]byte(other)) {
+			t.Fatalf("%s becomes %s", body, other)
+		}
+	})
 }

@@ -23,7 +23,7 @@ import (
 
 const (
 	fast = 20 * time.Millisecond // the pace of tests
-	slow = 15 * fast             // a slow payment
+	slow = 25 * fast             // a slow payment
 )
 
 // bank is what is guarded: payments that can be told apart, counted, declined, busy and slow.

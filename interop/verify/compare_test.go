@@ -142,7 +142,7 @@ func compare(t *testing.T, endpoints []endpoint, reports []report) {
 	}
 	if !*update {
 		want := strings.Split(b.String(), "\n")
-		for _, line := range strings.SplitSeq(got, "\n") {
+		for line := range strings.SplitSeq(got, "\n") {
 			if !slices.Contains(want, line) {
 				t.Errorf("%s is stale: %s", path, line)
 			}

@@ -58,7 +58,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(flagFault)
-	root.AddCommand(a.demo(), a.proxy(), a.config(), a.console(), a.records(), a.audit(), a.keys(), a.docs(), a.schema(), a.doctor(), a.version())
+	root.AddCommand(a.demo(), a.proxy(), a.config(), a.console(), a.records(), a.audit(), a.keys(), a.docs(), a.schema(), a.verify(), a.doctor(), a.version())
 	root.SetHelpCommand(help(root))
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

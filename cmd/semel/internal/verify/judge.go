@@ -107,7 +107,7 @@ func isListed(list []string, name string) bool {
 // repeat sends op once more, changed, and says what became of it. Where answers do not
 // tell, the counter does.
 func (s *session) repeat(ctx context.Context, first *exchange, note string, op operation, change ...func(*request)) (*exchange, what, error) {
-	blind := s.counts() && !s.base.distinct && !s.base.marked
+	blind := s.counts() && !s.base.marked && (!s.base.distinct || s.profile.NewestState)
 	before, after := int64(0), int64(0)
 	var err error
 	if blind {

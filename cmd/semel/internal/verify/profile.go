@@ -107,6 +107,9 @@ var profiles = []Profile{
 	},
 	ietf.as("success-only", "profile ietf, but errors are not kept", func(p *Profile) { p.KeepsErrors = false }),
 	ietf.as("freeze-all", "profile ietf, but every answer is kept", func(p *Profile) { p.KeepsAll = true }),
+	ietf.as("connect", "profile ietf, with the errors of connectrpc.com/docs/protocol; calls of Connect in JSON", func(p *Profile) {
+		p.Conflict, p.Form = []int{400}, FormAny
+	}),
 	{
 		Name: "minimal", Source: "what any idempotency key must do: one effect, one answer",
 		Header: fieldKey, KeepsErrors: true,

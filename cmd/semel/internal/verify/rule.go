@@ -68,6 +68,7 @@ const (
 	needMarker
 	needTells // the marker is on replays alone
 	needForm
+	needLength // the profile has a longest key
 )
 
 // missing are the reasons to skip a rule, in the order of needs.
@@ -87,6 +88,7 @@ var missing = []struct {
 	{needMarker, func(_ Target, p Profile) bool { return p.Marker != "" }, "the profile has no marker"},
 	{needTells, func(_ Target, p Profile) bool { return !p.MarksAll }, "the profile marks every answer"},
 	{needForm, func(_ Target, p Profile) bool { return p.Form != FormAny }, "the profile does not say what refusals look like"},
+	{needLength, func(_ Target, p Profile) bool { return p.MaxKey > 0 }, "the profile promises no length"},
 }
 
 // Skipped says why the rule cannot be tried on a target under a profile, or "". That others

@@ -28,7 +28,7 @@ var keyRules = []Rule{
 		"key-longest", "A key of the greatest promised length works", Should,
 		"problems.md (key-invalid): 255; the profile",
 		"Make room for the promised length, in the column and in every proxy before it; or promise less with --max-key.",
-		0, keyLongest,
+		needLength, keyLongest,
 	},
 	{
 		"key-control", "A key with a control character is refused or works; it is not ignored", Must,
@@ -106,9 +106,6 @@ func keyLong(ctx context.Context, s *session) (verdict, error) {
 }
 
 func keyLongest(ctx context.Context, s *session) (verdict, error) {
-	if s.profile.MaxKey == 0 {
-		return skip("the profile promises no length"), nil
-	}
 	op := s.operation(s.target.Body)
 	op.key = stretch(op.key, s.profile.MaxKey)
 	first, err := s.send(ctx, "longest key", op)

@@ -30,7 +30,10 @@ func TestEveryRuleHolds(t *testing.T) {
 func TestPresetsKeepTheirProfiles(t *testing.T) {
 	t.Parallel() // it mostly waits
 	var all sync.WaitGroup
-	for p := semelhttp.Preset(0); p.String() != "invalid"; p++ {
+	for _, p := range semelhttp.Presets() {
+		if p == semelhttp.GRPC { // its calls need HTTP/2; what is no call is answered as under ietf
+			continue
+		}
 		profile, err := ProfileOf(p.String())
 		if err != nil {
 			t.Error(err)

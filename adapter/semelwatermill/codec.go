@@ -98,13 +98,9 @@ func Decode(r semel.Response) ([]*message.Message, error) {
 		return nil, ErrNotKept
 	}
 	in := reader{rest: head}
-	n := in.number()
-	if n > len(head) { // each takes a byte at least
-		return nil, damaged("too many messages")
-	}
 	var msgs []*message.Message
 	body := r.Body
-	for range n {
+	for range in.number() {
 		msg := message.NewMessage(in.text(), nil)
 		for range in.number() {
 			name := in.text()

@@ -90,8 +90,10 @@ func TestCodecIsWhatItWas(t *testing.T) {
 		t.Fatalf("%v; now it would be %s", err, base64.StdEncoding.EncodeToString(encode(t, want...).Header))
 	}
 	wantSame(t, got, want, 1)
-	if now := encode(t, want...); !bytes.Equal(now.Header, head) {
-		t.Errorf("got header %x, want %x", now.Header, head)
+	for range 20 { // whatever order a map has
+		if now := encode(t, want...); !bytes.Equal(now.Header, head) {
+			t.Fatalf("got header %x, want %x", now.Header, head)
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package semelwatermill_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -208,6 +210,14 @@ type faulty struct {
 	semel.Store
 	complete func(semel.Completion) error // instead of, when not nil
 	reserve  error
+	release  error
+}
+
+func (f *faulty) Release(ctx context.Context, key semel.Key, token semel.Token) error {
+	if f.release != nil {
+		return f.release
+	}
+	return f.Store.Release(ctx, key, token)
 }
 
 func (f *faulty) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
@@ -299,6 +309,50 @@ func TestStoreFails(t *testing.T) {
 	_, err := inHandler(mw.Middleware(never(t)))(order("m1", "x"))
 	if _, ok := errors.AsType[*semel.StoreError](err); !ok || semelwatermill.Terminal(err) {
 		t.Errorf("got %v, want the store's error", err)
+	}
+}
+
+// That a key is not free yet is told; that it was not this attempt's any more does not matter.
+func TestReleaseFails(t *testing.T) {
+	for _, failure := range []error{errLine, semel.ErrLost} {
+		store := &faulty{Store: memstore.New(memstore.Config{}), release: failure}
+		mw := guard(t, newEngine(t, store, semel.Config{}), semelwatermill.Config{})
+		_, err := inHandler(mw.Middleware(func(*message.Message) ([]*message.Message, error) {
+			return nil, semel.Retryable(errDeclined)
+		}))(order("m1", "x"))
+		if !errors.Is(err, errDeclined) || errors.Is(err, failure) != (failure == errLine) {
+			t.Errorf("%v: got %v", failure, err)
+		}
+		msgs, err := inHandler(mw.Middleware(func(msg *message.Message) ([]*message.Message, error) {
+			semel.FromContext(msg.Context()).Settle(semel.Free)
+			return []*message.Message{order("r1", "")}, nil
+		}))(order("m2", "x"))
+		if errors.Is(err, errLine) != (failure == errLine) || (msgs == nil) != (failure == errLine) {
+			t.Errorf("%v, no error: got %v, %v", failure, msgs, err)
+		}
+	}
+}
+
+// The log says why a key is held.
+func TestReasons(t *testing.T) {
+	for want, h := range map[string]message.HandlerFunc{
+		"panic":                                func(*message.Message) ([]*message.Message, error) { panic(1) },
+		"the handler returned an error":        func(*message.Message) ([]*message.Message, error) { return nil, errDeclined },
+		"the produced messages cannot be kept": func(*message.Message) ([]*message.Message, error) { return []*message.Message{nil}, nil },
+		"the handler said hold": func(msg *message.Message) ([]*message.Message, error) {
+			semel.FromContext(msg.Context()).Settle(semel.Unknown)
+			return nil, nil
+		},
+	} {
+		var log bytes.Buffer
+		e := newEngine(t, memstore.New(memstore.Config{}), semel.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = inHandler(guard(t, e, semelwatermill.Config{}).Middleware(h))(order("m1", "x"))
+		}()
+		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "m1") {
+			t.Errorf("got log %q, want %q in it and no key", text, want)
+		}
 	}
 }
 

@@ -1,0 +1,55 @@
+package proof
+
+// watermillMutants break how messages of Watermill are guarded.
+func watermillMutants() []Mutant {
+	mutant := func(name, file, old, broken, test string) Mutant {
+		return Mutant{"watermill: " + name, "adapter/semelwatermill/" + file, old, broken, "adapter/semelwatermill", test}
+	}
+	return []Mutant{
+		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.Metadata)), msg.Payload)", "3*len(m.cfg.Metadata)), nil)", "^TestConflict$"),
+		mutant("metadata that counts does not", "middleware.go", "range m.cfg.Metadata {", "range m.cfg.Metadata[:0] {", "^TestConflict$"),
+		mutant("a field that is missing is one that is empty", "middleware.go", "parts[len(parts)-2][0] = 1", "parts[len(parts)-2][0] = 0", "^TestConflict$"),
+		mutant("a handler ends with its message", "run.go", "	inner := c.Attach(ctx)\n", "	_ = c.Attach(ctx)\n	inner := ctx\n", "^TestContextIsDetached$"),
+		mutant("a message keeps the attempt's context", "middleware.go", "	defer g.msg.SetContext(before)\n", "	_ = before\n", "^TestContextIsDetached$"),
+		mutant("guarded twice is two attempts", "middleware.go", "ok && outer == this {", "false && outer == this && ok {", "^TestNested$|^TestTransactionNested$"),
+		mutant("a context guards what it travels to", "middleware.go", "ok && outer == this {", "ok && outer != this || ok {", "^TestNested$"),
+		mutant("two handlers are one", "key.go", `return "n:" + name, err`, `return "n:" + name[:0], err`, "^TestHandlersAreApart$"),
+		mutant("two groups are one", "key.go", `prefix := "g:" + strconv.Itoa(len(group)) + ":" + group + ":"`, `prefix := "g:" + strconv.Itoa(0) + ":"`, "^TestHandlersAreApart$"),
+		mutant("a group and a handler run together", "key.go", `"g:" + strconv.Itoa(len(group)) + ":"`, `"g:" + strconv.Itoa(1) + ":"`, "^TestHandlersAreApart$"),
+		mutant("the kinds of scopes meet", "key.go", `return "n:" + name, err`, `return name, err`, "^TestHandlersAreApart$"),
+		mutant("a message without a UUID is guarded by nothing", "key.go", `if msg.UUID == "" {`, `if false {`, "^TestNoKey$"),
+		mutant("a message outside of a router has a scope", "key.go", `if name == "" {`, `if false {`, "^TestNoKey$"),
+		mutant("who meets an attempt does not wait", "config.go", "	c.Wait = cmp.Or(c.Wait, DefaultWait)\n", "", "^TestDuplicatesAtOnce$"),
+		mutant("a panic that was recovered is an error like others", "run.go", "panicked {", "panicked && false {", "^TestHowAFailureEnds$"),
+		mutant("every error frees the key", "run.go", "if how != semel.Free && !semel.IsRetryable(err) {", "if how > semel.Free {", "^TestHowAFailureEnds$"),
+		mutant("nobody says that nothing happened", "run.go", " && !semel.IsRetryable(err) {", " {", "^TestHowAFailureEnds$"),
+		mutant("what the handler said of its error does not count", "run.go", "	if !told {\n", "	if !told || told {\n", "^TestHowAFailureEnds$"),
+		mutant("what the handler said does not count", "run.go", "	case told && how == semel.Unknown:\n", "	case false:\n", "^TestHowAFailureEnds$"),
+		mutant("an attempt that has not ended is not held", "run.go", "	defer c.Abandon(ctx) // a panic", "	// a panic", "^TestHowAFailureEnds$"),
+		mutant("a key that is not free looks free", "run.go", "	if rerr := release(ctx, c); rerr != nil {\n", "	if rerr := release(ctx, c); false {\n", "^TestReleaseFails$"),
+		mutant("what is not stored is published", "run.go", "	case errors.Is(err, semel.ErrNotStored):\n		return nil, m.refusal(key, err)\n", "	case errors.Is(err, semel.ErrNotStored):\n		return msgs, nil\n", "^TestNotStoredIsNotAcknowledged$"),
+		mutant("who was overtaken publishes his own", "run.go", "		return m.lost(ctx, c, key, err)\n", "		_ = m.lost\n		return msgs, nil\n", "^TestLost$|^TestHandlerCompletes$"),
+		mutant("what the store cannot keep is held", "run.go", "	if errors.Is(err, semel.ErrTooLarge) {\n", "	if false {\n", "^TestNotKept$"),
+		mutant("messages of any size are kept", "run.go", "len(kept.Header)+len(kept.Body) > m.cfg.MaxResponse {", "false {", "^TestNotKept$"),
+		mutant("messages are published before they are kept", "run.go", "	return m.keep(ctx, c, this.key, msgs, kept)\n", "	go func() { _, _ = m.keep(ctx, c, this.key, msgs, kept) }()\n	return msgs, nil\n", "^TestAcksAfterCompletion$|^TestHandlerCompletes$"),
+		mutant("what is in flight is poison", "middleware.go", "terminal := !errors.Is(reason, semel.ErrInFlight) && ", "terminal := ", "^TestInFlight$"),
+		mutant("what is stored later is poison", "middleware.go", " && !errors.Is(reason, semel.ErrNotStored)", "", "^TestNotStoredIsNotAcknowledged$"),
+		mutant("what will be found out is poison", "middleware.go", "		terminal = m.cfg.Lapsed == semel.Hold || ", "		terminal = m.cfg.Lapsed != 0 || ", "^TestLapsedPolicies$"),
+		mutant("what nobody finds out is delivered for ever", "middleware.go", " || m.cfg.Lapsed == 0 && m.engine.Lapsed() == semel.Hold", "", "^TestLapsedPolicies$|^TestHowAFailureEnds$"),
+		mutant("a key that is none is delivered for ever", "middleware.go", "errors.Is(err, semel.ErrInvalidKey) || ", "", "^TestNoKey$"),
+		mutant("a handler's error in a transaction is taken for the engine's", "run.go", "	case err != nil && own != nil:\n", "	case false:\n", "^TestTransactionEndings$"),
+		mutant("what the handler said in a transaction does not count", "run.go", "told && how != semel.Keep {", "false && told && how != semel.Keep {", "^TestTransactionEndings$"),
+		mutant("what was rolled back is acknowledged", "run.go", "	case out.How == semel.Unknown:\n", "	case false:\n", "^TestTransactionEndings$"),
+		mutant("transactions of another store", "config.go", "		return c, engine.CheckTransactions(c.Tx)\n", "		return c, nil\n", "^TestNewRefuses$"),
+		mutant("an error may be kept", "config.go", "case c.OnError != semel.Unknown && c.OnError != semel.Free:", "case false:", "^TestNewRefuses$"),
+		mutant("a damaged body is replayed", "codec.go", "	if binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) ||\n		binary.BigEndian.Uint32(sums) != crc32.Checksum(r.Body, castagnoli) {", "	if binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) {", "^TestCodecDamage$"),
+		mutant("a damaged header is replayed", "codec.go", "binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) ||", "covered == nil ||", "^TestCodecDamage$"),
+		mutant("a later flag is ignored", "codec.go", "	if flags > flagNotKept {\n", "	if false {\n", "^TestCodecDamage$"),
+		mutant("messages that are cut off are replayed", "codec.go", "if in.bad || length > len(body) {", "if in.bad {", "^TestCodecDamage$"),
+		mutant("what lies behind the messages is ignored", "codec.go", "if in.bad || len(in.rest) > 0 || len(body) > 0 {", "if in.bad || len(in.rest) > 0 {", "^TestCodecDamage$"),
+		mutant("what lies behind the header is ignored", "codec.go", "if in.bad || len(in.rest) > 0 || len(body) > 0 {", "if in.bad || len(body) > 0 {", "^TestCodecDamage$"),
+		mutant("one replay changes the next", "codec.go", "slices.Clone(body[:length])", "body[:length]", "^TestCodecComesBack$"),
+		mutant("the kept form depends on a map's order", "codec.go", "slices.Sorted(maps.Keys(msg.Metadata))", "slices.Collect(maps.Keys(msg.Metadata))", "^TestCodecIsWhatItWas$"),
+		{"a marked error is not known as such", "do.go", "	return errors.As(err, &marked)\n", "	return errors.As(err, &marked) && false\n", ".", "^TestRetryableIsTransparent$"},
+	}
+}

@@ -50,6 +50,12 @@ func watermillMutants() []Mutant {
 		mutant("what lies behind the header is ignored", "codec.go", "if in.bad || len(in.rest) > 0 || len(body) > 0 {", "if in.bad || len(body) > 0 {", "^TestCodecDamage$"),
 		mutant("one replay changes the next", "codec.go", "slices.Clone(body[:length])", "body[:length]", "^TestCodecComesBack$"),
 		mutant("the kept form depends on a map's order", "codec.go", "slices.Sorted(maps.Keys(msg.Metadata))", "slices.Collect(maps.Keys(msg.Metadata))", "^TestCodecIsWhatItWas$"),
+		{"consumers: what is not stored is acknowledged", "examples/consumers/verdict.go", "case err == nil && !r.NotStored:", "case err == nil:", "examples/consumers", "^TestJudge$"},
+		{"consumers: what is unknown is delivered again", "examples/consumers/verdict.go", "case errors.Is(err, semel.ErrOutcomeUnknown), ", "case ", "examples/consumers", "^TestJudge$"},
+		{"consumers: another payload is delivered again", "examples/consumers/verdict.go", "case errors.Is(err, semel.ErrConflict), ", "case ", "examples/consumers", "^TestJudge$"},
+		{"consumers: a duplicate does not wait", "examples/consumers/verdict.go", "		Wait:        semel.MaxWait,\n", "", "examples/consumers", "^TestCallWaits$"},
+		{"consumers: NATS hears nothing of a slow handler", "examples/consumers/nats/consumer.go", "_ = msg.InProgress()", "_ = msg.Subject()", "examples/consumers/nats", "^TestSlowHandlerKeepsItsMessage$"},
+		{"consumers: RabbitMQ loses what it cannot park", "examples/consumers/rabbitmq/consumer.go", "	case back := <-returns:\n", "	case back := <-(chan amqp.Return)(nil):\n", "examples/consumers/rabbitmq", "^TestParkedNowhere$"},
 		{"a marked error is not known as such", "do.go", "	return errors.As(err, &marked)\n", "	return errors.As(err, &marked) && false\n", ".", "^TestRetryableIsTransparent$"},
 	}
 }

@@ -189,7 +189,7 @@ func (r *rig) settled(n int) []delivery {
 // until waits for what has to come. Its patience is used up only when something is broken.
 func (r *rig) until(what string, done func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("waited in vain until %s", what)
 		}

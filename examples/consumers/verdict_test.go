@@ -60,13 +60,19 @@ func TestCallWaits(t *testing.T) {
 		first <- err
 	}()
 	<-entered
+	returned := make(chan struct{})
 	go func() {
+		defer close(release)
 		for engine.Waiting() == 0 {
-			time.Sleep(time.Millisecond)
+			select {
+			case <-returned: // it has not waited
+				return
+			case <-time.After(time.Millisecond):
+			}
 		}
-		close(release)
 	}()
 	got, err := semel.Do(t.Context(), engine, call, func(context.Context) (string, error) { t.Error("it ran twice"); return "", nil })
+	close(returned)
 	if err != nil || got.Value != "receipt" || !got.Replayed {
 		t.Errorf("got %+v, %v, want the first one's value", got, err)
 	}

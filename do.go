@@ -57,9 +57,8 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 
 	value, err := fn(inner)
 	why = "the func returned an error"
-	var again *retryableError
 	switch {
-	case errors.As(err, &again):
+	case IsRetryable(err):
 		rerr := c.Release(ctx)
 		if rerr == nil || errors.Is(rerr, ErrSettled) || errors.Is(rerr, ErrLost) {
 			return Result[T]{}, err
@@ -125,6 +124,13 @@ func Retryable(err error) error {
 		return nil
 	}
 	return &retryableError{err}
+}
+
+// IsRetryable reports whether err was marked by [Retryable], for transports that run a
+// func as [Do] does.
+func IsRetryable(err error) bool {
+	var marked *retryableError
+	return errors.As(err, &marked)
 }
 
 type retryableError struct{ err error }

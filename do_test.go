@@ -176,6 +176,9 @@ func TestRetryableIsTransparent(t *testing.T) {
 	if err := semel.Retryable(errDeclined); err.Error() != errDeclined.Error() || !errors.Is(err, errDeclined) {
 		t.Errorf("got %v, want the text and the chain of the error", err)
 	}
+	if !semel.IsRetryable(fmt.Errorf("try 1: %w", semel.Retryable(errDeclined))) || semel.IsRetryable(errDeclined) || semel.IsRetryable(nil) {
+		t.Error("IsRetryable does not tell what is marked from what is not")
+	}
 }
 
 // Nothing happened, so it does not matter that the slot is somebody else's by

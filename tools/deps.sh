@@ -19,7 +19,7 @@ none() {
 
 # Test harnesses may import testing; programs that measure are not shipped.
 harness='/(internal/servertest|semelcrash|store/natsstore/natstest|store/storetest)$'
-unshipped='/(bench|console/browsertest|examples|interop|proof)$'
+unshipped='/(bench|console/browsertest|examples|examples/consumers|interop|proof)$'
 
 own=$(GOWORK=off go list -m)
 all=$(GOWORK=off go list -m all)

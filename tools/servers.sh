@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the foreign programs that tests drive: stripe-mock and axe-core into .bin,
-# the SDKs for Node into interop/sdk/node, and the servers of the stores, SPIN, the C compiler that it needs, Chromium and
+# the SDKs for Node into interop/sdk/node, and the servers of the stores, RabbitMQ, SPIN, the C compiler that it needs, Chromium and
 # promtool from Debian's packages. With --missing it only says which are not there:
 # their tests are skipped, unless SEMEL_TEST_REQUIRE=all makes that a failure.
 set -euo pipefail
@@ -11,8 +11,8 @@ axe_core=4.14.1      # one file of its npm package, and the SHA-256 of that file
 axe_sum=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 
 # Program and Debian package. internal/servertest looks in the same places.
-servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer spin:spin
-	chromium:chromium promtool:prometheus)
+servers=(postgres:postgresql mariadbd:mariadb-server redis-server:redis-server pgbouncer:pgbouncer rabbitmq-server:rabbitmq-server
+	spin:spin chromium:chromium promtool:prometheus)
 
 there() {
 	command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null ||
@@ -81,7 +81,7 @@ fetch_axe() {
 { axe && sdks; } || command -v npm >/dev/null || missing+=(npm)
 
 if ((${#missing[@]} == 0)); then
-	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, SPIN, a C compiler, Chromium and promtool are there'
+	echo 'servers: PostgreSQL, MariaDB, Redis, pgbouncer, RabbitMQ, SPIN, a C compiler, Chromium and promtool are there'
 	axe || fetch_axe
 	sdks || fetch_sdks
 	exit 0

@@ -1,4 +1,4 @@
-// Package servertest gives tests real servers: PostgreSQL, MariaDB, Redis.
+// Package servertest gives tests real servers: PostgreSQL, MariaDB, Redis, RabbitMQ.
 //
 // # Use
 //
@@ -9,7 +9,7 @@
 //		// connect to server.DSN(), use the schema servertest.Name(t)
 //	}
 //
-// [Postgres], [MariaDB] and [Redis] return one server for all tests of a
+// [Postgres], [MariaDB], [Redis] and [RabbitMQ] return one server for all tests of a
 // package. Tests keep apart by a [Name] of their own. [NewPostgres] and its like
 // start a server for one test, which may kill it, stop it and start it again,
 // and [Link] is a line to a server that can be cut, delayed and made to lose
@@ -18,7 +18,7 @@
 // # Where servers come from
 //
 // A shared server is the one that the environment names (SEMEL_TEST_POSTGRES_DSN,
-// SEMEL_TEST_MARIADB_DSN, SEMEL_TEST_MYSQL_DSN, SEMEL_TEST_REDIS_DSN), or else one
+// SEMEL_TEST_MARIADB_DSN, SEMEL_TEST_MYSQL_DSN, SEMEL_TEST_REDIS_DSN, SEMEL_TEST_RABBITMQ_DSN), or else one
 // that is started from the program on the PATH or where Debian puts it, in a
 // temporary folder, on a free loopback port, as an unprivileged user. With
 // neither, the test is skipped and says so; SEMEL_TEST_REQUIRE=all makes that a

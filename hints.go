@@ -3,7 +3,6 @@ package semel
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,6 +35,7 @@ type hinting struct {
 	mu      sync.Mutex
 	queue   []hint
 	sending bool
+	unsent  bool // the last message was not sent, and that was logged; of who sends
 }
 
 // newHinting returns nil when nobody wants hints.
@@ -152,19 +152,18 @@ func (h *hinting) send(one hint) {
 
 // drain sends what is queued, and ends when there is nothing more.
 func (h *hinting) drain() {
-	log, failed := h.engine.cfg.Logger, false
 	for batch := h.next(); len(batch) > 0; batch = h.next() {
 		ctx, cancel := context.WithTimeout(h.engine.quit, hintTimeout)
 		_, err := guarded(func() (struct{}, error) { return struct{}{}, h.bus.Send(ctx, writeHints(h.from, batch)) })
 		cancel()
-		gap, level := hintGap, slog.LevelDebug
+		gap := hintGap
 		if err != nil {
-			if gap = hintRecovery; !failed {
-				level = slog.LevelWarn
+			gap = hintRecovery
+			if !h.unsent {
+				h.engine.cfg.Logger.WarnContext(h.listening, "hints are not sent; who waits asks at intervals", "err", err)
 			}
-			log.Log(ctx, level, "hints are not sent; who waits asks at intervals", "hints", len(batch), "err", err)
 		}
-		failed = err != nil
+		h.unsent = err != nil
 		timer := time.NewTimer(gap)
 		select {
 		case <-timer.C:

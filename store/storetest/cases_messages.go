@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +67,67 @@ var messageCases = []testCase{
 			other.stop()
 		},
 	},
+	{
+		"messages/wake",
+		"L3: who waits in one engine is woken by the hint of another one that the attempt has ended (Config.Hints).",
+		func(k *kit) {
+			k.listen(need[semel.Messenger](k)).stop() // or the store cannot here
+			woken := false
+			here, closeHere := k.hinting(nil)
+			defer closeHere()
+			there, closeThere := k.hinting(&woken)
+			defer closeThere()
+			for try := 0; !woken; try++ { // a poll may be faster, but not each time
+				if try == 20 {
+					k.Fatalf("of %d waits none was ended by a hint", try)
+				}
+				call := semel.Call{Key: semel.Key{Scope: scope, ID: fmt.Sprint("hinted ", try)}}
+				first, err := here.Begin(k.Context(), call)
+				k.must("begin", err)
+				call.Wait = semel.MaxWait
+				var waiter sync.WaitGroup
+				waiter.Go(func() {
+					out, err := there.Begin(k.Context(), call)
+					if err != nil || out.Kind != semel.Replay {
+						k.Errorf("wait: got %v and error %v, want a replay", out.Kind, err)
+					}
+				})
+				time.Sleep(hintPause)
+				k.must("complete", first.Claim.Complete(k.Context(), answer("here")))
+				waiter.Wait()
+			}
+		},
+	},
+}
+
+// hintPause is for how long an attempt runs for which somebody waits: polls are rare by then.
+const hintPause = 250 * time.Millisecond
+
+// hinting is an engine with hints, which tells when one has ended a wait. It listens. The func
+// closes it.
+func (k *kit) hinting(woken *bool) (*semel.Engine, func()) {
+	k.Helper()
+	e, err := semel.New(k.store, semel.Config{
+		Hints: true, Logger: slog.New(slog.DiscardHandler),
+		Observe: func(ctx context.Context, op semel.Op) (context.Context, func(semel.Event)) {
+			return ctx, func(ev semel.Event) {
+				if op.Step == semel.StepWait && ev.Woke == semel.WakeHint {
+					*woken = true
+				}
+			}
+		},
+	})
+	k.must("new engine", err)
+	out, err := e.Begin(k.Context(), semel.Call{Key: semel.Key{Scope: scope, ID: semel.NewToken().String()}})
+	k.must("begin", err)
+	k.must("release", out.Claim.Release(k.Context()))
+	for deadline := time.Now().Add(patience); !e.Hearing(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = e.Close(k.Context())
+			k.Fatalf("the engine never hears")
+		}
+	}
+	return e, func() { k.must("close", e.Close(context.WithoutCancel(k.Context()))) }
 }
 
 // patience is for what a test waits for: more than any store needs.

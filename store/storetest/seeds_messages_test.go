@@ -21,7 +21,7 @@ var messageSeeds = []seed{
 	{"quotes are lost", sends(func(text string) string { return strings.ReplaceAll(text, "'", "") }), []string{"messages/arrive"}},
 	{"nothing is sent", func(m *mutant) {
 		m.send = func(context.Context, string) error { return nil }
-	}, []string{"messages/arrive", "messages/nobody"}},
+	}, []string{"messages/arrive", "messages/nobody", "messages/wake"}},
 	{"one of several hears", func(m *mutant) {
 		var listening atomic.Int64
 		m.listen = func(ctx context.Context, ready func(), heard func(string)) error {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// silence is after how long without a text the server is asked whether it is still there.
-const silence = 15 * time.Second
+// maxSilence is after how long without a text the server is asked whether it is still there.
+const maxSilence = 15 * time.Second
 
 var errMoved = errors.New("the server has ended the subscription: the channel is another one's now")
 
@@ -74,7 +74,7 @@ func (s *Store) subscribe(ctx context.Context) *redis.PubSub {
 func (s *Store) receive(ctx context.Context, sub *redis.PubSub, ready func(), heard func(text string)) error {
 	asked := false
 	for {
-		got, err := sub.ReceiveTimeout(ctx, silence)
+		got, err := sub.ReceiveTimeout(ctx, s.silence)
 		var slow net.Error
 		if errors.As(err, &slow) && slow.Timeout() && !asked {
 			asked = true

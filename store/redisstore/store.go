@@ -80,6 +80,7 @@ type Store struct {
 	running sync.WaitGroup
 
 	over     chan struct{} // closed by Close
+	silence  time.Duration // maxSilence, but for tests
 	closing  sync.Once
 	closeErr error
 }
@@ -122,7 +123,10 @@ func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 			cfg.WaitTimeout, readTimeout)
 	}
 	wait := waiting{replicas: cfg.Replicas, aof: cfg.SyncAOF, millis: (micros(cfg.WaitTimeout) + 999) / 1000}
-	return &Store{client: client, prefix: cfg.Prefix, cfg: cfg, router: newRouter(client, wait), over: make(chan struct{})}, nil
+	return &Store{
+		client: client, prefix: cfg.Prefix, cfg: cfg, router: newRouter(client, wait),
+		over: make(chan struct{}), silence: maxSilence,
+	}, nil
 }
 
 // Close ends who listens, waits for the steps under way, and closes the client if [Open] made it.

@@ -74,6 +74,10 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
+	if _, ok := semel.As[semel.Messenger](opened.Store); cfg.WaitHints && !ok {
+		return wrong("leave it out, or use postgres://, redis:// or nats://", "%s: a store of kind %q carries no hints", cfg.Where("wait_hints"), opened.Kind)
+	}
+
 	metrics := proxy.NewMetrics(readBuild().String())
 	traces, end, err := openTraces(ctx, cfg, log)
 	if err != nil {
@@ -125,7 +129,7 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 // serving adds to what an engine reads by what it serves by.
 func serving(to semel.Config, cfg config.Config) semel.Config {
 	to.Lease, to.Margin, to.MaxRun, to.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
-	to.MaxWaiters, to.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	to.MaxWaiters, to.MaxWaitersPerKey, to.Hints = cfg.MaxWaiters, cfg.MaxWaitersPerKey, cfg.WaitHints
 	return to
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,6 +173,25 @@ func exportedMetrics(t *testing.T) string {
 	close(gate)
 	<-first
 	return metricsOf(t, admin)
+}
+
+// metricsOf is what a sidecar exports at its admin address.
+func metricsOf(t *testing.T, admin string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("got %d, %v", res.StatusCode, err)
+	}
+	return string(text)
 }
 
 var (

@@ -72,24 +72,6 @@ func drain(c <-chan struct{}) {
 	}
 }
 
-func metricsOf(t *testing.T, admin string) string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("got %d, %v", res.StatusCode, err)
-	}
-	return string(text)
-}
-
 // A store that carries no hints is told at the start.
 func TestHintsThatCannotBe(t *testing.T) {
 	t.Parallel()

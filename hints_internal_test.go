@@ -1,10 +1,10 @@
 package semel
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,7 +31,7 @@ func FuzzHints(f *testing.F) {
 			}
 			return
 		}
-		if got := writeHints(from, hints); got != text {
+		if got := writeHints(from, hints); got != text || len(text) > MaxMessageLen {
 			t.Errorf("got %q, want %q", got, text)
 		}
 		again, same, ok := readHints(writeHints(from, hints))
@@ -123,16 +123,12 @@ func TestHintsReachTheRoomThatIsThere(t *testing.T) {
 
 // A hint never makes a pause longer than it was.
 func TestHintShortensThePause(t *testing.T) {
-	for range 100 {
-		r := &room{hurry: make(chan struct{}, 1), hinted: make(chan struct{}, 1), pause: 2 * time.Millisecond, heed: time.Hour, asked: time.Now()}
+	synctest.Test(t, func(t *testing.T) {
+		r := &room{hurry: make(chan struct{}, 1), hinted: make(chan struct{}, 1), pause: time.Second, heed: time.Hour, asked: time.Now()}
 		r.hinted <- struct{}{}
 		v := vigil{room: r}
-		done := make(chan bool, 1)
-		go func() { done <- v.pause(context.Background()) }()
-		select {
-		case <-done:
-		case <-time.After(time.Minute):
-			t.Fatal("it waits for the hint to be heeded")
+		if !v.pause(t.Context()) || time.Since(r.asked) > time.Second || v.woke != WakeHint {
+			t.Errorf("it asks after %v, woken by %v, want after a second at most, by a hint", time.Since(r.asked), v.woke)
 		}
-	}
+	})
 }

@@ -153,6 +153,9 @@ func TestHintsCostNothingWithoutWaiters(t *testing.T) {
 		e, r := tuned(t, store, semel.Config{})
 		tuned(t, store, semel.Config{})
 		for i := range 100 {
+			if err := store.Send(t.Context(), forged(e, call("elsewhere", "x"), "?")); err != nil { // for another slot
+				t.Fatal(err)
+			}
 			complete(t, reserve(t, e, call(fmt.Sprint("order-", i), "x")), answer("paid"))
 		}
 		time.Sleep(time.Minute)
@@ -357,7 +360,7 @@ func TestWaitTellsWhatHasEndedIt(t *testing.T) {
 			}
 		}
 		store := memstore.New(memstore.Config{})
-		e, _ := tuned(t, store, semel.Config{Observe: observe})
+		e, r := tuned(t, store, semel.Config{Observe: observe})
 		other, _ := tuned(t, store, semel.Config{})
 		plain, _ := process(t, store, semel.Config{})
 		for i := range 10 {
@@ -373,9 +376,13 @@ func TestWaitTellsWhatHasEndedIt(t *testing.T) {
 		}
 		reserve(t, other, call("order", "x"))
 		wantOutcome(t, begin(t, e, patient("order", time.Second)), semel.InFlight)
-		t.Log(seen)
-		if seen[semel.WakeLocal] != 20 || seen[semel.WakeHint] < 10 || seen[semel.WakeTimer] < 20 || seen[0] != 1 {
-			t.Errorf("got %v, want 20 local, most of 20 by a hint, 20 or more by the timer, and 1 by nothing", seen)
+		l := beginLater(t.Context(), e, patient("order", 5*time.Second))
+		time.Sleep(time.Second)
+		r.cut() // a question that fails has ended it, and nothing came of it
+		wantOutcome(t, l.wait(t), semel.InFlight)
+		r.heal()
+		if seen[semel.WakeLocal] != 20 || seen[semel.WakeHint] < 10 || seen[semel.WakeTimer] < 20 || seen[0] != 2 {
+			t.Errorf("got %v, want 20 local, most of 20 by a hint, 20 or more by the timer, and 2 by nothing", seen)
 		}
 	})
 }

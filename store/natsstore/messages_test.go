@@ -12,6 +12,7 @@ import (
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/natsstore"
 	"github.com/semel-go/semel/store/natsstore/natstest"
+	"github.com/semel-go/semel/store/storetest"
 )
 
 // ear is one who listens.
@@ -107,4 +108,11 @@ func TestListenInVain(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrClosed", what, err)
 		}
 	}
+}
+
+// go test -run '^$' -bench Hints -benchtime 40x.
+func BenchmarkHints(b *testing.B) {
+	server := natstest.Start(b, natstest.Options{})
+	stream := servertest.Name(b)
+	storetest.BenchmarkHints(b, open(b, server.URL(), natsstore.Config{Stream: stream}), open(b, server.URL(), natsstore.Config{Stream: stream}))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/pgstore"
+	"github.com/semel-go/semel/store/storetest"
 )
 
 // hinting is an engine with hints, and counts the waits that a hint has ended.
@@ -256,4 +257,12 @@ func TestListenAsThePoolConnects(t *testing.T) {
 	if err := s.Listen(ctx, stop, func(string) {}); ctx.Err() == nil {
 		t.Errorf("it never listened: %v", err)
 	}
+}
+
+// go test -run '^$' -bench Hints -benchtime 40x.
+func BenchmarkHints(b *testing.B) {
+	server := servertest.NewPostgres(b)
+	here, there := opened(b, server.DSN(), pgstore.Config{}), opened(b, server.DSN(), pgstore.Config{})
+	migrate(b, here)
+	storetest.BenchmarkHints(b, here, there)
 }

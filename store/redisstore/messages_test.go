@@ -11,6 +11,7 @@ import (
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/internal/servertest"
 	"github.com/semel-go/semel/store/redisstore"
+	"github.com/semel-go/semel/store/storetest"
 )
 
 // ear is one who listens.
@@ -123,4 +124,11 @@ func TestCloseEndsListening(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrClosed", what, err)
 		}
 	}
+}
+
+// go test -run '^$' -bench Hints -benchtime 40x.
+func BenchmarkHints(b *testing.B) {
+	server := servertest.NewRedis(b)
+	prefix := servertest.Name(b)
+	storetest.BenchmarkHints(b, open(b, server.DSN(), redisstore.Config{Prefix: prefix}), open(b, server.DSN(), redisstore.Config{Prefix: prefix}))
 }

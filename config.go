@@ -67,9 +67,9 @@ type Config struct {
 	// Hints lets the engines that share a store tell one another that an attempt has ended for
 	// which somebody waits ([Call.Wait]), so that the answer comes at once and not with
 	// the next question to the store, up to half a second later. New fails when the store is no
-	// [Messenger]. It may cost a connection for each process; see docs/stores.md. All
-	// processes need it, and the same Secret, for what they hint to be understood. Default:
-	// no hints.
+	// [Messenger]. What nobody waits for costs nothing, but on some stores each process has a
+	// connection more: see docs/stores.md. All processes need it, and the same Secret, to
+	// understand one another. Default: no hints.
 	Hints bool
 	// Owner names this process in records. Default host name and process id.
 	Owner string

@@ -34,8 +34,14 @@ func TestListenToASilentServer(t *testing.T) {
 	}
 	<-heard
 	link.Blackhole()
-	if err := <-done; err == nil {
-		t.Error("got no error, want why it has left")
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("got no error, want why it has left")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it listens to a silent server")
+		link.Cut()
 	}
 	link.Heal()
 }

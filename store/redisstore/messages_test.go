@@ -113,7 +113,9 @@ func TestListenWithoutTheRight(t *testing.T) {
 // Close ends who listens, and nobody listens or sends after it.
 func TestCloseEndsListening(t *testing.T) {
 	t.Parallel()
-	s := open(t, servertest.Redis(t).DSN(), redisstore.Config{})
+	client := admin(t, servertest.Redis(t).Addr()) // which stays open
+	s, err := redisstore.New(client, redisstore.Config{Prefix: servertest.Name(t), Logger: slog.New(slog.DiscardHandler)})
+	must(t, "new", err)
 	l := listen(context.WithoutCancel(t.Context()), s)
 	<-l.ready
 	must(t, "close", s.Close())

@@ -95,7 +95,7 @@ func wakeOnce(b *testing.B, one, two *semel.Engine) (late time.Duration) {
 		benchBegin(b, two, call)
 		ended = time.Now()
 	})
-	time.Sleep(500*time.Millisecond + rand.N(500*time.Millisecond)) //nolint:gosec // spreads over the pauses
+	time.Sleep(500*time.Millisecond + rand.N(500*time.Millisecond)) // spreads over the pauses
 	start := time.Now()
 	if err := first.Claim.Complete(b.Context(), answer("one")); err != nil {
 		b.Fatal(err)

@@ -227,7 +227,7 @@ func (l *listener) hears(text string, until time.Time) bool {
 func printable(n int) string {
 	var b strings.Builder
 	for i := range n {
-		b.WriteByte(byte(' ' + i%95)) //nolint:gosec // below 127
+		b.WriteByte(byte(' ' + i%95))
 	}
 	return b.String()
 }

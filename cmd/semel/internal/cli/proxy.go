@@ -74,10 +74,6 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	defer func() { err = errors.Join(err, storeFault(opened.Close())) }()
 
-	if _, ok := semel.As[semel.Messenger](opened.Store); cfg.WaitHints && !ok {
-		return wrong("leave it out, or use postgres://, redis:// or nats://", "%s: a store of kind %q carries no hints", cfg.Where("wait_hints"), opened.Kind)
-	}
-
 	metrics := proxy.NewMetrics(readBuild().String())
 	traces, end, err := openTraces(ctx, cfg, log)
 	if err != nil {
@@ -90,9 +86,9 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if cfg.HasConsole() {
 		engineCfg.Observe = meter.Beside(engineCfg.Observe)
 	}
-	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
+	engine, err := newEngine(cfg, opened, engineCfg)
 	if err != nil {
-		return wrong("", "%w", err)
+		return err
 	}
 	wanted, err := proxyConfig(cfg, opened, metrics, log)
 	if err != nil {
@@ -124,6 +120,18 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	}
 	log.InfoContext(context.WithoutCancel(ctx), "drained")
 	return nil
+}
+
+// newEngine makes the engine that serves. config has checked what New checks, but not the store.
+func newEngine(cfg config.Config, opened *stores.Opened, with semel.Config) (*semel.Engine, error) {
+	if _, ok := semel.As[semel.Messenger](opened.Store); cfg.WaitHints && !ok {
+		return nil, wrong("leave it out, or use postgres://, redis:// or nats://", "%s: a store of kind %q carries no hints", cfg.Where("wait_hints"), opened.Kind)
+	}
+	engine, err := semel.New(opened.Store, with)
+	if err != nil {
+		return nil, wrong("", "%w", err)
+	}
+	return engine, nil
 }
 
 // serving adds to what an engine reads by what it serves by.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,8 +135,9 @@ func TestHintsWakeAfterACommit(t *testing.T) {
 			all.Go(func() { wantKept(t, inTx(t, here, c, s.mode(mode), work.run), answer("paid")) })
 			time.Sleep(time.Second)
 			start := time.Now()
-			c.Wait = 9 * time.Second
-			wantElse(t, inTx(t, there, c, other.mode(mode), work.run), semel.Replay)
+			waits := c
+			waits.Wait = 9 * time.Second
+			wantElse(t, inTx(t, there, waits, other.mode(mode), work.run), semel.Replay)
 			if took := time.Since(start); took < 2*time.Second || took > 2*time.Second+heed {
 				t.Errorf("told after %v, want 2 s and no more than %v", took, heed)
 			}
@@ -255,14 +257,14 @@ func TestListeningBreaks(t *testing.T) {
 		store := memstore.New(memstore.Config{})
 		var log lines
 		e, r := tuned(t, store, semel.Config{Logger: log.logger()})
-		tries := 0
+		var tries atomic.Int64
 		r.listen = func(ctx context.Context, ready func(), heard func(string)) error {
-			switch tries++; {
-			case tries < 10:
+			switch n := tries.Add(1); {
+			case n < 10:
 				return errors.New("no way")
-			case tries == 10:
+			case n == 10:
 				panic("the driver")
-			case tries == 11:
+			case n == 11:
 				ctx, cancel := context.WithTimeout(ctx, time.Minute)
 				defer cancel()
 				return r.wire.Listen(ctx, ready, heard)
@@ -271,16 +273,16 @@ func TestListeningBreaks(t *testing.T) {
 		}
 		complete(t, reserve(t, e, call("order-1", "x")), answer("paid"))
 		time.Sleep(10 * time.Second)
-		if tries < 5 || tries > 9 || e.Hearing() {
-			t.Errorf("%d tries in 10 s, hearing %v, want 5 to 9 and false", tries, e.Hearing())
+		if n := tries.Load(); n < 5 || n > 9 || e.Hearing() {
+			t.Errorf("%d tries in 10 s, hearing %v, want 5 to 9 and false", n, e.Hearing())
 		}
 		time.Sleep(30 * time.Second)
 		if !e.Hearing() {
 			t.Error("it does not hear although it could")
 		}
 		time.Sleep(time.Hour)
-		if tries != 12 || e.Hearing() {
-			t.Errorf("got %d tries, hearing %v, want 12 and false", tries, e.Hearing())
+		if n := tries.Load(); n != 12 || e.Hearing() {
+			t.Errorf("got %d tries, hearing %v, want 12 and false", n, e.Hearing())
 		}
 		text := log.String()
 		if lost, again := strings.Count(text, "are not heard"), strings.Count(text, "are heard again"); lost != 2 || again != 1 {

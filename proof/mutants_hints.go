@@ -107,11 +107,11 @@ func hintStoreMutants() []Mutant {
 		},
 		{
 			"hints: the sidecar takes a store that carries none", "cmd/semel/internal/cli/proxy.go",
-			"cfg.WaitHints && !ok {", "cfg.WaitHints && !ok && false {", "cmd/semel", "^TestHintsThatCannotBe$",
+			"cfg.WaitHints && !ok {", "cfg.WaitHints && !ok && false {", "cmd/semel/internal/cli", "^TestWaitHints$",
 		},
 		{
 			"hints: the sidecar does not hand the setting on", "cmd/semel/internal/cli/proxy.go",
-			"cfg.MaxWaitersPerKey, cfg.WaitHints", "cfg.MaxWaitersPerKey, false", "cmd/semel", "^TestSidecarsHint$/^redis$",
+			"cfg.MaxWaitersPerKey, cfg.WaitHints", "cfg.MaxWaitersPerKey, false", "cmd/semel/internal/cli", "^TestWaitHints$",
 		},
 		{
 			"hints: the way to the server is printed with its password", "cmd/semel/internal/config/print.go",

@@ -119,8 +119,17 @@ func TestCloseEndsListening(t *testing.T) {
 	l := listen(context.WithoutCancel(t.Context()), s)
 	<-l.ready
 	must(t, "close", s.Close())
+	var listened error
+	until(t, "who listened has ended", func() bool {
+		select {
+		case listened = <-l.done:
+			return true
+		default:
+			return false
+		}
+	})
 	for what, err := range map[string]error{
-		"who listened": <-l.done, "listen": s.Listen(t.Context(), func() {}, func(string) {}), "send": s.Send(t.Context(), "text"),
+		"who listened": listened, "listen": s.Listen(t.Context(), func() {}, func(string) {}), "send": s.Send(t.Context(), "text"),
 	} {
 		if !errors.Is(err, redisstore.ErrClosed) {
 			t.Errorf("%s: got %v, want ErrClosed", what, err)

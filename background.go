@@ -195,5 +195,8 @@ func (e *Engine) shut() bool {
 	e.closed = true
 	e.held++
 	close(e.stop)
+	if e.hints != nil {
+		e.hints.end()
+	}
 	return true
 }

@@ -114,7 +114,7 @@ func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 		}
 	case c.standing.CompareAndSwap(keptInTx, kept):
 		e.running.remove(c)
-		e.waiting.wake(c.key)
+		e.ended(c.key)
 	}
 	return out, err
 }

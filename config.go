@@ -64,6 +64,13 @@ type Config struct {
 	// and MaxWaitersPerKey how many for one key; further ones do not wait. Default 1,024 and
 	// 8.
 	MaxWaiters, MaxWaitersPerKey int
+	// Hints lets the engines that share a store tell one another that an attempt has ended for
+	// which somebody waits ([Call.Wait]), so that the answer comes at once and not with
+	// the next question to the store, up to half a second later. New fails when the store is no
+	// [Messenger]. What nobody waits for costs nothing, but on some stores each process has a
+	// connection more: see docs/stores.md. All processes need it, and the same Secret, to
+	// understand one another. Default: no hints.
+	Hints bool
 	// Owner names this process in records. Default host name and process id.
 	Owner string
 	// Secret keys [Claim.DerivedKey] and [Engine.Ref]. It must be the same in

@@ -52,6 +52,7 @@ type Engine struct {
 
 	running attempts // what is renewed
 	waiting waiters  // for attempts that run
+	hints   *hinting // nil without Config.Hints
 	refs    macs
 
 	mu     sync.Mutex
@@ -78,6 +79,9 @@ func New(store Store, cfg Config) (*Engine, error) {
 	e.renewer, _ = As[Renewer](store)
 	_, e.immediate = As[Immediate](store)
 	e.quit, e.abort = context.WithCancel(context.Background()) //nolint:forbidigo // the root of what outlives every request
+	if e.hints, err = newHinting(e); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -169,6 +173,9 @@ func (e *Engine) reservation(ctx context.Context, call *Call) (Reservation, erro
 		}
 	} else {
 		call.Lapsed, call.Recover = e.cfg.Lapsed, e.cfg.Recover
+	}
+	if e.hints != nil {
+		e.hints.begin()
 	}
 	call.Lease = max(or(call.Lease, e.cfg.Lease), minLease)
 	call.MaxRun = or(call.MaxRun, max(e.cfg.MaxRun, call.Lease))

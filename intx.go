@@ -83,7 +83,7 @@ func (e *Engine) InTx(ctx context.Context, call Call, txs Transactions, f func(c
 	t := &transacted{engine: e, txs: txs, call: call, asked: r, run: f}
 	defer func() {
 		if t.claim != nil { // or a storm of refused duplicates would be one of polls
-			e.waiting.wake(r.Key)
+			e.ended(r.Key)
 		}
 	}()
 	if txs.Mode() == SingleTx {

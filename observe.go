@@ -93,6 +93,30 @@ func (o Op) Ref() string {
 // Format implements [fmt.Formatter], so that no verb prints the key.
 func (o Op) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "%s:%s", o.Step, o.Ref()) }
 
+// Wake says why the store was asked whether an attempt that a call waits for has ended.
+type Wake uint8
+
+// The reasons: it was time to ask; an attempt of this process ended; another process hinted
+// that one had, see [Config.Hints].
+const (
+	WakeTimer Wake = iota + 1
+	WakeLocal
+	WakeHint
+)
+
+// String returns the name in lower case, fit for a metric label; "none" for the zero value.
+func (w Wake) String() string {
+	switch w {
+	case WakeTimer:
+		return "timer"
+	case WakeLocal:
+		return "local"
+	case WakeHint:
+		return "hint"
+	}
+	return "none"
+}
+
 // Event describes a step that ended.
 type Event struct {
 	// Kind is the outcome of a reserve, a wait or a poll; 0 otherwise or when Err is set.
@@ -102,6 +126,9 @@ type Event struct {
 	// Waits is true when a reserve has met an attempt in flight and the call waits: its
 	// outcome is that of the wait which follows.
 	Waits bool
+	// Woke is why the store was asked whose answer has ended a wait; 0 when nothing came of the
+	// wait, and for other steps.
+	Woke Wake
 	// Count is how many holders were renewed, records purged, lapsed ones looked
 	// at, or polls made; 1 otherwise.
 	Count int

@@ -46,7 +46,7 @@ func (e *Engine) complete(ctx context.Context, c *Claim, r Response) (err error)
 		if !later {
 			e.running.remove(c)
 		}
-		e.waiting.wake(c.key)
+		e.ended(c.key)
 	}()
 	if e.cfg.Observe != nil {
 		var end func(Event)
@@ -107,7 +107,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 	log := e.cfg.Logger.With("ref", e.Ref(c.key), "fence", c.fence)
 	log.ErrorContext(ctx, "a response is not stored; trying on in the background")
 	started := e.goOwned(func() {
-		defer e.waiting.wake(c.key)
+		defer e.ended(c.key)
 		defer e.running.remove(c)
 		var err error
 		e.retry(e.quit.Done(), c.attempt.maxRun, func() bool {
@@ -130,7 +130,7 @@ func (e *Engine) completeLater(ctx context.Context, c *Claim, done Completion) {
 }
 
 func (e *Engine) release(ctx context.Context, c *Claim) (err error) {
-	defer e.waiting.wake(c.key)
+	defer e.ended(c.key)
 	ctx, end := e.observe(ctx, c.op(StepRelease))
 	defer func() { end(Event{Count: 1, Err: err}) }()
 	ctx = context.WithoutCancel(ctx)
@@ -152,7 +152,7 @@ func (e *Engine) abandon(ctx context.Context, c *Claim) {
 	if e.renewer == nil {
 		return
 	}
-	defer e.waiting.wake(c.key)
+	defer e.ended(c.key)
 	err := errNoReturn
 	ctx, end := e.observe(ctx, c.op(StepAbandon))
 	defer func() { end(Event{Count: 1, Err: err}) }()

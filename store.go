@@ -137,6 +137,25 @@ type Grader interface {
 	Grade() Grade
 }
 
+// MaxMessageLen is how long a text of a [Messenger] may be, in bytes.
+const MaxMessageLen = 4096
+
+// Messenger carries short texts between the processes that share the store, so that one need
+// not ask again and again whether another is done: see [Config.Hints]. Nothing
+// depends on a text that arrives: it may be lost, late, repeated, out of order or forged.
+// Programs whose stores share no records should not share texts either.
+type Messenger interface {
+	// Send gives a text to all who listen, perhaps to the sender too. It is printable
+	// ASCII of up to [MaxMessageLen] bytes. It must not wait for those who listen, nor be a part
+	// of any transaction, and ends when ctx does.
+	Send(ctx context.Context, text string) error
+	// Listen calls heard with each text that comes, one at a time, until ctx ends or the
+	// way breaks; it then returns why. It calls ready, perhaps more than once, when it hears
+	// what is sent from now on. An error that wraps [errors.ErrUnsupported] says that it never
+	// will.
+	Listen(ctx context.Context, ready func(), heard func(text string)) error
+}
+
 // Immediate marks a store whose steps never wait for anything outside the
 // process. The engine then calls it directly, without a timeout, and with the
 // context at hand: the store must not look at whether that has ended.

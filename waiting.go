@@ -24,6 +24,7 @@ type waiters struct {
 	n     atomic.Int64
 	mu    sync.Mutex
 	rooms map[Slot]*room
+	marks map[mark]*room // of those that hints may reach
 }
 
 // room is where the calls for one slot wait. One of them at a time asks the store, and tells
@@ -33,13 +34,22 @@ type room struct {
 	turn   chan struct{}        // holds one token: who has it asks
 	hurry  chan struct{}        // told when an attempt of this process has ended; of room for one
 	latest atomic.Pointer[news] // what the store has said last
-	pause  time.Duration        // until it is asked again; of who has the turn
+
+	mark   mark          // how hints name the slot; zero without them
+	hinted chan struct{} // told that another process hints that it has ended; of room for one
+
+	// What follows is of who has the turn.
+	pause time.Duration // until the store is asked again
+	asked time.Time     // when it was last
+	heed  time.Duration // since then, before a hint is heeded
+	told  time.Time     // when the other processes were last told that somebody waits
 }
 
 // news is an answer of the store.
 type news struct {
 	held  Record
 	asked time.Time     // before the question was sent
+	woke  Wake          // why it was
 	next  chan struct{} // closed when there is a newer one
 }
 
@@ -52,7 +62,10 @@ func (w *waiters) enter(slot Slot, most, perKey int) *room {
 		return nil
 	}
 	if r == nil {
-		r = &room{turn: make(chan struct{}, 1), hurry: make(chan struct{}, 1), pause: firstPoll}
+		r = &room{
+			turn: make(chan struct{}, 1), hurry: make(chan struct{}, 1), hinted: make(chan struct{}, 1),
+			pause: firstPoll, heed: firstPoll,
+		}
 		r.turn <- struct{}{}
 		r.latest.Store(&news{next: make(chan struct{})})
 		if w.rooms == nil {
@@ -71,6 +84,21 @@ func (w *waiters) leave(slot Slot, r *room) {
 	w.n.Add(-1)
 	if r.n--; r.n == 0 {
 		delete(w.rooms, slot)
+		if w.marks[r.mark] == r {
+			delete(w.marks, r.mark)
+		}
+	}
+}
+
+// named lets hints that name m reach r.
+func (w *waiters) named(r *room, m mark) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.marks == nil {
+		w.marks = make(map[mark]*room)
+	}
+	if r.mark != m { // or who has the turn is just reading it
+		r.mark, w.marks[m] = m, r
 	}
 }
 
@@ -83,16 +111,33 @@ func (w *waiters) wake(key Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r := w.rooms[slot]; r != nil {
-		select {
-		case r.hurry <- struct{}{}:
-		default: // it has been told, and has not asked
-		}
+		nudge(r.hurry)
+	}
+}
+
+// hint lets the calls that wait in the room of m ask soon: another process says that an
+// attempt has ended.
+func (w *waiters) hint(m mark) {
+	if w.n.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.marks[m]; r != nil {
+		nudge(r.hinted)
+	}
+}
+
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it has been told, and has not asked
 	}
 }
 
 // tell publishes what the store has answered.
-func (r *room) tell(held Record, asked time.Time) {
-	before := r.latest.Swap(&news{held: held, asked: asked, next: make(chan struct{})})
+func (r *room) tell(held Record, asked time.Time, woke Wake) {
+	before := r.latest.Swap(&news{held: held, asked: asked, woke: woke, next: make(chan struct{})})
 	close(before.next)
 }
 
@@ -109,12 +154,14 @@ type vigil struct {
 	gives bool // back what a poll has reserved, so that the call has to ask for it
 
 	room  *room
+	hints *hinting // nil without them
 	stop  <-chan struct{}
 	end   <-chan time.Time
 	held  Record    // what is known of the slot
 	since time.Time // when held was known
 	start time.Time // before the last question of its own
 	polls int
+	woke  Wake // why the store was asked for held
 }
 
 // wait waits, for no longer than d, for the end of the attempt that v.held shows, which
@@ -128,6 +175,9 @@ func (e *Engine) wait(ctx context.Context, v *vigil, d time.Duration) {
 	defer func() {
 		ev := reserved(&v.held, r, false, nil)
 		ev.Count, ev.Waits = v.polls, v.gives && ev.Kind == Reserved
+		if ev.Woke = v.woke; !v.over() {
+			ev.Woke = 0
+		}
 		end(ev)
 	}()
 	if own := FromContext(ctx); d <= 0 || own != nil && own.token == v.held.Token { // who waits for himself waits in vain
@@ -139,6 +189,9 @@ func (e *Engine) wait(ctx context.Context, v *vigil, d time.Duration) {
 		return
 	}
 	defer e.waiting.leave(slot, v.room)
+	if v.hints = e.hints; v.hints != nil {
+		e.waiting.named(v.room, v.hints.mark(r.Key))
+	}
 	timer := time.NewTimer(min(d, MaxWait))
 	defer timer.Stop()
 	v.end = timer.C
@@ -154,7 +207,7 @@ func (v *vigil) keep(ctx context.Context) error {
 		seen := v.room.latest.Load()
 		// An answer to what was asked before this call knew more may be older than that.
 		if !seen.asked.Before(v.since) {
-			if v.held = seen.held; v.over() {
+			if v.held, v.woke = seen.held, seen.woke; v.over() {
 				return nil
 			}
 		}
@@ -185,21 +238,26 @@ func (v *vigil) isForAll() bool {
 func (v *vigil) over() bool { return decide(v.held, v.asked, v.policy) != waits }
 
 // ask asks the store until the slot is not in flight any more, at growing intervals, and at
-// once when an attempt of this process has ended. It has the turn.
+// once when an attempt of this process has ended or another one hints that it has. It has the
+// turn.
 func (v *vigil) ask(ctx context.Context) error {
 	for v.pause(ctx) {
 		v.polls++
 		v.start = time.Now()
+		v.room.asked = v.start
 		held, err := v.poll(ctx)
 		if err != nil {
 			return err
 		}
-		if held.Token != v.held.Token { // another attempt, which may be as short as any
-			v.room.pause = firstPoll
+		switch {
+		case held.Token != v.held.Token: // another attempt, which may be as short as any
+			v.room.pause, v.room.heed = firstPoll, firstPoll
+		case v.woke == WakeHint: // it was false: the next one has to wait, or a storm of them is one of polls
+			v.room.heed = min(2*v.room.heed, lastPoll)
 		}
 		v.held = held
 		if v.isForAll() {
-			v.room.tell(held, v.start)
+			v.room.tell(held, v.start, v.woke)
 		}
 		if v.over() {
 			return nil
@@ -211,18 +269,31 @@ func (v *vigil) ask(ctx context.Context) error {
 // pause waits for the next question, and reports whether it is to be asked: nobody asks whose
 // wait is over, as he might get the slot.
 func (v *vigil) pause(ctx context.Context) bool {
-	timer := time.NewTimer(v.room.pause/2 + rand.N(v.room.pause/2)) //nolint:gosec // jitter
+	if v.hints != nil {
+		v.hints.ask(v.room)
+	}
+	pause := v.room.pause/2 + rand.N(v.room.pause/2) //nolint:gosec // jitter
+	due := time.Now().Add(pause)
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		v.room.pause = min(v.room.pause*3/2, lastPoll)
-	case <-v.room.hurry:
-	case <-v.end:
-		return false
-	case <-v.stop:
-		return false
-	case <-ctx.Done():
-		return false
+	woke, hinted := WakeTimer, v.room.hinted
+	for v.woke = 0; v.woke == 0; {
+		select {
+		case <-hinted: // it makes the pause shorter, and no more
+			woke, hinted = WakeHint, nil
+			timer.Reset(min(time.Until(due), time.Until(v.room.asked.Add(v.room.heed))))
+		case <-timer.C:
+			v.room.pause = min(v.room.pause*3/2, lastPoll)
+			v.woke = woke
+		case <-v.room.hurry:
+			v.woke = WakeLocal
+		case <-v.end:
+			return false
+		case <-v.stop:
+			return false
+		case <-ctx.Done():
+			return false
+		}
 	}
 	select { // what came at the same time
 	case <-v.end:

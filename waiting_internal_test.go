@@ -22,14 +22,14 @@ func TestOldNewsIsNotBelieved(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- v.keep(context.Background()) }()
 		synctest.Wait()
-		r.tell(Record{State: StateCompleted, Fence: 1}, before)
+		r.tell(Record{State: StateCompleted, Fence: 1}, before, WakeTimer)
 		synctest.Wait()
 		select {
 		case <-done:
 			t.Fatalf("got fence %d, of an answer from before the wait", v.held.Fence)
 		default:
 		}
-		r.tell(Record{State: StateCompleted, Fence: 2}, time.Now())
+		r.tell(Record{State: StateCompleted, Fence: 2}, time.Now(), WakeTimer)
 		if err := <-done; err != nil || v.held.Fence != 2 {
 			t.Errorf("got fence %d (%v), want that of the new answer", v.held.Fence, err)
 		}

@@ -60,6 +60,9 @@ func New(cfg Config) *Collector {
 		c.steps[step] = c.stepMetrics(step)
 		c.quiet[step] = func(e semel.Event) { c.step(step, e) }
 	}
+	for wake := range semel.WakeHint + 1 {
+		c.woken.WithLabelValues(wake.String())
+	}
 	for _, by := range []semel.Step{semel.StepRenew, semel.StepComplete} {
 		c.lost.WithLabelValues(by.String())
 	}
@@ -88,6 +91,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- inflight
 	ch <- oldest
 	ch <- waiters
+	ch <- hearing
 }
 
 // Collect implements [prometheus.Collector].
@@ -95,12 +99,16 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, each := range c.all() {
 		each.Collect(ch)
 	}
-	n, age, waiting := 0, 0.0, 0
+	n, age, waiting, hears := 0, 0.0, 0, 0.0
 	if engine := c.engine.Load(); engine != nil {
 		running, since := engine.Running()
 		n, age, waiting = running, since.Seconds(), engine.Waiting()
+		if engine.Hearing() {
+			hears = 1
+		}
 	}
 	ch <- prometheus.MustNewConstMetric(inflight, prometheus.GaugeValue, float64(n))
 	ch <- prometheus.MustNewConstMetric(oldest, prometheus.GaugeValue, age)
 	ch <- prometheus.MustNewConstMetric(waiters, prometheus.GaugeValue, float64(waiting))
+	ch <- prometheus.MustNewConstMetric(hearing, prometheus.GaugeValue, hears)
 }

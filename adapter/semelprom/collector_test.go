@@ -360,6 +360,32 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
+// That hints are heard can be seen, and what they are good for.
+func TestCountsHints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		c := semelprom.New(semelprom.Config{})
+		e := newEngine(t, store, semel.Config{Observe: c.Observe, Hints: true})
+		other := newEngine(t, store, semel.Config{Hints: true})
+		c.Watch(e)
+		for i := range 10 { // a poll may be faster, but not each time
+			call := semel.Call{Key: semel.Key{Scope: "s", ID: fmt.Sprint(i)}, Wait: semel.MaxWait}
+			claim := begin(t, other, call)
+			done := make(chan struct{})
+			go func() { defer close(done); begin(t, e, call) }()
+			time.Sleep(2 * time.Second)
+			if err := claim.Complete(t.Context(), semel.Response{Status: 200}); err != nil {
+				t.Error(err)
+			}
+			<-done
+		}
+		wantLines(t, c, "semel_hints_heard 1", `semel_waits_total{woken_by="none"} 0`)
+		if strings.Contains(exported(t, c), `semel_waits_total{woken_by="hint"} 0`) {
+			t.Error("no wait is counted that a hint has ended")
+		}
+	})
+}
+
 // A request that waits has one outcome: that of its wait. Its polls are steps of the store.
 func TestCountsAWaitOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -371,7 +397,7 @@ func TestCountsAWaitOnce(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); begin(t, e, call) }()
 		time.Sleep(2 * time.Second)
-		wantLines(t, c, "semel_waiters 1")
+		wantLines(t, c, "semel_waiters 1", "semel_hints_heard 0")
 		if err := claim.Complete(t.Context(), semel.Response{Status: 200}); err != nil {
 			t.Error(err)
 		}
@@ -384,6 +410,8 @@ func TestCountsAWaitOnce(t *testing.T) {
 			`semel_wait_duration_seconds_sum{outcome="replayed"} 2`,
 			`semel_wait_duration_seconds_count{outcome="replayed"} 1`,
 			`semel_store_operation_duration_seconds_count{step="reserve"} 2`,
+			`semel_waits_total{woken_by="local"} 1`,
+			`semel_waits_total{woken_by="hint"} 0`,
 			"semel_waiters 0",
 		)
 		if text := exported(t, c); strings.Contains(text, `step="wait"`) || !strings.Contains(text, `semel_store_operation_duration_seconds_count{step="poll"}`) {

@@ -44,6 +44,7 @@ func (c *Collector) end(r *route, step semel.Step, e semel.Event) {
 		c.reserved(r, e)
 	case semel.StepWait:
 		c.waits.WithLabelValues(outcomeNames[outcomeOf(e)]).Observe(e.Took.Seconds())
+		c.woken.WithLabelValues(e.Woke.String()).Inc()
 		c.reserved(r, e)
 	case semel.StepComplete:
 		c.completed(r, e)

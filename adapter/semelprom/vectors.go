@@ -12,6 +12,7 @@ var (
 	inflight = prometheus.NewDesc("semel_inflight_attempts", "Attempts that run now.", nil, nil)
 	oldest   = prometheus.NewDesc("semel_oldest_inflight_seconds", "For how long the oldest running attempt has run.", nil, nil)
 	waiters  = prometheus.NewDesc("semel_waiters", "Requests that wait now for an attempt in flight.", nil, nil)
+	hearing  = prometheus.NewDesc("semel_hints_heard", "1 while the hints of other processes are heard, else 0.", nil, nil)
 )
 
 // The bounds of the buckets: of the store, from an embedded one to one in trouble; of
@@ -26,7 +27,7 @@ var (
 // vectors are the metrics before they have labels.
 type vectors struct {
 	requests, refusals, failedOpen, shadowed *prometheus.CounterVec
-	failures, takeovers, lost                *prometheus.CounterVec
+	failures, takeovers, lost, woken         *prometheus.CounterVec
 	took, handlers, waits                    *prometheus.HistogramVec
 	bytes                                    prometheus.Histogram
 	purged                                   prometheus.Counter
@@ -50,6 +51,7 @@ func newVectors() vectors {
 		failures:   counter("semel_store_operation_failures_total", "Steps of the store that failed.", "step"),
 		handlers:   histogram("semel_handler_duration_seconds", "Time from the reservation of an attempt to its end, by how it ended.", handlerSeconds, "settle", "route"),
 		waits:      histogram("semel_wait_duration_seconds", "Time for which requests waited for an attempt in flight, by the outcome.", waitSeconds, "outcome"),
+		woken:      counter("semel_waits_total", "Requests that waited, by what let the store be asked whose answer ended the wait.", "woken_by"),
 		takeovers:  counter("semel_lease_takeovers_total", "Reservations that took over a lapsed attempt, to run again or to ask.", "route"),
 		lost:       counter("semel_leases_lost_total", "Attempts that lost their slot while they ran, by the step that noticed.", "by"),
 		bytes: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -69,7 +71,7 @@ func newVectors() vectors {
 
 func (v *vectors) all() []prometheus.Collector {
 	return []prometheus.Collector{
-		v.requests, v.refusals, v.failedOpen, v.shadowed, v.took, v.failures, v.handlers, v.waits, v.takeovers, v.lost,
+		v.requests, v.refusals, v.failedOpen, v.shadowed, v.took, v.failures, v.handlers, v.waits, v.woken, v.takeovers, v.lost,
 		v.bytes, v.purged, v.caughtUp, v.build,
 	}
 }

@@ -172,6 +172,12 @@ func exportedMetrics(t *testing.T) string {
 	s.order(t, "k")
 	close(gate)
 	<-first
+	return metricsOf(t, admin)
+}
+
+// metricsOf is what a sidecar exports at its admin address.
+func metricsOf(t *testing.T, admin string) string {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ var (
 	_ semel.Auditor        = (*Store)(nil)
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
+	_ semel.Messenger      = (*Store)(nil)
 	_ semel.Immediate      = (*Store)(nil)
 )
 
@@ -54,6 +55,8 @@ type Store struct {
 	count   atomic.Int64
 	cursor  atomic.Uint32 // the shard where the next purge begins
 	trail   trail
+
+	listeners listeners
 }
 
 // New returns an empty store. It starts nothing and need not be closed.

@@ -51,7 +51,8 @@
 // It has no bounds, expires never, and denies deletes and purges; who may delete the
 // stream can. [Store.Migrate] makes it: a store that was last migrated by the version
 // before serves without it, and refuses operators until somebody migrates. The user needs the
-// right to publish to SUBJECT.audit.*.
+// right to publish to SUBJECT.audit.*; with [semel.Config.Hints] also to publish and to listen to
+// SUBJECT.hints.now, which no stream keeps.
 //
 // # Promise
 //

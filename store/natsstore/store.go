@@ -25,6 +25,7 @@ var (
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
+	_ semel.Messenger      = (*Store)(nil)
 )
 
 // Store keeps records in one JetStream stream, and the trail in another. Make one with [New] or [Open].

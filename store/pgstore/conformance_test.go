@@ -37,10 +37,11 @@ func TestConformanceOpened(t *testing.T) {
 // prepared statements are not to be relied on.
 func TestConformancePooled(t *testing.T) {
 	t.Parallel()
-	pool := poolOf(t, servertest.NewPgBouncer(t, servertest.Postgres(t)).DSN()+"&pool_max_conns=16")
+	server := servertest.Postgres(t)
+	pool := poolOf(t, servertest.NewPgBouncer(t, server).DSN()+"&pool_max_conns=16")
 	storetest.Suite{Open: func(t *testing.T) semel.Store {
 		t.Helper()
-		s, err := pgstore.New(pool, pgstore.Config{Schema: servertest.Name(t), Logger: quiet})
+		s, err := pgstore.New(pool, pgstore.Config{Schema: servertest.Name(t), ListenURL: server.DSN(), Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

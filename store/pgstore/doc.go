@@ -29,7 +29,8 @@
 //
 // pgbouncer works in session and in transaction mode. Prepared statements cannot
 // be relied on behind it; the store sees that and lets the server parse each
-// statement, which halves the throughput of a busy server. See [Config.ExecMode].
+// statement, which halves the throughput of a busy server. See [Config.ExecMode], and
+// [Config.ListenURL] for [semel.Config.Hints].
 //
 // A role that may use the schema and SELECT, INSERT, UPDATE and DELETE in the
 // table, and SELECT in its version table, is enough to serve. Who may do more

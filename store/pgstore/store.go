@@ -25,6 +25,7 @@ var (
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
+	_ semel.Messenger      = (*Store)(nil)
 )
 
 // Config is what a [Store] may be told. The zero value is safe.
@@ -44,6 +45,11 @@ type Config struct {
 	// a plan per step. A pooler that keeps track of prepared statements bears
 	// QueryExecModeCacheStatement when it is asked for here.
 	ExecMode pgx.QueryExecMode
+	// ListenURL leads to the same database, for the one connection on which
+	// [Store.Listen] hears hints ([semel.Config.Hints]). It is needed where the pool goes through a pooler such as
+	// pgbouncer, whose transaction mode hears nothing; it is taken at its word. Default: the
+	// connection is made as those of the pool are.
+	ListenURL string
 	// Logger is told what the promise rests on when the store begins to serve.
 	// Default [slog.Default].
 	Logger *slog.Logger
@@ -61,6 +67,7 @@ type Store struct {
 	sql       statements
 	logger    *slog.Logger
 	migrating func(version, of int)
+	listen    *pgx.ConnConfig // from Config.ListenURL
 
 	mode      atomic.Int32 // a pgx.QueryExecMode
 	fixedMode bool
@@ -100,6 +107,13 @@ func newStore(pool *pgxpool.Pool, cfg Config) (*Store, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Store{pool: pool, names: n, sql: n.statements(), logger: cfg.Logger, migrating: cfg.Migrating, watch: new(breakage)}
+	if cfg.ListenURL != "" {
+		direct, err := poolConfig(cfg.ListenURL)
+		if err != nil {
+			return nil, fmt.Errorf("Config.ListenURL: %w", err)
+		}
+		s.listen = direct.ConnConfig
+	}
 	conn := pool.Config().ConnConfig
 	mode := cfg.ExecMode
 	if mode == 0 && conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {

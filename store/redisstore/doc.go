@@ -35,7 +35,8 @@
 // prefix: what is no record is never overwritten ([DamagedError]). The user
 // needs EVALSHA, EVAL, GET, SET, TIME and PING on the prefix; SCAN for List,
 // EXISTS, XADD, XREVRANGE, XINFO and, with [Config.Replicas], XSETID for the trail,
-// INFO and CONFIG GET for Validate to be sure.
+// INFO and CONFIG GET for Validate to be sure. With [semel.Config.Hints] it needs the channel
+// PREFIX{hints} and PUBLISH and SUBSCRIBE, in a cluster SPUBLISH and SSUBSCRIBE, of Redis 7.
 //
 // Steps that wait at the same time share a pipeline, one or two at a time to
 // each server; nobody waits for company. The context of a step does not reach

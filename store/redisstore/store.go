@@ -26,6 +26,7 @@ var (
 	_ semel.Pinger         = (*Store)(nil)
 	_ semel.Grader         = (*Store)(nil)
 	_ semel.Inspector      = (*Store)(nil)
+	_ semel.Messenger      = (*Store)(nil)
 )
 
 // Config is what [New] and [Open] may be told. The zero value is safe.
@@ -78,6 +79,8 @@ type Store struct {
 	closed  bool
 	running sync.WaitGroup
 
+	over     chan struct{} // closed by Close
+	silence  time.Duration // maxSilence, but for tests
 	closing  sync.Once
 	closeErr error
 }
@@ -120,16 +123,20 @@ func New(client redis.UniversalClient, cfg Config) (*Store, error) {
 			cfg.WaitTimeout, readTimeout)
 	}
 	wait := waiting{replicas: cfg.Replicas, aof: cfg.SyncAOF, millis: (micros(cfg.WaitTimeout) + 999) / 1000}
-	return &Store{client: client, prefix: cfg.Prefix, cfg: cfg, router: newRouter(client, wait)}, nil
+	return &Store{
+		client: client, prefix: cfg.Prefix, cfg: cfg, router: newRouter(client, wait),
+		over: make(chan struct{}), silence: maxSilence,
+	}, nil
 }
 
-// Close waits for the steps under way, and closes the client if [Open] made it.
+// Close ends who listens, waits for the steps under way, and closes the client if [Open] made it.
 // A second call returns what the first returned.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
+		close(s.over)
 		s.running.Wait()
 		if s.owned {
 			s.closeErr = s.client.Close()

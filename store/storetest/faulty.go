@@ -18,6 +18,7 @@ var (
 	_ semel.Resolver       = (*Faulty)(nil)
 	_ semel.Resealer       = (*Faulty)(nil)
 	_ semel.Auditor        = (*Faulty)(nil)
+	_ semel.Messenger      = (*Faulty)(nil)
 	_ semel.Pinger         = (*Faulty)(nil)
 	_ semel.Grader         = (*Faulty)(nil)
 )
@@ -30,7 +31,8 @@ var (
 //
 // Faulty has every optional capability. Where the inner store lacks one, the
 // method fails with [errors.ErrUnsupported], except that Ping succeeds and
-// Grade is empty. List, Resolve, Reseal, Audit, Trail, Ping and Grade call no hook.
+// Grade is empty. List, Resolve, Reseal, Audit, Trail, Send, Listen, Ping and Grade call
+// no hook.
 type Faulty struct {
 	// Store does the work. Required.
 	semel.Store
@@ -172,6 +174,24 @@ func (f *Faulty) Trail(ctx context.Context, filter semel.AuditFilter) iter.Seq2[
 		return func(yield func(semel.AuditEntry, error) bool) { yield(semel.AuditEntry{}, errors.ErrUnsupported) }
 	}
 	return inner.Trail(ctx, filter)
+}
+
+// Send implements [semel.Messenger].
+func (f *Faulty) Send(ctx context.Context, text string) error {
+	inner, ok := semel.As[semel.Messenger](f.Store)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return inner.Send(ctx, text)
+}
+
+// Listen implements [semel.Messenger].
+func (f *Faulty) Listen(ctx context.Context, ready func(), heard func(text string)) error {
+	inner, ok := semel.As[semel.Messenger](f.Store)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return inner.Listen(ctx, ready, heard)
 }
 
 // Ping implements [semel.Pinger].

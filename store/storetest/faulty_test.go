@@ -115,7 +115,8 @@ func TestFaultyUnsupported(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"renew": renewErr, "purge": purgeErr, "list": listErr, "resolve": f.Resolve(ctx, semel.Resolution{}),
-		"begin effects": f.BeginEffects(ctx, semel.Key{}, semel.Token{}),
+		"begin effects": f.BeginEffects(ctx, semel.Key{}, semel.Token{}), "send": f.Send(ctx, "text"),
+		"listen": f.Listen(ctx, func() {}, func(string) {}),
 	} {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: got error %v, want ErrUnsupported", name, err)

@@ -15,6 +15,7 @@ import (
 // mutant is a right store with one wrong step: a hook that is set replaces it.
 type mutant struct {
 	*memstore.Store
+	life     context.Context           //nolint:containedctx // ends with the case
 	key      func(semel.Key) semel.Key // how it reads every key
 	reserve  func(context.Context, semel.Reservation) (semel.Record, error)
 	complete func(context.Context, semel.Completion) error
@@ -28,6 +29,8 @@ type mutant struct {
 	reseal   func(context.Context, semel.Holder, []byte, []byte) error
 	audit    func(context.Context, semel.AuditEntry) (semel.AuditEntry, error)
 	trail    func(context.Context, semel.AuditFilter) []semel.AuditEntry
+	send     func(context.Context, string) error
+	listen   func(ctx context.Context, ready func(), heard func(string)) error
 	grade    semel.Grade
 }
 
@@ -213,7 +216,9 @@ func TestSuiteSeesDefects(t *testing.T) {
 				}
 				delete(unseen, name)
 				synctest.Test(t, func(t *testing.T) {
-					m := &mutant{Store: memstore.New(memstore.Config{})}
+					life, end := context.WithCancel(t.Context())
+					defer end()
+					m := &mutant{Store: memstore.New(memstore.Config{}), life: life}
 					s.plant(m)
 					if got := try(t, c, m); len(got.errors) == 0 || len(got.skips) > 0 {
 						t.Errorf("%s: got errors %q, skips %q, want the defect to be seen", name, got.errors, got.skips)

@@ -14,7 +14,7 @@ func seeds() []seed {
 	var all []seed
 	for _, some := range [][]seed{
 		reserveSeeds, settleSeeds, foreignSeeds, lapseSeeds, deferredSeeds, beginSeeds, retentionSeeds, renewSeeds,
-		purgeSeeds, raceSeeds, valueSeeds, keySeeds, listSeeds, resolveSeeds, resealSeeds, auditSeeds,
+		purgeSeeds, raceSeeds, valueSeeds, keySeeds, listSeeds, resolveSeeds, resealSeeds, auditSeeds, messageSeeds,
 	} {
 		all = append(all, some...)
 	}

@@ -78,7 +78,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, some := range [][]testCase{
 		reserveCases, settleCases, foreignCases, lapseCases, deferredCases, beginCases, retentionCases, renewCases,
-		purgeCases, raceCases, valueCases, keyCases, listCases, resolveCases, resealCases, auditCases,
+		purgeCases, raceCases, valueCases, keyCases, listCases, resolveCases, resealCases, auditCases, messageCases,
 	} {
 		all = append(all, some...)
 	}

@@ -84,6 +84,8 @@ type Options struct {
 	User, Password string
 	// NoJetStream starts a server without streams.
 	NoJetStream bool
+	// DenySubscribe are subjects to which User may not listen.
+	DenySubscribe []string
 	// Deny are subjects to which User may not publish.
 	Deny []string
 	// Dir is where the streams are. Default: a folder of the test's.
@@ -154,8 +156,8 @@ func (s *Server) config() string {
 	}
 	fmt.Fprintf(&b, "max_payload: %d\nmax_pending: %d\n", payload, 8*max(payload, 8<<20))
 	if s.opts.User != "" {
-		fmt.Fprintf(&b, "authorization { users: [ { user: %q, password: %q, permissions: { publish: { deny: %q } } } ] }\n",
-			s.opts.User, s.opts.Password, s.opts.Deny)
+		fmt.Fprintf(&b, "authorization { users: [ { user: %q, password: %q, permissions: { publish: { deny: %q }, subscribe: { deny: %q } } } ] }\n",
+			s.opts.User, s.opts.Password, s.opts.Deny, s.opts.DenySubscribe)
 	}
 	if s.member != nil {
 		b.WriteString(s.member.config())

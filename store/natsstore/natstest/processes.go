@@ -23,7 +23,7 @@ func (m *member) config() string {
 // Password do not count; Dir, when not empty, has a folder for each, of its name.
 func StartProcesses(tb testing.TB, n int, opts Options) []*Server {
 	tb.Helper()
-	opts.User, opts.Password, opts.Deny = "", "", nil
+	opts.User, opts.Password, opts.Deny, opts.DenySubscribe = "", "", nil, nil
 	routes := make([]string, n)
 	for i := range n {
 		routes[i] = freeAddr(tb)

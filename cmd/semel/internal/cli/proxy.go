@@ -86,9 +86,9 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	if cfg.HasConsole() {
 		engineCfg.Observe = meter.Beside(engineCfg.Observe)
 	}
-	engine, err := semel.New(opened.Store, engineCfg) // config has checked what New checks
+	engine, err := newEngine(cfg, opened, engineCfg)
 	if err != nil {
-		return wrong("", "%w", err)
+		return err
 	}
 	wanted, err := proxyConfig(cfg, opened, metrics, log)
 	if err != nil {
@@ -122,10 +122,22 @@ func (a *app) serve(ctx context.Context, cfg config.Config, again func() (config
 	return nil
 }
 
+// newEngine makes the engine that serves. config has checked what New checks, but not the store.
+func newEngine(cfg config.Config, opened *stores.Opened, with semel.Config) (*semel.Engine, error) {
+	if _, ok := semel.As[semel.Messenger](opened.Store); cfg.WaitHints && !ok {
+		return nil, wrong("leave it out, or use postgres://, redis:// or nats://", "%s: a store of kind %q carries no hints", cfg.Where("wait_hints"), opened.Kind)
+	}
+	engine, err := semel.New(opened.Store, with)
+	if err != nil {
+		return nil, wrong("", "%w", err)
+	}
+	return engine, nil
+}
+
 // serving adds to what an engine reads by what it serves by.
 func serving(to semel.Config, cfg config.Config) semel.Config {
 	to.Lease, to.Margin, to.MaxRun, to.Retention = cfg.Lease, orNone(cfg.Margin), cfg.MaxRun, cfg.Retention
-	to.MaxWaiters, to.MaxWaitersPerKey = cfg.MaxWaiters, cfg.MaxWaitersPerKey
+	to.MaxWaiters, to.MaxWaitersPerKey, to.Hints = cfg.MaxWaiters, cfg.MaxWaitersPerKey, cfg.WaitHints
 	return to
 }
 

@@ -54,6 +54,7 @@ type Config struct {
 	Wait                         time.Duration // 0 when it is off
 	MaxWaiters                   int
 	MaxWaitersPerKey             int
+	WaitHints                    bool
 	UpstreamTimeout              time.Duration
 	UpstreamHost                 string
 	UpstreamCA                   string

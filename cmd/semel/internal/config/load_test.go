@@ -71,6 +71,7 @@ func TestPrecedence(t *testing.T) {
 		"wait":                {"1s", "10s", "3s"},
 		"max_waiters":         {"1", "2", "3"},
 		"max_waiters_per_key": {"1", "2", "3"},
+		"wait_hints":          {"true", "false", "1"},
 		"console_user_header": {"A", "B", "C"},
 		"console_user_from":   {"10.0.0.7", "10.0.0.0/8", "::1"},
 		"console_writers":     {"a", "b", "c"},

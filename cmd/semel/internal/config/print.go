@@ -107,7 +107,7 @@ func maskAll(s Setting, texts []string) []string {
 
 // secretWords are in the names of parameters whose values only the process may know, or
 // which lead to a secret.
-var secretWords = []string{"pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "jwt"}
+var secretWords = []string{"listen_url", "pass", "pwd", "secret", "token", "key", "auth", "sig", "cred", "jwt"}
 
 // maskURL hides a password, a user who is a token, and parameters that are called like
 // a secret.
@@ -148,7 +148,7 @@ func isSecret(param string) bool {
 func Fixed() []string {
 	return []string{
 		"listen", "admin", "store", "migrate", "lease", "margin", "sweep", "read_timeout", "secret_file", "hash_keys", "log_format",
-		"max_waiters", "max_waiters_per_key",
+		"max_waiters", "max_waiters_per_key", "wait_hints",
 		"console", "console_tokens", "console_name", "console_user_header", "console_user_from", "console_writers",
 		"console_host", "console_origin",
 		"otlp_endpoint", "otlp_steps",

@@ -19,6 +19,7 @@ func TestPrintMasksSecrets(t *testing.T) {
 		{"recover_url", "http://a/{key}?api_key=hush&API-KEY=hush&n=1", "http://a/{key}?api_key=xxxxx&API-KEY=xxxxx&n=1"},
 		{"recover_url", "http://a/{key}?Authorization=hush&sig=hush&x-credential=hush&jwt=hush", "http://a/{key}?Authorization=xxxxx&sig=xxxxx&x-credential=xxxxx&jwt=xxxxx"},
 		{"recover_url", "http://a/{key}?%6Bey=hush&pwd=hush&access_token=hush", "http://a/{key}?%6Bey=xxxxx&pwd=xxxxx&access_token=xxxxx"},
+		{"store", "postgres://u@pooler/db?listen_url=postgres%3A%2F%2Fu%3Ahush%40h%2Fdb", "postgres://u@pooler/db?listen_url=xxxxx"},
 		{"recover_url", "http://a/ops?key={key}&flag", "http://a/ops?key={key}&flag"},
 	} {
 		cfg, _, err := Load(Input{Flags: map[string][]string{row.setting: {row.text}}})

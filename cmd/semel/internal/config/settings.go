@@ -236,6 +236,10 @@ func lifetimes() []Setting {
 			Name: "max_waiters_per_key", Arg: "NUMBER", Default: "8", Usage: "requests that may wait at once for one key",
 			set: one(parseCount, func(c *Config) *int { return &c.MaxWaitersPerKey }),
 		},
+		{
+			Name: "wait_hints", Bool: true, Default: "false", Usage: "sidecars on one store tell each other when a request ends that one waits for; on postgres://, redis:// and nats://",
+			set: one(parseBool, func(c *Config) *bool { return &c.WaitHints }),
+		},
 	}
 }
 

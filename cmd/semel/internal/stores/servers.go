@@ -49,6 +49,7 @@ func dialPostgres(ctx context.Context, raw string, opt Options) (server, error) 
 	cfg := pgstore.Config{Logger: opt.Logger, Migrating: opt.Migrating}
 	raw = take(raw, "schema", &cfg.Schema)
 	raw = take(raw, "table", &cfg.Table)
+	raw = take(raw, "listen_url", &cfg.ListenURL)
 	return orError(pgstore.Open(ctx, raw, cfg))
 }
 

@@ -46,9 +46,9 @@ func ExampleWrap() {
 		q.Header.Set("Idempotency-Key", "order-7")
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, q)
-		fmt.Println(w.Code, w.Body, w.Header().Get("Idempotent-Replayed"))
+		fmt.Println(w.Code, w.Body, w.Header().Get("Idempotent-Replayed") == "true")
 	}
 	// Output:
-	// 402 {"error":"payment 1 is declined"}
+	// 402 {"error":"payment 1 is declined"} false
 	// 402 {"error":"payment 1 is declined"} true
 }

@@ -138,7 +138,7 @@ func (r *rig) wantReplay(first, second answer) {
 		r.t.Fatalf("got %+v, then %+v, want an answer and its replay", first, second)
 	}
 	if first.status != second.status || first.body != second.body {
-		r.t.Errorf("got %d %q, then %d %q", first.status, first.body, second.status, second.body)
+		r.t.Errorf("got %d %.80q, then %d %.80q", first.status, first.body, second.status, second.body)
 	}
 	own := map[string]bool{"Date": true, "Idempotent-Replayed": true, "Cache-Control": true}
 	for name := range second.header {

@@ -8,7 +8,7 @@ func Mutants() []Mutant {
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
-		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
+		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(), frameworkMutants(),
 	} {
 		all = append(all, group...)
 	}

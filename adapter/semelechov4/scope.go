@@ -19,13 +19,14 @@ func ByKey(key string) semelhttp.ScopeFunc {
 		return text, ok
 	})
 	return func(r *http.Request) (string, error) {
-		if p := passOf(r.Context()); p != nil {
+		scope, err := text(r)
+		if p := passOf(r.Context()); err != nil && p != nil {
 			value := p.c.Get(key)
 			if _, ok := value.(string); !ok && value != nil {
 				return "", fmt.Errorf("%w: echo's key %s has a %T and no string: use By", semelhttp.ErrNoScope, key, value)
 			}
 		}
-		return text(r)
+		return scope, err
 	}
 }
 

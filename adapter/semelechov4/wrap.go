@@ -48,13 +48,29 @@ func Wrap(mw *semelhttp.Middleware) echo.MiddlewareFunc {
 type pass struct {
 	http.ResponseWriter
 
+	context carrier
+	answer  echo.Response // room for the first one
+	ran     bool
 	c       echo.Context
 	request *http.Request // as it came
 	next    echo.HandlerFunc
 	err     error // of a handler that is not guarded
 }
 
+// carrier is the context of the request with its pass.
+type carrier struct {
+	context.Context //nolint:containedctx // a context that wraps a context
+	pass            *pass
+}
+
 type passKey struct{}
+
+func (c *carrier) Value(key any) any {
+	if key == (passKey{}) {
+		return c.pass
+	}
+	return c.Context.Value(key)
+}
 
 // passOf returns the innermost pass, or nil.
 func passOf(ctx context.Context) *pass {
@@ -64,7 +80,8 @@ func passOf(ctx context.Context) *pass {
 
 // carried returns the request with the pass in its context, and echo's route as its pattern.
 func (p *pass) carried() *http.Request {
-	r := p.request.WithContext(context.WithValue(p.request.Context(), passKey{}, p))
+	p.context = carrier{p.request.Context(), p}
+	r := p.request.WithContext(&p.context)
 	if route := p.c.Path(); route != "" {
 		r.Pattern = r.Method + " " + route
 	}
@@ -84,7 +101,12 @@ func (p *pass) run(w http.ResponseWriter, r *http.Request) {
 		p.err = p.next(c)
 		return
 	}
-	answer := echo.NewResponse(w, c.Echo())
+	answer := &p.answer
+	if p.ran {
+		answer = new(echo.Response) // whoever outlives a try has the old one
+	}
+	p.ran = true
+	*answer = *echo.NewResponse(w, c.Echo())
 	answer.Status = http.StatusOK
 	c.SetResponse(answer)
 	if err := p.next(c); err != nil {

@@ -20,6 +20,8 @@ var ErrComplete = errors.New("semelgin: the answer is complete: what renders c.E
 type pass struct {
 	gin.ResponseWriter
 
+	context carrier
+	answer  writer // room for the first one
 	c       *gin.Context
 	request *http.Request // as it came
 	errors  int           // of those before
@@ -31,7 +33,20 @@ type pass struct {
 	complete bool // nothing may be added
 }
 
+// carrier is the context of the request with its pass.
+type carrier struct {
+	context.Context //nolint:containedctx // a context that wraps a context
+	pass            *pass
+}
+
 type passKey struct{}
+
+func (c *carrier) Value(key any) any {
+	if key == (passKey{}) {
+		return c.pass
+	}
+	return c.Context.Value(key)
+}
 
 // passOf returns the innermost pass, or nil.
 func passOf(ctx context.Context) *pass {
@@ -41,7 +56,8 @@ func passOf(ctx context.Context) *pass {
 
 // carried returns the request with the pass in its context, and gin's route as its pattern.
 func (p *pass) carried() *http.Request {
-	r := p.request.WithContext(context.WithValue(p.request.Context(), passKey{}, p))
+	p.context = carrier{p.request.Context(), p}
+	r := p.request.WithContext(&p.context)
 	if route := p.c.FullPath(); route != "" {
 		r.Pattern = r.Method + " " + route
 	}
@@ -56,13 +72,17 @@ func (p *pass) run(w http.ResponseWriter, r *http.Request, next gin.HandlerFunc)
 	if p.again {
 		c.Errors, c.Keys = c.Errors[:p.errors], maps.Clone(p.keys)
 	}
+	answer := &p.answer
+	if p.ran {
+		answer = new(writer) // whoever outlives a try has the old one
+	}
 	p.ran, p.late, p.complete = true, false, false
 	c.Request = r
 	if w == http.ResponseWriter(p) {
 		next(c)
 		return
 	}
-	answer := &writer{ResponseWriter: w, outer: p.ResponseWriter, ctx: r.Context(), client: p.request.Context(), size: unwritten, status: p.Status()}
+	*answer = writer{ResponseWriter: w, outer: p.ResponseWriter, ctx: r.Context(), client: p.request.Context(), size: unwritten, status: p.Status()}
 	c.Writer = answer
 	next(c)
 	p.end(answer, semel.FromContext(r.Context()))

@@ -19,14 +19,14 @@ func ByKey(key any) semelhttp.ScopeFunc {
 		return text, ok
 	})
 	return func(r *http.Request) (string, error) {
-		if p := passOf(r.Context()); p != nil {
-			if value, _ := p.c.Get(key); value != nil {
-				if _, ok := value.(string); !ok {
-					return "", fmt.Errorf("%w: gin's key %v has a %T and no string: use By", semelhttp.ErrNoScope, key, value)
-				}
+		scope, err := text(r)
+		if p := passOf(r.Context()); err != nil && p != nil {
+			value, _ := p.c.Get(key)
+			if _, ok := value.(string); !ok && value != nil {
+				return "", fmt.Errorf("%w: gin's key %v has a %T and no string: use By", semelhttp.ErrNoScope, key, value)
 			}
 		}
-		return text(r)
+		return scope, err
 	}
 }
 

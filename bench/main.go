@@ -69,6 +69,7 @@ func groups() []group {
 		{"renewal", renewalGroup},
 		{"tracing", tracingGroup},
 		{"sealing", sealingGroup},
+		{"adapters", adaptersGroup},
 	}, serverGroups()...)
 }
 

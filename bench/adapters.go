@@ -50,8 +50,12 @@ func adaptersGroup(ctx context.Context, e *env) (section, error) {
 	for _, f := range frameworks() {
 		t.rows = append(t.rows, row{f.name, []cell{
 			{cpu[f.name+notGuarded.String()], 2},
-			{cpu[f.name+byCore.String()], 2}, {cpu[f.name+byAdapter.String()], 2}, {ratio[f.name], 3},
-			{cpu[f.name+byCore.String()+again], 2}, {cpu[f.name+byAdapter.String()+again], 2}, {ratio[f.name+again], 3},
+			{cpu[f.name+byCore.String()], 2},
+			{cpu[f.name+byAdapter.String()], 2},
+			{ratio[f.name], 3},
+			{cpu[f.name+byCore.String()+again], 2},
+			{cpu[f.name+byAdapter.String()+again], 2},
+			{ratio[f.name+again], 3},
 		}})
 		s.goals = append(s.goals, atMost(fmt.Sprintf("the adapter of %s: a first request < 1.10 of the core's in it", f.name), ratio[f.name], 1.10, 3))
 	}

@@ -110,7 +110,7 @@ func TestListenInVain(t *testing.T) {
 	}
 }
 
-// go test -run '^$' -bench Hints -benchtime 40x.
+// go test -run '^$' -bench Hints -benchtime 30x.
 func BenchmarkHints(b *testing.B) {
 	server := natstest.Start(b, natstest.Options{})
 	stream := servertest.Name(b)

@@ -259,7 +259,7 @@ func TestListenAsThePoolConnects(t *testing.T) {
 	}
 }
 
-// go test -run '^$' -bench Hints -benchtime 40x.
+// go test -run '^$' -bench Hints -benchtime 30x.
 func BenchmarkHints(b *testing.B) {
 	server := servertest.NewPostgres(b)
 	here, there := opened(b, server.DSN(), pgstore.Config{}), opened(b, server.DSN(), pgstore.Config{})

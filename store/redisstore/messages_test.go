@@ -137,7 +137,7 @@ func TestCloseEndsListening(t *testing.T) {
 	}
 }
 
-// go test -run '^$' -bench Hints -benchtime 40x.
+// go test -run '^$' -bench Hints -benchtime 30x.
 func BenchmarkHints(b *testing.B) {
 	server := servertest.NewRedis(b)
 	prefix := servertest.Name(b)

@@ -17,7 +17,7 @@ import (
 // BenchmarkHints measures what [semel.Config].Hints gives and costs, for two processes that
 // reach the same records by here and there: how late a wait in the one ends after the attempt
 // in the other, by polls and by hints; and how many attempts per second 8 callers make
-// without hints, with them, and while somebody waits elsewhere. Run it with -benchtime=40x or so.
+// without hints, with them, and while somebody waits elsewhere. Run it with -benchtime=30x or so.
 func BenchmarkHints(b *testing.B, here, there semel.Store) {
 	for _, how := range []string{"polls", "hints"} {
 		b.Run("wake/"+how, func(b *testing.B) {

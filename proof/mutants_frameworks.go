@@ -1,5 +1,7 @@
 package proof
 
+import "path"
+
 // frameworkMutants break the adapters of frameworks: gin and echo.
 func frameworkMutants() []Mutant {
 	gin := func(name, file, old, broken, test string) Mutant {
@@ -13,7 +15,7 @@ func frameworkMutants() []Mutant {
 		gin("a chain runs in transactions", "wrap.go",
 			"	if inTx(mw) {\n", "	if inTx(mw) && false {\n", "^TestWrapRefusesTransactions$"),
 		gin("a try finds the keys of another", "pass.go",
-			", maps.Clone(p.keys)", ", p.keys", "^TestHandleRunsAgain$"),
+			", maps.Clone(p.keys)", ", maps.Clone(c.Keys)", "^TestHandleRunsAgain$"),
 		gin("a try finds the errors of another", "pass.go",
 			"c.Errors[:p.errors]", "c.Errors", "^TestHandleRunsAgain$"),
 		gin("an answer that is rendered outside is kept empty", "pass.go",
@@ -29,7 +31,7 @@ func frameworkMutants() []Mutant {
 		gin("the header waits for gin's end", "pass.go",
 			"	p.WriteHeaderNow()\n", "", "^TestReplayIsTheAnswer$/trailer"),
 		gin("the handler's writer stays after a panic", "pass.go",
-			"c.Request, c.Writer = p.request, writerBefore", "c.Request = p.request", "^TestPanicHolds$|^TestLoggerSeesTheTruth$"),
+			"c.Request, c.Writer = p.request, writerBefore", "c.Request, _ = p.request, writerBefore", "^TestPanicHolds$|^TestLoggerSeesTheTruth$"),
 		gin("the handler's request stays", "pass.go",
 			"c.Request, c.Writer = p.request, writerBefore", "c.Writer = writerBefore", "^TestLoggerSeesTheTruth$"),
 		gin("a route has no name", "pass.go",
@@ -49,7 +51,7 @@ func frameworkMutants() []Mutant {
 	}
 	for _, dir := range []string{"adapter/semelecho", "adapter/semelechov4"} {
 		echo := func(name, file, old, broken, test string) {
-			all = append(all, Mutant{dir + ": " + name, dir + "/" + file, old, broken, dir, test})
+			all = append(all, Mutant{path.Base(dir) + ": " + name, dir + "/" + file, old, broken, dir, test})
 		}
 		handle, give := "c.Echo().HTTPErrorHandler(c, err)", "p.err = err"
 		if dir == "adapter/semelechov4" {

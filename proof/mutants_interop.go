@@ -49,7 +49,7 @@ func interopMutants() []Mutant {
 		mutant("whatever begins like gRPC is gRPC", "rpc.go",
 			`	return ok && (rest == "" || rest[0] == '+' || rest == "-web" || strings.HasPrefix(rest, "-web+") || isWebText(kind))`,
 			"	return ok || rest == kind && isWebText(kind)", "^TestEndingOf$"),
-		mutant("final problems do not say so", "preset.go",
+		mutant("final problems do not say so", "form.go",
 			"		h.Set(headerShouldRetry, \"false\")\n", "		_ = h\n", "^TestFinalProblemsSaySo$"),
 		mutant("our transport retries what is final", "retry.go",
 			` || strings.EqualFold(resp.Header.Get(headerShouldRetry), "false") {`, " {", "^TestShouldRetryIsObeyed$"),

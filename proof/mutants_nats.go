@@ -36,7 +36,7 @@ func natsMutants() []Mutant {
 		mutant("a completion in time extends the retention", "steps.go",
 			"		if late {\n", "		if true {\n", "^TestConformance$/^retention$"),
 		mutant("a lease of zero waits for the margin", "row.go",
-			"	case h.lease == 0:\n		return 0\n", "", "^TestConformance$/^renew$"),
+			"	case h.lease == 0:\n		return 0\n", "", "^TestRowTimes$"),
 	}, append(natsPromiseMutants(mutant), append(natsServerMutants(mutant), append(natsOutageMutants(mutant), natsOperatorMutants(mutant)...)...)...)...)
 }
 

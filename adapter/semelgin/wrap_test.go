@@ -157,7 +157,12 @@ func TestClientLeaves(t *testing.T) {
 	r := newRig(t, func(c *gin.Context) {
 		close(started)
 		<-left
-		c.Stream(func(io.Writer) bool { // which asks CloseNotify first
+		select { // which c.Stream asks before each step
+		case <-c.Writer.CloseNotify():
+			t.Error("the handler is told of a client that left")
+		case <-time.After(20 * time.Millisecond):
+		}
+		c.Stream(func(io.Writer) bool {
 			ended <- c.Request.Context().Err()
 			return false
 		})

@@ -236,6 +236,10 @@ func TestRowTimes(t *testing.T) {
 	if got := forever.stamped(1, start); got.expires != math.MaxInt64 || got.leaseEnd != math.MaxInt64 || got.due(math.MaxInt64) != math.MaxInt64 {
 		t.Errorf("got %+v, want no wrapped instant", got)
 	}
+	over := row{state: semel.StateReserved, keep: math.MaxInt64}
+	if got := over.stamped(1, start); got.due(math.MaxInt64) != 0 {
+		t.Errorf("a lease of zero is over at %d, want at once, whatever the margin", got.due(math.MaxInt64))
+	}
 }
 
 // I2: a hint does not tell whether a lease has ended whose end was fixed before the

@@ -8,7 +8,8 @@ func Mutants() []Mutant {
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
-		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(), presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
+		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
+		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,11 +97,11 @@ func TestWhatTheGuardsAnswer(t *testing.T) {
 func (s *shop) slowPayment(t *testing.T, h http.Handler) (retry string) {
 	t.Helper()
 	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var payments atomic.Int64
 	s.pay = func() {
-		select {
-		case begun <- struct{}{}:
+		if payments.Add(1) == 1 { // the second is the retry's
+			close(begun)
 			<-end
-		default: // the retry's
 		}
 	}
 	go func() {

@@ -1,78 +1,94 @@
 package proof
 
-import "path"
+import "strings"
 
-// frameworkMutants break the adapters of frameworks: gin and echo.
+// frameworkMutants break the adapters of gin and echo.
 func frameworkMutants() []Mutant {
 	gin := func(name, file, old, broken, test string) Mutant {
 		return Mutant{"gin: " + name, "adapter/semelgin/" + file, old, broken, "adapter/semelgin", test}
 	}
-	all := []Mutant{
-		gin("a replay does not end the chain", "wrap.go",
-			"		if !p.ran {\n", "		if false {\n", "^TestRefusals$"),
-		gin("others add to what is kept", "wrap.go",
-			"		if p.complete {\n", "		if false {\n", "^TestNothingIsAdded$"),
-		gin("a chain runs in transactions", "wrap.go",
-			"	if inTx(mw) {\n", "	if inTx(mw) && false {\n", "^TestWrapRefusesTransactions$"),
-		gin("a try finds the keys of another", "pass.go",
-			", maps.Clone(p.keys)", ", maps.Clone(c.Keys)", "^TestHandleRunsAgain$"),
-		gin("a try finds the errors of another", "pass.go",
-			"c.Errors[:p.errors]", "c.Errors", "^TestHandleRunsAgain$"),
-		gin("an answer that is rendered outside is kept empty", "pass.go",
-			"!ended && !answer.Written() {", "!ended && !answer.Written() && false {", "^TestErrorsRenderedOutside$"),
-		gin("an empty answer goes out before the one of outside", "pass.go",
-			"p.late = true", "p.late = false", "^TestErrorsRenderedOutside$"),
-		gin("an answer that is rendered outside frees the key", "pass.go",
-			"claim.Settle(semel.Unknown)", "claim.Settle(semel.Free)", "^TestErrorsRenderedOutside$"),
-		gin("a status is lost with nobody to render errors", "pass.go",
-			"			p.ResponseWriter.WriteHeader(answer.status) // to be sent at the end, as gin has it\n", "", "^TestErrorsRenderedNowhere$"),
-		gin("a status without a body is lost", "pass.go",
-			"	answer.WriteHeaderNow()\n", "", "^TestReplayIsTheAnswer$/status_alone"),
-		gin("the header waits for gin's end", "pass.go",
-			"	p.WriteHeaderNow()\n", "", "^TestLoggerSeesTheTruth$"),
-		gin("the handler's writer stays after a panic", "pass.go",
-			"c.Request, c.Writer = p.request, writerBefore", "c.Request, _ = p.request, writerBefore", "^TestPanicHolds$|^TestLoggerSeesTheTruth$"),
-		gin("the handler's request stays", "pass.go",
-			"c.Request, c.Writer = p.request, writerBefore", "c.Writer = writerBefore", "^TestLoggerSeesTheTruth$"),
-		gin("a route has no name", "pass.go",
-			"r.Pattern = r.Method + \" \" + route", "_ = route", "^TestRouteIsNamed$"),
-		gin("the status from before is forgotten", "pass.go",
-			"status: p.Status()}", "status: http.StatusOK}", "^TestStatusFromBefore$"),
-		gin("a client that leaves ends what has not begun", "writer.go",
-			"		if w.leaves {\n", "		if true {\n", "^TestClientLeaves$"),
-		gin("a stream goes on without a client", "writer.go",
-			"		if w.gone != nil {\n", "		if false {\n", "^TestCloseNotifyOfAStream$"),
-		gin("a written status changes", "writer.go",
-			"if status > 0 && !w.Written() {", "if status > 0 {", "^TestWriterIsGins$"),
-		gin("a hijacked connection gets an answer", "writer.go",
-			"	if err == nil {\n		w.size = 0\n	}\n", "", "^TestHijack$"),
-		gin("an account of another type is a scope", "scope.go",
-			"text, ok := c.Value(key).(string)\n		return text, ok", "return \"7\", c.Value(key) != nil", "^TestScopeOfAnotherType$|^TestRefusals$"),
+	mutants := []Mutant{
+		gin("an error that is rendered outside is kept as an empty answer", "attempt.go",
+			"	if !inner.Written() && len(c.Errors) > a.errors && !inner.emptied {\n", "	if false {\n", "^TestErrorRenderedOutside$"),
+		gin("a status that waits is lost with its error", "attempt.go",
+			"	a.below.ResponseWriter.WriteHeader(status)\n", "", "^TestErrorRenderedNowhere$"),
+		gin("a handler that says that nothing has happened is not believed", "attempt.go",
+			"told && how == semel.Free && !a.inTx", "told && how == semel.Keep && !a.inTx", "^TestErrorRenderedOutsideFrees$"),
+		gin("somebody adds to a kept answer", "attempt.go",
+			"		c.Writer = &a.sealed\n", "		c.Writer = outer\n", "^TestAnswerIsWhole$"),
+		gin("a kept answer looks as if it had not begun", "writer.go",
+			"func (s *sealed) Written() bool                        { return true }", "func (s *sealed) Written() bool { return s.ResponseWriter.Written() }", "^TestAnswerIsWhole$"),
+		gin("the status of a kept answer is changed", "writer.go",
+			"func (s *sealed) WriteHeader(int)                      {}", "func (s *sealed) WriteHeader(n int) { s.ResponseWriter.WriteHeader(n) }", "^TestAnswerIsWhole$|^TestRefusalIsWhole$"),
+		gin("handlers run after a replay", "attempt.go",
+			"	if !a.ran {\n		c.Abort()\n	}\n", "", "^TestChain$"),
+		gin("the request of an attempt outlives it", "attempt.go",
+			"		c.Request = a.request\n", "", "^TestPanicLeavesTheWriter$|^TestChain$"),
+		gin("a panic leaves the writer of the attempt", "attempt.go",
+			"			c.Writer = outer\n", "			_ = outer\n", "^TestPanicLeavesTheWriter$|^TestFramework$/^Panic$"),
+		gin("a status without a body is lost", "attempt.go",
+			"	if inner.status != http.StatusOK { // which is the Middleware's own default\n", "	if false {\n", "^TestFramework$/^Replay$"),
+		gin("a status that was noted outside is lost", "attempt.go",
+			"status: a.below.Status(),", "status: http.StatusOK,", "^TestStatusOfOutside$"),
+		gin("a try finds what another has put into the context", "attempt.go",
+			"	a.c.Keys, a.c.Errors = maps.Clone(a.keys), a.c.Errors[:a.errors]\n", "	a.c.Errors = a.c.Errors[:a.errors]\n", "^TestHandleInTx$"),
+		gin("a try finds the errors of another", "attempt.go",
+			"	a.c.Keys, a.c.Errors = maps.Clone(a.keys), a.c.Errors[:a.errors]\n", "	a.c.Keys = maps.Clone(a.keys)\n", "^TestHandleInTx$"),
+		gin("the record has no route", "wrap.go",
+			"path != \"\" && !g.named", "path == \"\" && !g.named", "^TestFramework$/^Route$"),
+		gin("a chain is to run twice", "wrap.go",
+			"	if g.inTx {\n", "	if false {\n", "^TestWrapInTx$"),
+		gin("a trailer is in the header", "writer.go",
+			"	if b.Header()[\"Trailer\"] != nil {\n", "	if false {\n", "^TestFramework$/^Trailer$"),
+		gin("what was taken back is taken for sent", "writer.go",
+			"{ w.status, w.size, w.emptied = http.StatusOK, notWritten, true }", "{ w.emptied = true }", "^TestFramework$/^Reset$"),
+		gin("a hijacked answer has not begun", "writer.go",
+			"		w.size = max(w.size, 0)\n", "		_ = w.size\n", "^TestEarlyAnswers$"),
+		gin("half an answer is hijacked", "writer.go",
+			"	if w.size > 0 {\n", "	if false {\n", "^TestWriter$"),
+		gin("a status of -1 counts", "writer.go",
+			"	if status > 0 && !w.Written() {", "	if !w.Written() {", "^TestWriter$"),
 	}
-	for _, dir := range []string{"adapter/semelecho", "adapter/semelechov4"} {
-		echo := func(name, file, old, broken, test string) {
-			all = append(all, Mutant{path.Base(dir) + ": " + name, dir + "/" + file, old, broken, dir, test})
-		}
-		handle, give := "c.Echo().HTTPErrorHandler(c, err)", "p.err = err"
-		if dir == "adapter/semelechov4" {
-			handle = "c.Echo().HTTPErrorHandler(err, c)"
-		}
-		echo("an error is rendered outside", "wrap.go", handle, give, "^TestReplayIsTheAnswer$/declined")
-		echo("an error is rendered twice", "wrap.go", handle, handle+"\n		"+give, "^TestErrorHandlerOfTheApplication$")
-		echo("the error of an unguarded handler is lost", "wrap.go",
-			"p.err = p.next(c)", "_ = p.next(c)", "^TestErrorHandlerOfTheApplication$")
-		echo("the handler's request stays", "wrap.go",
-			"		c.SetRequest(p.request)\n", "", "^TestLoggerSeesTheTruth$")
-		echo("the handler's response stays", "wrap.go",
-			"		c.SetResponse(responseBefore)\n", "		_ = responseBefore\n", "^TestLoggerSeesTheTruth$")
-		echo("the handler has the client's context", "wrap.go",
-			"	c.SetRequest(r)\n", "", "^TestClientLeaves$|^TestRouteIsNamed$")
-		echo("the handler writes past Semel", "wrap.go",
-			"	c.SetResponse(answer)\n", "", "^TestReplayIsTheAnswer$/json")
-		echo("a route has no name", "wrap.go",
-			"r.Pattern = r.Method + \" \" + route", "_ = route", "^TestRouteIsNamed$")
-		echo("an account of another type is not named", "scope.go",
-			"!ok && value != nil", "!ok && value == nil", "^TestScopeOfAnotherType$")
+	for _, version := range []string{"semelecho", "semelechov4"} {
+		mutants = append(mutants, echoMutants(version)...)
 	}
-	return all
+	return append(mutants, Mutant{
+		"writers above are not told of Reset", "semelhttp/complete.go",
+		"	tellReset(w)\n", "", "semelhttp", "^TestResetTellsWritersBetween$",
+	})
+}
+
+// echoMutants break the adapter of one version of echo.
+func echoMutants(module string) []Mutant {
+	mutant := func(name, file, old, broken, test string) Mutant {
+		return Mutant{strings.TrimPrefix(module, "semel") + ": " + name, "adapter/" + module + "/" + file, old, broken, "adapter/" + module, test}
+	}
+	answered := "		if echo.StatusCode(err) == 0 {\n"
+	if module == "semelechov4" {
+		answered = "		if _, ok := errors.AsType[*echo.HTTPError](err); !ok {\n"
+	}
+	return []Mutant{
+		mutant("an error is answered when an empty answer is kept", "attempt.go",
+			"		a.answer(inner, err, semel.FromContext(r.Context()))\n", "		a.err = err\n", "^TestFramework$/^Replay$"),
+		mutant("middlewares outside answer an error again", "attempt.go",
+			"	if inner.Committed {\n", "	a.err = err\n	if inner.Committed {\n", "^TestErrorHandler$"),
+		mutant("an error that nobody answers is kept as an empty answer", "attempt.go",
+			"	a.late, a.err = true, err\n	panic(errLate)\n", "	a.err = err\n", "^TestErrorUnanswered$"),
+		mutant("an error that nobody answers is told to nobody", "attempt.go",
+			"	a.late, a.err = true, err\n", "	a.late = true\n", "^TestErrorUnanswered$"),
+		mutant("an error is lost", "attempt.go", answered, "		if false {\n", "^TestErrorIsLogged$"),
+		mutant("the request of an attempt outlives it", "attempt.go",
+			"		a.c.SetRequest(a.request)\n", "", "^TestErrorHandler$|^TestPanicLeavesTheResponse$"),
+		mutant("the response of an attempt outlives it", "attempt.go",
+			map[bool]string{true: "		a.c.SetResponse(a.response)\n", false: "		a.c.SetResponse(a.below.ResponseWriter)\n"}[module == "semelechov4"],
+			"", "^TestErrorHandler$|^TestFramework$/^Panic$"),
+		mutant("what was taken back is taken for sent", "writer.go",
+			"b.response.Committed = http.StatusOK, 0, false", "b.response.Committed = http.StatusOK, 0, true", "^TestFramework$/^Reset$"),
+		mutant("a body over the limit is one that broke off", "wrap.go",
+			"			limitErrors(r)\n", "", "^TestBodyLimit$"),
+		mutant("the record has no route", "wrap.go",
+			"path != \"\" && !named", "path == \"\" && !named", "^TestFramework$/^Route$"),
+		mutant("a scope is the text of anything", "scope.go",
+			"		return \"\", false\n	})\n}\n", "		return strconv.Quote(\"anybody\"), true\n	})\n}\n", "^TestByKey$"),
+	}
 }

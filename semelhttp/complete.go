@@ -93,6 +93,9 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 // written anything need not know whether a commit has happened: its client gets the
 // answer that was committed, or is told that none was, as after [CompleteIn].
 //
+// A writer between w and the middleware's that has a method ResetResponse() is told, so
+// that it forgets its own part: a status that it believes to be sent, for one.
+//
 // It returns an error when a part of the answer has been sent, when the handler has
 // returned, or when w is no writer of a guarded request.
 func Reset(w http.ResponseWriter) error {
@@ -113,7 +116,22 @@ func Reset(w http.ResponseWriter) error {
 	c.s.out, c.s.blob, c.s.trailer = c.s.out[:0], c.s.blob[:0], nil
 	c.emptied = !c.inTx
 	c.status, c.written, c.length, c.frozen = 0, 0, -1, false
+	tellReset(w)
 	return nil
+}
+
+// tellReset tells the writers above the recorder.
+func tellReset(w http.ResponseWriter) {
+	for {
+		if between, ok := w.(interface{ ResetResponse() }); ok {
+			between.ResetResponse()
+		}
+		above, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = above.Unwrap()
+	}
 }
 
 // tellFrozen logs, once, that a handler writes to an answer that is not its own any more.

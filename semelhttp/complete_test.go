@@ -814,3 +814,28 @@ func TestCompleteInAfterBeginEffects(t *testing.T) {
 	}
 	r.wantRuns(1)
 }
+
+// remembering is a writer that believes what it has written, as those of frameworks do.
+type remembering struct {
+	http.ResponseWriter
+	reset int
+}
+
+func (w *remembering) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *remembering) ResetResponse()              { w.reset++ }
+
+// Writers between the handler and the middleware forget what Reset takes back.
+func TestResetTellsWritersBetween(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		lower := &remembering{ResponseWriter: w}
+		upper := &remembering{ResponseWriter: lower}
+		if err := semelhttp.Reset(upper); err != nil {
+			t.Error(err)
+		}
+		if lower.reset != 1 || upper.reset != 1 {
+			t.Errorf("told %d and %d times, want once each", upper.reset, lower.reset)
+		}
+	}, nil)
+	r.post(secretKey, "x")
+	r.wantRuns(1)
+}

@@ -1,13 +1,18 @@
 package semelecho_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/adapter/semelecho"
@@ -15,39 +20,46 @@ import (
 	"github.com/semel-go/semel/store/memstore"
 )
 
-func ExampleWrap() {
+// A declined payment that a handler returns as an error is kept as the client saw it.
+// Refunds are kept for a month.
+func Example() {
 	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	defer func() { _ = engine.Close(context.Background()) }()
-	mw, err := semelhttp.New(engine, semelecho.ByKey("account"), semelhttp.Config{})
+	mw, err := semelhttp.New(engine, semelecho.ByKey("user"), semelhttp.Config{})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
+	}
+	refunds, err := mw.With(func(c *semelhttp.Config) { c.Retention = 30 * 24 * time.Hour })
+	if err != nil {
+		log.Fatal(err)
 	}
 
+	declined := 0
 	e := echo.New()
-	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc { // authentication
-		return func(c *echo.Context) error {
-			c.Set("account", "alice")
-			return next(c)
-		}
-	})
-	e.Use(semelecho.Wrap(mw))
-	payments := 0
+	e.Use(middleware.Recover(), authenticate)
 	e.POST("/payments", func(*echo.Context) error {
-		payments++
-		return echo.NewHTTPError(http.StatusPaymentRequired, fmt.Sprintf("payment %d is declined", payments))
-	})
+		declined++
+		return echo.NewHTTPError(http.StatusPaymentRequired, fmt.Sprint("declined ", declined))
+	}, semelecho.Wrap(mw))
+	e.POST("/refunds", func(c *echo.Context) error {
+		return c.String(http.StatusCreated, "refund 1")
+	}, semelecho.Wrap(refunds))
 
-	for range 2 {
-		q := httptest.NewRequest(http.MethodPost, "/payments", strings.NewReader(`{"amount":1}`))
-		q.Header.Set("Idempotency-Key", "order-7")
+	for _, path := range []string{"/payments", "/payments", "/refunds", "/refunds"} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"amount":2500}`))
+		r.Header.Set("Authorization", "alice")
+		r.Header.Set("Idempotency-Key", "order-1"+path)
 		w := httptest.NewRecorder()
-		e.ServeHTTP(w, q)
-		fmt.Println(w.Code, strings.TrimSpace(w.Body.String()), w.Header().Get("Idempotent-Replayed") == "true")
+		e.ServeHTTP(w, r)
+		body, _ := io.ReadAll(w.Body)
+		fmt.Printf("%d %s replayed=%q\n", w.Code, bytes.TrimSpace(body), w.Header().Get("Idempotent-Replayed"))
 	}
 	// Output:
-	// 402 {"message":"payment 1 is declined"} false
-	// 402 {"message":"payment 1 is declined"} true
+	// 402 {"message":"declined 1"} replayed=""
+	// 402 {"message":"declined 1"} replayed="true"
+	// 201 refund 1 replayed=""
+	// 201 refund 1 replayed="true"
 }

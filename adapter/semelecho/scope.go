@@ -2,43 +2,48 @@ package semelecho
 
 import (
 	"context"
-	"fmt"
-	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v5"
 
 	"github.com/semel-go/semel/semelhttp"
 )
 
-// ByKey takes the text that authentication left under a key: c.Set("account", id). It is
-// [semelhttp.ByContext] for echo. A missing key, an empty text and a value that is no string are
-// [semelhttp.ErrNoScope]; for values of other types there is [By].
-func ByKey(key string) semelhttp.ScopeFunc {
-	text := By(func(c *echo.Context) (string, bool) {
-		text, ok := c.Get(key).(string)
-		return text, ok
-	})
-	return func(r *http.Request) (string, error) {
-		scope, err := text(r)
-		if p := passOf(r.Context()); err != nil && p != nil {
-			value := p.c.Get(key)
-			if _, ok := value.(string); !ok && value != nil {
-				return "", fmt.Errorf("%w: echo's key %s has a %T and no string: use By", semelhttp.ErrNoScope, key, value)
-			}
-		}
-		return scope, err
-	}
-}
-
-// By takes what principal finds in echo's context, such as the account of a user that
-// authentication has left there. False, an empty text, and a request that did not come through
-// [Wrap] are [semelhttp.ErrNoScope]. The text is stored as [semelhttp.ByContext] has it.
+// By takes the caller from what middlewares before [Wrap] have left in the context, as
+// [semelhttp.ByContext] does: the same principal has the same scope under both. False, an
+// empty text and a request that did not come through this package have no scope and are
+// refused.
 func By(principal func(*echo.Context) (string, bool)) semelhttp.ScopeFunc {
 	return semelhttp.ByContext(func(ctx context.Context) (string, bool) {
-		p := passOf(ctx)
-		if p == nil {
+		a := attemptOf(ctx)
+		if a == nil {
 			return "", false
 		}
-		return principal(p.c)
+		return principal(a.c)
+	})
+}
+
+// ByKey takes what authentication has put under key with c.Set: a text that is not empty,
+// or an integer. Any other value is no scope, as its text could be the same for two
+// callers: use [By].
+func ByKey(key string) semelhttp.ScopeFunc {
+	return By(func(c *echo.Context) (string, bool) {
+		switch v := c.Get(key).(type) {
+		case string:
+			return v, v != ""
+		case int:
+			return strconv.Itoa(v), true
+		case int32:
+			return strconv.FormatInt(int64(v), 10), true
+		case int64:
+			return strconv.FormatInt(v, 10), true
+		case uint:
+			return strconv.FormatUint(uint64(v), 10), true
+		case uint32:
+			return strconv.FormatUint(uint64(v), 10), true
+		case uint64:
+			return strconv.FormatUint(v, 10), true
+		}
+		return "", false
 	})
 }

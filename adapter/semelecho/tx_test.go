@@ -4,123 +4,137 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/labstack/echo/v5"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/adapter/semelecho"
+	"github.com/semel-go/semel/internal/frameworktest"
 	"github.com/semel-go/semel/semelhttp"
 	"github.com/semel-go/semel/semelsql"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
 
-var errFault = errors.New("could not serialize access")
+var errAgain = errors.New("could not serialize access")
 
-// faulty are transactions of a real store, of which some are rolled back when they are to
-// be committed.
-type faulty struct {
+// contended are transactions of a real database of which the first cannot be committed.
+type contended struct {
 	semel.Transactions
-	faults *atomic.Int64
+	begun int
 }
 
-func (f faulty) Begin(ctx context.Context) (semel.Transaction, error) {
-	tx, err := f.Transactions.Begin(ctx)
-	return faultyTx{tx, f.faults}, err
+func (x *contended) Again(err error) bool {
+	return errors.Is(err, errAgain) || x.Transactions.Again(err)
 }
 
-func (f faulty) Again(err error) bool { return errors.Is(err, errFault) || f.Transactions.Again(err) }
-
-type faultyTx struct {
-	semel.Transaction
-	faults *atomic.Int64
-}
-
-func (f faultyTx) Commit(ctx context.Context) error {
-	if f.faults.Add(-1) >= 0 {
-		f.Transaction.Rollback(ctx)
-		return errFault
+func (x *contended) Begin(ctx context.Context) (semel.Transaction, error) {
+	tx, err := x.Transactions.Begin(ctx)
+	x.begun++
+	if err != nil || x.begun > 1 {
+		return tx, err
 	}
-	return f.Transaction.Commit(ctx)
+	return loser{tx}, nil
 }
 
-// ledger is a database with Semel's records, and a middleware of its transactions.
-func ledger(t *testing.T, faults *atomic.Int64) (*sql.DB, *semelhttp.Middleware) {
+type loser struct{ semel.Transaction }
+
+func (l loser) Commit(ctx context.Context) error {
+	l.Rollback(ctx)
+	return errAgain
+}
+
+// newBank opens a database with accounts and the records of requests.
+func newBank(t *testing.T) (*sql.DB, *semelhttp.Middleware) {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	quiet, path := slog.New(slog.DiscardHandler), filepath.Join(t.TempDir(), "app.db")
+	path := filepath.Join(t.TempDir(), "bank.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=wal_autocheckpoint(0)")
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.ExecContext(t.Context(), "CREATE TABLE payments (n INTEGER)")
-	must(err)
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE payments (id INTEGER PRIMARY KEY, user TEXT)"); err != nil {
+		t.Fatal(err)
+	}
 	store, err := sqlitestore.Open(path, sqlitestore.Config{Guest: true})
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = store.Close() })
-	engine, err := semel.New(store, semel.Config{Logger: quiet})
-	must(err)
-	t.Cleanup(func() { _ = engine.Close(context.Background()) })
+	engine, err := semel.New(store, semel.Config{Logger: frameworktest.Quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close(context.WithoutCancel(t.Context())) })
 	txs, err := store.Transactions(db, sqlitestore.TxConfig{})
-	must(err)
-	mw, err := semelhttp.New(engine, semelecho.ByKey("account"), semelhttp.Config{Logger: quiet})
-	must(err)
-	mw, err = mw.InTx(faulty{txs, faults})
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mw, err := semelhttp.New(engine, semelecho.ByKey("user"), semelhttp.Config{Logger: frameworktest.Quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mw, err = mw.InTx(&contended{Transactions: txs}); err != nil {
+		t.Fatal(err)
+	}
 	return db, mw
 }
 
-func wantPayments(t *testing.T, db *sql.DB, want int) {
-	t.Helper()
-	var got int
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM payments").Scan(&got); err != nil || got != want {
-		t.Errorf("payments: got %d (%v), want %d", got, err, want)
+// I8: what comes after Wrap runs again when its transaction must, and what it has written
+// is committed once, with its answer. A decline commits too; a failure does not.
+func TestInTx(t *testing.T) {
+	for _, row := range []struct {
+		err      error
+		status   int
+		text     string
+		payments int
+		replayed bool
+	}{
+		{nil, http.StatusCreated, "paid seven", 1, true},
+		{echo.NewHTTPError(http.StatusPaymentRequired, "declined"), http.StatusPaymentRequired, "declined", 1, true},
+		{frameworktest.ErrPlain, http.StatusInternalServerError, "Internal Server Error", 0, false},
+	} {
+		db, mw := newBank(t)
+		runs := 0
+		e := newEcho()
+		e.POST("/payments/:id", func(c *echo.Context) error {
+			runs++
+			if responseOf(c).Committed {
+				t.Errorf("run %d finds the answer of another", runs)
+			}
+			body, err := io.ReadAll(c.Request().Body)
+			if err != nil {
+				return err
+			}
+			ctx := c.Request().Context()
+			if _, err := semelsql.TxFrom(ctx).ExecContext(ctx, "INSERT INTO payments (user) VALUES (?)", c.Get("user")); err != nil {
+				t.Error(err)
+			}
+			if row.err != nil {
+				return row.err
+			}
+			return c.String(http.StatusCreated, "paid "+string(body))
+		}, authenticate, semelecho.Wrap(mw))
+		r := &frameworktest.Rig{T: t, Seen: make(chan int, 2)}
+		r.Serve(e)
+		first, again := r.Post("k", "seven"), r.Post("k", "seven")
+		if first.Status != row.status || !strings.Contains(first.Body, row.text) || again.Body != first.Body || again.Replayed() != row.replayed {
+			t.Errorf("got %+v, then %+v", first, again)
+		}
+		if runs != 2 || count(t, db) != row.payments {
+			t.Errorf("%s: got %d runs and %d payments, want 2 and %d", row.text, runs, count(t, db), row.payments)
+		}
 	}
 }
 
-// I8: handlers that run again in another transaction find their request as it was, and what
-// is kept is the last answer, an error's too.
-func TestHandlersRunAgain(t *testing.T) {
-	for _, status := range []int{http.StatusCreated, http.StatusPaymentRequired} {
-		t.Run(http.StatusText(status), func(t *testing.T) {
-			faults := new(atomic.Int64)
-			faults.Store(2)
-			db, mw := ledger(t, faults)
-			r := newRigOn(t, func(r *rig, e *echo.Echo) {
-				e.POST("/pay/:id", r.counted(func(c *echo.Context) error {
-					body, err := io.ReadAll(c.Request().Body)
-					if responseOf(c).Committed || string(body) != `{"amount":1}` {
-						t.Errorf("run %d finds what another has left: body %q (%v)", r.runs.Load(), body, err)
-					}
-					ctx := c.Request().Context()
-					if _, err := semelsql.TxFrom(ctx).ExecContext(ctx, "INSERT INTO payments VALUES (?)", r.runs.Load()); err != nil {
-						return err
-					}
-					text := fmt.Sprint("run ", r.runs.Load())
-					if status >= 400 {
-						return echo.NewHTTPError(status, text)
-					}
-					return c.String(status, text)
-				}), authenticate, semelecho.Wrap(mw))
-			})
-			first := r.pay("k1")
-			if first.status != status || !strings.Contains(first.body, "run 3") {
-				t.Errorf("got %+v, want the answer of the third run", first)
-			}
-			r.wantReplay(first, r.pay("k1"))
-			r.wantRuns(3)
-			wantPayments(t, db, 1)
-		})
+func count(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM payments").Scan(&n); err != nil {
+		t.Fatal(err)
 	}
+	return n
 }

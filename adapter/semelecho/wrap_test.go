@@ -1,348 +1,300 @@
 package semelecho_test
 
 import (
-	"context"
+	"bytes"
 	"errors"
-	"io"
-	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/labstack/echo/v5"
-	"github.com/labstack/echo/v5/middleware"
 
-	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/adapter/semelecho"
+	"github.com/semel-go/semel/internal/frameworktest"
 	"github.com/semel-go/semel/semelhttp"
 )
 
-// I3: whatever way echo has of making an answer, a replay is that answer.
-func TestReplayIsTheAnswer(t *testing.T) {
-	for name, h := range map[string]echo.HandlerFunc{
-		"json": func(c *echo.Context) error {
-			c.Response().Header().Set("Location", "/payments/7")
-			c.Response().Header().Add("Set-Cookie", "a=1")
-			c.Response().Header().Add("Set-Cookie", "b=2")
-			return c.JSON(http.StatusCreated, map[string]string{"id": c.Param("id")})
-		},
-		"declined":    func(*echo.Context) error { return echo.NewHTTPError(http.StatusPaymentRequired, "declined") },
-		"other error": func(*echo.Context) error { return errors.New("broken") },
-		"written, then error": func(c *echo.Context) error {
-			_ = c.String(http.StatusConflict, "sold out")
-			return errors.New("sold out")
-		},
-		"status alone": func(c *echo.Context) error { return c.NoContent(http.StatusNoContent) },
-		"nothing":      func(*echo.Context) error { return nil },
-		"redirect":     func(c *echo.Context) error { return c.Redirect(http.StatusSeeOther, "/payments/7") },
-		"large": func(c *echo.Context) error {
-			return c.Blob(http.StatusOK, "text/plain", []byte(strings.Repeat("x", 200<<10)))
-		},
-		"reader": func(c *echo.Context) error {
-			return c.Stream(http.StatusOK, "text/plain", strings.NewReader("paid"))
-		},
-		"trailer": func(c *echo.Context) error {
-			c.Response().Header().Set("Trailer", "Checksum")
-			err := c.String(http.StatusOK, "paid")
-			c.Response().Header().Set("Checksum", "abc")
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, h)
-			first, second := r.pay("k1"), r.pay("k1")
-			r.wantReplay(first, second)
-			r.wantRuns(1)
-			bare := newRigOn(t, func(r *rig, e *echo.Echo) { e.POST("/pay/:id", h, authenticate) }).pay("k1")
-			if bare.status != first.status || bare.body != first.body || bare.header.Get("Content-Type") != first.header.Get("Content-Type") {
-				t.Errorf("got %d %.80q, and without Semel %d %.80q", first.status, first.body, bare.status, bare.body)
-			}
-		})
-	}
+// newRig starts an Echo that change may change, with middlewares outside of the guard and
+// the handler in it.
+func newRig(t *testing.T, change func(*echo.Echo), outside []echo.MiddlewareFunc, handler echo.HandlerFunc) *frameworktest.Rig {
+	t.Helper()
+	f := frameworktest.Framework{ByUser: semelecho.ByKey("user"), New: func(app frameworktest.App) http.Handler {
+		e := newEcho()
+		if change != nil {
+			change(e)
+		}
+		e.Use(outside...)
+		e.POST("/payments/:id", func(c *echo.Context) error { return app.Handler(echoContext{c}) }, authenticate, semelecho.Wrap(app.Guards[0]))
+		return e
+	}}
+	return frameworktest.NewRig(t, f, semelhttp.Config{}, func(c frameworktest.Context) error {
+		return handler(c.(echoContext).c) //nolint:forcetypeassert // it is
+	}, nil)
 }
 
-// The application's own HTTPErrorHandler makes the answer, once.
-func TestErrorHandlerOfTheApplication(t *testing.T) {
+func decline(*echo.Context) error { return echo.NewHTTPError(http.StatusPaymentRequired, "declined") }
+
+// I3: what the application makes of an error is the answer, and it is made once, inside.
+func TestErrorHandler(t *testing.T) {
 	handled := 0
-	r := newRigOn(t, func(r *rig, e *echo.Echo) {
-		e.HTTPErrorHandler = func(c *echo.Context, err error) { // which does not ask what is committed
+	r := newRig(t, func(e *echo.Echo) {
+		e.HTTPErrorHandler = func(c *echo.Context, err error) { // as people write it, without a look at Committed
 			handled++
-			_ = c.String(http.StatusTeapot, err.Error())
+			_ = c.String(http.StatusPaymentRequired, "sorry: "+err.Error())
 		}
-		e.Use(authenticate, semelecho.Wrap(newMiddleware(t, semelhttp.Config{Optional: true})))
-		e.POST("/pay/:id", r.counted(func(*echo.Context) error { return errors.New("no tea") }))
-	})
-	first := r.pay("k1")
-	if first.status != 418 || first.body != "no tea" {
-		t.Errorf("got %+v", first)
-	}
-	r.wantReplay(first, r.pay("k1"))
-	if handled != 1 {
-		t.Errorf("handled %d times, want 1", handled)
-	}
-	if got := r.pay(""); got.status != 418 || got.body != "no tea" || handled != 2 { // not guarded
-		t.Errorf("without a key: got %+v, handled %d times", got, handled)
-	}
-}
-
-func TestRefusals(t *testing.T) {
-	started, goOn := make(chan struct{}), make(chan struct{})
-	r := newRig(t, func(c *echo.Context) error {
-		if c.Request().Header.Get("Idempotency-Key") == "slow" {
-			close(started)
-			<-goOn
-		}
-		return c.String(http.StatusOK, "paid")
-	})
-	r.wantProblem(r.pay(""), 400, semelhttp.ProblemKeyMissing)
-	r.pay("k1")
-	r.wantProblem(r.send(http.MethodPost, "/pay/7", "alice", "k1", `{"amount":2}`), 422, semelhttp.ProblemKeyConflict)
-	if got := r.send(http.MethodPost, "/pay/7", "bob", "k1", `{"amount":1}`); got.header.Get("Idempotent-Replayed") != "" || got.status != 200 {
-		t.Errorf("another account's key: got %+v, want an answer of its own", got) // I11
-	}
-	done := make(chan answer)
-	go func() { done <- r.pay("slow") }()
-	<-started
-	r.wantProblem(r.send(http.MethodPost, "/pay/7", "alice", "slow", `{"amount":1}`), 409, semelhttp.ProblemInFlight)
-	close(goOn)
-	if got := <-done; got.status != 200 {
-		t.Errorf("got %+v, want 200", got)
-	}
-	r.wantRuns(3)
-}
-
-// What authentication refuses is no attempt: the key is free.
-func TestAuthenticationComesFirst(t *testing.T) {
-	r := newRig(t, func(c *echo.Context) error { return c.NoContent(http.StatusCreated) })
-	if got := r.send(http.MethodPost, "/pay/7", "", "k1", `{"amount":1}`); got.status != 401 {
-		t.Fatalf("got %d, want 401", got.status)
-	}
-	if got := r.pay("k1"); got.status != 201 || got.header.Get("Idempotent-Replayed") != "" {
-		t.Errorf("got %+v, want a first answer", got)
-	}
-	r.wantRuns(1)
-}
-
-// I1: of fifty duplicates at once one runs.
-func TestDuplicatesRunOnce(t *testing.T) {
-	r := newRig(t, func(c *echo.Context) error {
-		time.Sleep(5 * time.Millisecond)
-		return c.NoContent(http.StatusCreated)
-	})
-	var all sync.WaitGroup
-	for range 50 {
-		all.Go(func() {
-			if got := r.pay("k1"); got.status != 201 && got.status != 409 {
-				t.Errorf("got %+v, want 201 or 409", got)
-			}
-		})
-	}
-	all.Wait()
-	r.wantRuns(1)
-}
-
-// A panic holds the key, and Recover outside answers it.
-func TestPanicHolds(t *testing.T) {
-	r := newRig(t, func(c *echo.Context) error {
-		_ = c.String(http.StatusOK, "half")
-		panic("broken")
-	}, middleware.RecoverWithConfig(middleware.RecoverConfig{DisablePrintStack: true}))
-	if got := r.pay("k1"); got.status != 500 || strings.Contains(got.body, "half") {
-		t.Errorf("got %d %q, want the answer of Recover alone", got.status, got.body)
-	}
-	r.wantProblem(r.pay("k1"), 409, semelhttp.ProblemOutcomeUnknown)
-	r.wantRuns(1)
-}
-
-// I7: a client that leaves ends nothing: its answer is kept.
-func TestClientLeaves(t *testing.T) {
-	started, left, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	r := newRig(t, func(c *echo.Context) error {
-		close(started)
-		<-left
-		ended <- c.Request().Context().Err()
-		return c.String(http.StatusCreated, "paid")
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+"/pay/7", strings.NewReader(`{"amount":1}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("Authorization", "Bearer alice")
-	q.Header.Set("Idempotency-Key", "k1")
-	go func() {
-		<-started
-		cancel()
-	}()
-	if resp, err := http.DefaultClient.Do(q); err == nil {
-		_ = resp.Body.Close()
-		t.Fatal("the client did not leave")
-	}
-	time.AfterFunc(20*time.Millisecond, func() { close(left) }) // so that the server has seen it
-	if err := <-ended; err != nil {
-		t.Errorf("the context of the handler: got %v, want none", err)
-	}
-	got := r.pay("k1")
-	for got.status == 409 {
-		got = r.pay("k1")
-	}
-	if got.status != 201 || got.body != "paid" || got.header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("got %+v, want the kept answer", got)
-	}
-	r.wantRuns(1)
-}
-
-// A stream is sent as it is made, and not kept. No controller gets past the answer.
-func TestStream(t *testing.T) {
-	r := newRig(t, func(c *echo.Context) error {
-		for range 3 {
-			_, _ = io.WriteString(c.Response(), "tick ")
-			if err := http.NewResponseController(c.Response()).Flush(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if got := r.pay("k1"); got.status != 200 || got.body != "tick tick tick " {
-		t.Errorf("got %+v", got)
-	}
-	r.wantProblem(r.pay("k1"), 410, semelhttp.ProblemResponseNotKept)
-	r.wantRuns(1)
-}
-
-// A middleware for all and another one for a route are one attempt.
-func TestRouteOptions(t *testing.T) {
-	r := newRigOn(t, func(r *rig, e *echo.Echo) {
-		mw := newMiddleware(t, semelhttp.Config{})
-		special, err := mw.With(func(c *semelhttp.Config) { c.Optional = true })
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := r.counted(func(c *echo.Context) error { return c.JSON(http.StatusCreated, r.runs.Load()) })
-		group := e.Group("", authenticate, semelecho.Wrap(mw))
-		group.POST("/pay/:id", h, semelecho.Wrap(special))
-		group.GET("/pay/:id", h)
-		e.POST("/optional", h, authenticate, semelecho.Wrap(special))
-	})
-	r.wantReplay(r.pay("k1"), r.pay("k1"))
-	r.wantRuns(1)
-	r.wantProblem(r.pay(""), 400, semelhttp.ProblemKeyMissing) // the outer one's word
-	for range 2 {
-		if got := r.send(http.MethodPost, "/optional", "alice", "", "{}"); got.status != 201 || got.header.Get("Idempotent-Replayed") != "" {
-			t.Errorf("without a key: got %+v", got)
-		}
-		if got := r.send(http.MethodGet, "/pay/7", "alice", "k1", ""); got.status != 201 || got.header.Get("Idempotent-Replayed") != "" {
-			t.Errorf("GET: got %+v", got)
-		}
-	}
-	r.wantRuns(5)
-}
-
-// The route's pattern of echo names the route, and the handler has its claim.
-func TestRouteIsNamed(t *testing.T) {
-	var pattern string
-	var claim *semel.Claim
-	r := newRig(t, func(c *echo.Context) error {
-		pattern, claim = c.Request().Pattern, semel.FromContext(c.Request().Context())
-		return nil
-	})
-	r.pay("k1")
-	if pattern != "POST /pay/:id" || claim == nil {
-		t.Errorf("got %q and %v, want the pattern and a claim", pattern, claim)
-	}
-}
-
-// Who stands before sees the true status and size, of answers, replays and refusals, and
-// finds its request and response as they were.
-func TestLoggerSeesTheTruth(t *testing.T) {
-	type line struct {
-		status    int
-		size      int64
-		committed bool
-	}
-	var got []line
-	r := newRig(t, func(c *echo.Context) error {
-		if c.Request().Header.Get("Idempotency-Key") == "declined" {
-			return echo.NewHTTPError(http.StatusPaymentRequired, "no")
-		}
-		return c.String(http.StatusCreated, "paid")
-	}, func(next echo.HandlerFunc) echo.HandlerFunc {
+	}, []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			request, response := c.Request(), c.Response()
 			err := next(c)
-			if c.Request() != request || c.Response() != response {
-				t.Error("the context has another request or response than before")
+			if err != nil || c.Request() != request || c.Response() != response {
+				t.Errorf("outside: got %v, the same request %v, the same response %v", err, c.Request() == request, c.Response() == response)
 			}
-			seen := responseOf(c)
-			got = append(got, line{seen.Status, seen.Size, seen.Committed})
 			return err
 		}
+	}}, decline)
+	for i := range 2 {
+		if a := r.Post("k", "x"); a.Status != http.StatusPaymentRequired || a.Body != "sorry: code=402, message=declined" || a.Replayed() != (i == 1) {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if handled != 1 {
+		t.Errorf("handled %d times, want once", handled)
+	}
+	r.WantRuns(1)
+}
+
+// I7: an error that the application does not answer is no answer: middlewares outside get
+// it, and the key is held.
+func TestErrorUnanswered(t *testing.T) {
+	errGone := errors.New("gone")
+	r := newRig(t, func(e *echo.Echo) {
+		e.HTTPErrorHandler = func(*echo.Context, error) {}
+	}, []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			if err := next(c); err == errGone { //nolint:errorlint // the very value
+				return c.String(http.StatusBadGateway, "answered outside")
+			}
+			return nil
+		}
+	}}, func(*echo.Context) error { return errGone })
+	if a := r.Post("k", "x"); a.Status != http.StatusBadGateway || a.Body != "answered outside" {
+		t.Errorf("got %+v", a)
+	}
+	r.WantProblem(r.Post("k", "x"), http.StatusConflict, semelhttp.ProblemOutcomeUnknown)
+	r.WantRuns(1)
+}
+
+// What a handler has answered before it failed is the answer.
+func TestErrorAfterAnswer(t *testing.T) {
+	r := newRig(t, nil, nil, func(c *echo.Context) error {
+		_ = c.String(http.StatusCreated, "paid")
+		return frameworktest.ErrPlain
 	})
-	keys := []string{"k1", "k1", "declined", "declined", ""}
-	for i, key := range keys {
-		a := r.pay(key)
-		if want := (line{a.status, int64(len(a.body)), true}); got[i] != want {
-			t.Errorf("%q: got %+v, want %+v", key, got[i], want)
+	for range 2 {
+		if a := r.Post("k", "x"); a.Status != http.StatusCreated || a.Body != "paid" {
+			t.Errorf("got %+v", a)
+		}
+	}
+	r.WantRuns(1)
+}
+
+// Nobody outside gets the error, so one that says more than its status is logged.
+func TestErrorIsLogged(t *testing.T) {
+	for want, handler := range map[string]echo.HandlerFunc{
+		"the ledger has vanished": func(*echo.Context) error { return frameworktest.ErrPlain },
+		"":                        decline,
+	} {
+		var log bytes.Buffer
+		r := newRig(t, func(e *echo.Echo) { logTo(e, &log) }, nil, handler)
+		r.Post("k", "x")
+		if got := log.String(); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
 
-func responseOf(c *echo.Context) *echo.Response {
-	r, err := echo.UnwrapResponse(c.Response())
-	if err != nil {
-		panic(err)
+// Hooks of a Response run where it is: those of the handler before the answer is kept,
+// those outside for each answer.
+func TestHooks(t *testing.T) {
+	var outside []int
+	r := newRig(t, nil, []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			response := responseOf(c)
+			response.Before(func() { outside = append(outside, response.Status) })
+			return next(c)
+		}
+	}}, func(c *echo.Context) error {
+		response := responseOf(c)
+		response.Before(func() { response.Header().Set("X-Inside", "hook") })
+		if response.Committed || response.Status != http.StatusOK {
+			t.Errorf("a Response begins with %v %d", response.Committed, response.Status)
+		}
+		return c.String(http.StatusCreated, "paid")
+	})
+	for range 2 {
+		if a := r.Post("k", "x"); a.Header.Get("X-Inside") != "hook" {
+			t.Errorf("got %v", a.Header)
+		}
 	}
-	return r
+	if !slices.Equal(outside, []int{201, 201}) {
+		t.Errorf("outside: got %v, want 201 twice", outside)
+	}
 }
 
-// Compression and CORS stand outside; hooks of theirs run for each replay.
-func TestCompressionOutside(t *testing.T) {
-	sent := 0
-	r := newRig(t, func(c *echo.Context) error { return c.String(http.StatusOK, strings.Repeat("paid ", 1000)) },
-		middleware.Gzip(), func(next echo.HandlerFunc) echo.HandlerFunc {
-			return func(c *echo.Context) error {
-				responseOf(c).Before(func() { sent++ })
-				return next(c)
+// A body over the limit outside is one that is too large, whether it says so or not.
+func TestBodyLimit(t *testing.T) {
+	r := newRig(t, nil, []echo.MiddlewareFunc{bodyLimit(10)}, func(c *echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	for _, row := range []struct {
+		body string
+		want int
+	}{{"ten bytes.", http.StatusNoContent}, {"more than ten", http.StatusRequestEntityTooLarge}} {
+		for _, length := range []int64{int64(len(row.body)), -1} {
+			req := r.Request(t.Context(), http.MethodPost, "k", row.body)
+			req.ContentLength = length
+			if a := r.Send(req); a.Status != row.want {
+				t.Errorf("%s, length %d: got %+v, want %d", row.body, length, a, row.want)
 			}
-		})
-	first := r.pay("k1") // http.Transport reads it
-	if first.body != strings.Repeat("paid ", 1000) {
-		t.Errorf("got %q", first.body)
+		}
 	}
-	r.wantReplay(first, r.pay("k1"))
-	r.wantRuns(1)
-	if sent != 2 {
-		t.Errorf("the hook before sending ran %d times, want 2", sent)
-	}
+	req := r.Request(t.Context(), http.MethodPost, "k", "more than ten")
+	req.ContentLength = -1
+	r.WantProblem(r.Send(req), http.StatusRequestEntityTooLarge, semelhttp.ProblemBodyTooLarge)
 }
 
-// A scope that is no text is refused, and says what it found.
-func TestScopeOfAnotherType(t *testing.T) {
-	var found error
-	r := newRigOn(t, func(r *rig, e *echo.Echo) {
-		inner := semelecho.ByKey("account")
-		mw, err := newMiddleware(t, semelhttp.Config{Logger: slog.New(slog.DiscardHandler)}).WithScope(func(q *http.Request) (string, error) {
-			scope, err := inner(q)
-			found = err
-			return scope, err
-		})
+// What CORS says belongs to each request, and a replay has its own.
+func TestCORS(t *testing.T) {
+	r := newRig(t, nil, []echo.MiddlewareFunc{allow("https://a.example", "https://b.example")}, decline)
+	for _, origin := range []string{"https://a.example", "https://b.example"} {
+		req := r.Request(t.Context(), http.MethodPost, "k", "x")
+		req.Header.Set("Origin", origin)
+		if a := r.Send(req); a.Status != http.StatusPaymentRequired || a.Header.Get("Access-Control-Allow-Origin") != origin {
+			t.Errorf("%s: got %d %v", origin, a.Status, a.Header)
+		}
+	}
+	r.WantRuns(1)
+}
+
+// I14: Stream is kept whole if it ends; Flush and Hijack let an answer go early.
+func TestStream(t *testing.T) {
+	r := newRig(t, nil, nil, func(c *echo.Context) error {
+		return c.Stream(http.StatusOK, "text/plain", strings.NewReader("all of it"))
+	})
+	for i := range 2 {
+		if a := r.Post("k", "x"); a.Body != "all of it" || a.Replayed() != (i == 1) {
+			t.Errorf("got %+v", a)
+		}
+	}
+	hijack := newRig(t, nil, nil, func(c *echo.Context) error {
+		conn, rw, err := responseOf(c).Hijack()
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
-			return func(c *echo.Context) error {
-				c.Set("account", 7)
-				return next(c)
-			}
-		}, semelecho.Wrap(mw))
-		e.POST("/pay/:id", r.counted(func(*echo.Context) error { return nil }))
+		_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nraw")
+		_ = rw.Flush()
+		return conn.Close()
 	})
-	r.wantProblem(r.pay("k1"), 400, semelhttp.ProblemScopeMissing)
-	if !errors.Is(found, semelhttp.ErrNoScope) || !strings.Contains(found.Error(), "int") {
-		t.Errorf("got %v, want ErrNoScope that names the type", found)
+	if a := hijack.Post("k", "x"); a.Body != "raw" {
+		t.Errorf("got %+v", a)
 	}
-	r.wantRuns(0)
+	hijack.WantProblem(hijack.Post("k", "x"), http.StatusGone, semelhttp.ProblemResponseNotKept)
+}
+
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "receipt.txt"), []byte("receipt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(e *echo.Echo) { e.Filesystem = os.DirFS(dir) }, nil, func(c *echo.Context) error { return c.Attachment("receipt.txt", "receipt.txt") })
+	first := r.Post("k", "x")
+	_ = os.Remove(filepath.Join(dir, "receipt.txt"))
+	again := r.Post("k", "x")
+	if first.Body != "receipt" || again.Body != "receipt" || again.Header.Get("Content-Disposition") != first.Header.Get("Content-Disposition") {
+		t.Errorf("got %+v, then %+v", first, again)
+	}
+}
+
+// A panic leaves the real writer to what is outside.
+func TestPanicLeavesTheResponse(t *testing.T) {
+	r := newRig(t, nil, []echo.MiddlewareFunc{func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) (err error) {
+			request, response := c.Request(), c.Response()
+			defer func() {
+				p := recover()
+				if p == nil { // the retry
+					return
+				}
+				if p != "boom" || c.Request() != request || c.Response() != response {
+					t.Errorf("got panic %v, the same request %v, the same response %v", p, c.Request() == request, c.Response() == response)
+				}
+				err = c.String(http.StatusInternalServerError, "sorry")
+			}()
+			return next(c)
+		}
+	}}, func(*echo.Context) error { panic("boom") })
+	if a := r.Post("k", "x"); a.Status != http.StatusInternalServerError || a.Body != "sorry" {
+		t.Errorf("got %+v", a)
+	}
+	r.WantProblem(r.Post("k", "x"), http.StatusConflict, semelhttp.ProblemOutcomeUnknown)
+}
+
+// Authentication may leave a text or a number; anything else could be the same for two.
+func TestByKey(t *testing.T) {
+	type account struct{ id int }
+	for _, row := range []struct {
+		user any
+		want string
+	}{
+		{"ada", "x:ada"},
+		{7, "x:7"},
+		{int32(-7), "x:-7"},
+		{int64(7), "x:7"},
+		{uint(7), "x:7"},
+		{uint32(7), "x:7"},
+		{uint64(1 << 63), "x:9223372036854775808"},
+		{"", ""},
+		{nil, ""},
+		{account{7}, ""},
+		{[]string{"ada"}, ""},
+	} {
+		var got string
+		scope := semelecho.ByKey("user")
+		f := frameworktest.Framework{ByUser: func(r *http.Request) (string, error) {
+			text, err := scope(r)
+			got = text
+			return text, err
+		}, New: func(app frameworktest.App) http.Handler {
+			e := newEcho()
+			e.POST("/payments/:id", func(c *echo.Context) error { return nil }, func(next echo.HandlerFunc) echo.HandlerFunc {
+				return func(c *echo.Context) error {
+					c.Set("user", row.user)
+					return next(c)
+				}
+			}, semelecho.Wrap(app.Guards[0]))
+			return e
+		}}
+		r := frameworktest.NewRig(t, f, semelhttp.Config{}, nil, nil)
+		a := r.Post("k", "x")
+		if got != row.want {
+			t.Errorf("%T %v: got the scope %q, want %q", row.user, row.user, got, row.want)
+		}
+		if row.want == "" {
+			r.WantProblem(a, http.StatusBadRequest, semelhttp.ProblemScopeMissing)
+		}
+		if _, err := scope(r.Request(t.Context(), "POST", "k", "")); err == nil {
+			t.Error("a request that is not echo's has a scope")
+		}
+	}
+}
+
+// Mistakes of the program show when it starts.
+func TestMistakes(t *testing.T) {
+	defer func() {
+		if text, _ := recover().(string); !strings.HasPrefix(text, "semelecho: ") {
+			t.Errorf("got %q, want a panic that says why", text)
+		}
+	}()
+	semelecho.Wrap(nil)
 }

@@ -1,16 +1,23 @@
-// Package semelechov4 guards the handlers of echo v4 with idempotency keys.
+// Package semelechov4 guards handlers of echo v4 with idempotency keys.
 //
-//	mw, err := semelhttp.New(engine, semelechov4.ByKey("account"), semelhttp.Config{})
+//	mw, err := semelhttp.New(engine, semelechov4.ByKey("user"), semelhttp.Config{})
 //	...
-//	e := echo.New()
-//	e.Use(middleware.Logger(), middleware.Recover(), authenticate)
-//	e.Use(semelechov4.Wrap(mw))
-//	e.POST("/payments", pay)
+//	e.POST("/payments", pay, authenticate, semelechov4.Wrap(mw))
 //
-// The order is what counts. What stands before Wrap runs for each request and each replay:
-// logs, recovery, authentication, rate limits, compression, CORS. What stands after it makes the
-// answer and runs once for a key: also a middleware that turns one error into another.
+// [Wrap] is a middleware for an Echo, a group or a route. What differs per route is said
+// with [semelhttp.Middleware.With].
 //
-// A route that differs has a Middleware of its own ([semelhttp.Middleware.With]), around its handler
-// or inside the one of its group: of two of one engine the outer one guards.
+// # Order
+//
+// Register outside, which is before: logger, Recover, CORS, body limit, rate limits,
+// authentication, compression. A panic then holds the key and becomes the 500 of Recover;
+// what authentication refuses reserves nothing.
+//
+// # Errors
+//
+// An error that a handler returns goes to the application's HTTPErrorHandler at once, and
+// what that answers is the outcome: a declined payment that is returned as an
+// echo.HTTPError is kept as the client saw it. Middlewares outside get no error then, but
+// find its status in the response. An error without a status is logged, as nobody else
+// could. One that HTTPErrorHandler does not answer holds the key and is returned.
 package semelechov4

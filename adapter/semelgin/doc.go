@@ -1,17 +1,26 @@
-// Package semelgin guards gin's handlers with idempotency keys.
+// Package semelgin guards gin handlers with idempotency keys.
 //
-//	mw, err := semelhttp.New(engine, semelgin.ByKey("account"), semelhttp.Config{})
+//	mw, err := semelhttp.New(engine, semelgin.ByKey("user"), semelhttp.Config{})
 //	...
-//	r := gin.New()
-//	r.Use(gin.Logger(), gin.Recovery(), authenticate)
-//	r.Use(semelgin.Wrap(mw), renderErrors)
-//	r.POST("/payments", pay)
+//	router.Use(authenticate, semelgin.Wrap(mw), renderErrors)
 //
-// The order is what counts. What stands before Wrap runs for each request and each replay:
-// logs, recovery, authentication, rate limits, compression. What stands after it makes the
-// answer, runs once for a key, and its answer is kept: also a middleware that
-// turns c.Errors into answers.
+// [Wrap] is a middleware, [Handle] guards one handler. What differs per route is said with
+// [semelhttp.Middleware.With].
 //
-// A route that differs has a Middleware of its own ([semelhttp.Middleware.With]), around its handler
-// or inside the one of its group: of two of one engine the outer one guards.
+// # Order
+//
+// Register outside, which is before: logger, [gin.Recovery], CORS, rate limits,
+// authentication, compression. A panic then holds the key and becomes the 500 of Recovery;
+// what authentication refuses reserves nothing.
+//
+// Register inside, which is after: the middleware that renders c.Errors when c.Next has
+// returned. Only then is its answer the one that is kept.
+//
+// # Errors that are rendered outside
+//
+// A handler that leaves an error in c.Errors and writes nothing has not answered. Nothing
+// is kept then, because nobody here knows what the client will see: the key is held, the
+// log says why, and a middleware outside may answer. A handler that has answered, be it
+// with the status of AbortWithError, has answered whole: what is written outside later goes
+// nowhere and is [ErrAnswered].
 package semelgin

@@ -3,9 +3,12 @@ package semelgin_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -15,40 +18,50 @@ import (
 	"github.com/semel-go/semel/store/memstore"
 )
 
-func ExampleWrap() {
+// A declined payment that a handler leaves in c.Errors is kept as the client saw it, because
+// renderErrors comes after Wrap. Refunds are kept for a month.
+func Example() {
 	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	defer func() { _ = engine.Close(context.Background()) }()
-	mw, err := semelhttp.New(engine, semelgin.ByKey("account"), semelhttp.Config{})
+	mw, err := semelhttp.New(engine, semelgin.ByKey("user"), semelhttp.Config{})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
+	}
+	refunds, err := mw.With(func(c *semelhttp.Config) { c.Retention = 30 * 24 * time.Hour })
+	if err != nil {
+		log.Fatal(err)
 	}
 
-	r := gin.New()
-	r.Use(gin.Recovery())
-	r.Use(func(c *gin.Context) { c.Set("account", "alice") }) // authentication
-	r.Use(semelgin.Wrap(mw))
-	r.Use(func(c *gin.Context) { // after Wrap, so that its answers are kept
-		if c.Next(); len(c.Errors) > 0 {
-			c.JSON(http.StatusPaymentRequired, gin.H{"error": c.Errors.Last().Error()})
+	declined := 0
+	renderErrors := func(c *gin.Context) {
+		c.Next()
+		if err := c.Errors.Last(); err != nil {
+			c.JSON(http.StatusPaymentRequired, gin.H{"message": err.Error()})
 		}
+	}
+	router := gin.New()
+	router.Use(gin.Recovery(), authenticate)
+	router.POST("/payments", semelgin.Wrap(mw), renderErrors, func(c *gin.Context) {
+		declined++
+		_ = c.Error(fmt.Errorf("declined %d", declined))
 	})
-	payments := 0
-	r.POST("/payments", func(c *gin.Context) {
-		payments++
-		_ = c.Error(fmt.Errorf("payment %d is declined", payments))
-	})
+	router.POST("/refunds", semelgin.Handle(refunds, func(c *gin.Context) { c.JSON(http.StatusCreated, gin.H{"refund": 1}) }))
 
-	for range 2 {
-		q := httptest.NewRequest(http.MethodPost, "/payments", strings.NewReader(`{"amount":1}`))
-		q.Header.Set("Idempotency-Key", "order-7")
+	for _, path := range []string{"/payments", "/payments", "/refunds", "/refunds"} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"amount":2500}`))
+		r.Header.Set("Authorization", "alice")
+		r.Header.Set("Idempotency-Key", "order-1"+path)
 		w := httptest.NewRecorder()
-		r.ServeHTTP(w, q)
-		fmt.Println(w.Code, w.Body, w.Header().Get("Idempotent-Replayed") == "true")
+		router.ServeHTTP(w, r)
+		body, _ := io.ReadAll(w.Body)
+		fmt.Printf("%d %s replayed=%q\n", w.Code, body, w.Header().Get("Idempotent-Replayed"))
 	}
 	// Output:
-	// 402 {"error":"payment 1 is declined"} false
-	// 402 {"error":"payment 1 is declined"} true
+	// 402 {"message":"declined 1"} replayed=""
+	// 402 {"message":"declined 1"} replayed="true"
+	// 201 {"refund":1} replayed=""
+	// 201 {"refund":1} replayed="true"
 }

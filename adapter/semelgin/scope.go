@@ -2,44 +2,49 @@ package semelgin
 
 import (
 	"context"
-	"fmt"
-	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/semel-go/semel/semelhttp"
 )
 
-// ByKey takes the text that authentication left under a key: c.Set("account", id). It is
-// [semelhttp.ByContext] for gin. A missing key, an empty text and a value that is no string are
-// [semelhttp.ErrNoScope]; for values of other types there is [By].
-func ByKey(key any) semelhttp.ScopeFunc {
-	text := By(func(c *gin.Context) (string, bool) {
-		text, ok := c.Value(key).(string)
-		return text, ok
-	})
-	return func(r *http.Request) (string, error) {
-		scope, err := text(r)
-		if p := passOf(r.Context()); err != nil && p != nil {
-			value, _ := p.c.Get(key)
-			if _, ok := value.(string); !ok && value != nil {
-				return "", fmt.Errorf("%w: gin's key %v has a %T and no string: use By", semelhttp.ErrNoScope, key, value)
-			}
-		}
-		return scope, err
-	}
-}
-
-// By takes what principal finds in gin's context, such as the account of a user that
-// authentication has left there. False, an empty text, and a request that did not come through
-// [Wrap] or [Handle] are [semelhttp.ErrNoScope]. The text is stored as
-// [semelhttp.ByContext] has it.
+// By takes the caller from what middlewares before [Wrap] have left in the context, as
+// [semelhttp.ByContext] does: the same principal has the same scope under both. False, an
+// empty text and a request that did not come through this package have no scope and are
+// refused.
 func By(principal func(*gin.Context) (string, bool)) semelhttp.ScopeFunc {
 	return semelhttp.ByContext(func(ctx context.Context) (string, bool) {
-		p := passOf(ctx)
-		if p == nil {
+		a := attemptOf(ctx)
+		if a == nil {
 			return "", false
 		}
-		return principal(p.c)
+		return principal(a.c)
+	})
+}
+
+// ByKey takes what authentication has put under key with c.Set: a text that is not empty,
+// or an integer. Any other value is no scope, as its text could be the same for two
+// callers: use [By].
+func ByKey(key any) semelhttp.ScopeFunc {
+	return By(func(c *gin.Context) (string, bool) {
+		value, _ := c.Get(key)
+		switch v := value.(type) {
+		case string:
+			return v, v != ""
+		case int:
+			return strconv.Itoa(v), true
+		case int32:
+			return strconv.FormatInt(int64(v), 10), true
+		case int64:
+			return strconv.FormatInt(v, 10), true
+		case uint:
+			return strconv.FormatUint(uint64(v), 10), true
+		case uint32:
+			return strconv.FormatUint(uint64(v), 10), true
+		case uint64:
+			return strconv.FormatUint(v, 10), true
+		}
+		return "", false
 	})
 }

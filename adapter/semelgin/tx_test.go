@@ -4,154 +4,155 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"path/filepath"
-	"sync/atomic"
+	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/adapter/semelgin"
+	"github.com/semel-go/semel/internal/frameworktest"
 	"github.com/semel-go/semel/semelhttp"
 	"github.com/semel-go/semel/semelsql"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
 
-var errFault = errors.New("could not serialize access")
+var errAgain = errors.New("could not serialize access")
 
-// faulty are transactions of a real store, of which some are rolled back when they are to
-// be committed.
-type faulty struct {
+// contended are transactions of a real database of which the first cannot be committed.
+type contended struct {
 	semel.Transactions
-	faults *atomic.Int64
+	begun int
 }
 
-func (f faulty) Begin(ctx context.Context) (semel.Transaction, error) {
-	tx, err := f.Transactions.Begin(ctx)
-	return faultyTx{tx, f.faults}, err
+func (x *contended) Again(err error) bool {
+	return errors.Is(err, errAgain) || x.Transactions.Again(err)
 }
 
-func (f faulty) Again(err error) bool { return errors.Is(err, errFault) || f.Transactions.Again(err) }
-
-type faultyTx struct {
-	semel.Transaction
-	faults *atomic.Int64
-}
-
-func (f faultyTx) Commit(ctx context.Context) error {
-	if f.faults.Add(-1) >= 0 {
-		f.Transaction.Rollback(ctx)
-		return errFault
+func (x *contended) Begin(ctx context.Context) (semel.Transaction, error) {
+	tx, err := x.Transactions.Begin(ctx)
+	x.begun++
+	if err != nil || x.begun > 1 {
+		return tx, err
 	}
-	return f.Transaction.Commit(ctx)
+	return loser{tx}, nil
 }
 
-// ledger is a database with Semel's records, and a middleware of its transactions.
-func ledger(t *testing.T, faults *atomic.Int64) (*sql.DB, *semelhttp.Middleware) {
+type loser struct{ semel.Transaction }
+
+func (l loser) Commit(ctx context.Context) error {
+	l.Rollback(ctx)
+	return errAgain
+}
+
+// newBank opens a database with accounts and the records of requests.
+func newBank(t *testing.T) (*sql.DB, *semelhttp.Middleware) {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	quiet, path := slog.New(slog.DiscardHandler), filepath.Join(t.TempDir(), "app.db")
+	path := filepath.Join(t.TempDir(), "bank.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=wal_autocheckpoint(0)")
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.ExecContext(t.Context(), "CREATE TABLE payments (n INTEGER)")
-	must(err)
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE payments (id INTEGER PRIMARY KEY, user TEXT)"); err != nil {
+		t.Fatal(err)
+	}
 	store, err := sqlitestore.Open(path, sqlitestore.Config{Guest: true})
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = store.Close() })
-	engine, err := semel.New(store, semel.Config{Logger: quiet})
-	must(err)
-	t.Cleanup(func() { _ = engine.Close(context.Background()) })
+	engine, err := semel.New(store, semel.Config{Logger: frameworktest.Quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close(context.WithoutCancel(t.Context())) })
 	txs, err := store.Transactions(db, sqlitestore.TxConfig{})
-	must(err)
-	mw, err := semelhttp.New(engine, semelgin.ByKey("account"), semelhttp.Config{Logger: quiet})
-	must(err)
-	mw, err = mw.InTx(faulty{txs, faults})
-	must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mw, err := semelhttp.New(engine, semelgin.ByKey("user"), semelhttp.Config{Logger: frameworktest.Quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mw, err = mw.InTx(&contended{Transactions: txs}); err != nil {
+		t.Fatal(err)
+	}
 	return db, mw
 }
 
-func wantPayments(t *testing.T, db *sql.DB, want int) {
-	t.Helper()
-	var got int
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM payments").Scan(&got); err != nil || got != want {
-		t.Errorf("payments: got %d (%v), want %d", got, err, want)
-	}
-}
-
-func book(c *gin.Context, n int64) {
-	if _, err := semelsql.TxFrom(c.Request.Context()).ExecContext(c.Request.Context(), "INSERT INTO payments VALUES (?)", n); err != nil {
-		panic(err)
-	}
-}
-
-// I8: a handler that runs again in another transaction finds gin's context as it was, and what
-// is kept is the last answer.
-func TestHandleRunsAgain(t *testing.T) {
-	faults := new(atomic.Int64)
-	faults.Store(2)
-	db, mw := ledger(t, faults)
-	r := newRigOn(t, func(r *rig, e *gin.Engine) {
-		e.POST("/pay/:id", authenticate, semelgin.Handle(mw, r.counted(func(c *gin.Context) {
-			if _, seen := c.Get("seen"); seen || len(c.Errors) > 0 || c.Writer.Written() || c.GetString("account") != "alice" {
-				t.Errorf("run %d finds what another has left: keys %v, errors %v", r.runs.Load(), c.Keys, c.Errors)
+// I8: the handler runs again when its transaction must, and what it has written is
+// committed once, with its answer.
+func TestHandleInTx(t *testing.T) {
+	db, mw := newBank(t)
+	runs := 0
+	router := gin.New()
+	router.POST("/payments/:id", func(c *gin.Context) { c.Set("notes", "outside") }, renderErrors, authenticate,
+		semelgin.Handle(mw, func(c *gin.Context) {
+			runs++
+			if c.GetString("notes") != "outside" || len(c.Errors) != 0 || c.Writer.Written() || c.Writer.Status() != http.StatusOK {
+				t.Errorf("run %d finds what another has left: %q, %v, %v", runs, c.GetString("notes"), c.Errors, c.Writer.Written())
 			}
-			c.Set("seen", true)
-			_ = c.Error(errors.New("logged"))
-			book(c, r.runs.Load())
-			c.String(http.StatusCreated, fmt.Sprint("run ", r.runs.Load()))
-		})))
-	})
-	first := r.pay("k1")
-	if first.status != 201 || first.body != "run 3" {
-		t.Errorf("got %+v, want the answer of the third run", first)
+			c.Set("notes", "handler")
+			body, _ := c.GetRawData()
+			if _, err := semelsql.TxFrom(c.Request.Context()).ExecContext(c.Request.Context(), "INSERT INTO payments (user) VALUES (?)", c.GetString("user")); err != nil {
+				t.Error(err)
+			}
+			if runs == 1 {
+				_ = c.Error(errors.New("of the first try"))
+			}
+			c.String(http.StatusCreated, "paid "+string(body))
+		}))
+	r := &frameworktest.Rig{T: t, Seen: make(chan int, 2)}
+	r.Serve(router)
+	first, again := r.Post("k", "seven"), r.Post("k", "seven")
+	if first.Status != http.StatusCreated || first.Body != "paid seven" || again.Body != first.Body || !again.Replayed() {
+		t.Errorf("got %+v, then %+v", first, again)
 	}
-	r.wantReplay(first, r.pay("k1"))
-	r.wantRuns(3)
-	wantPayments(t, db, 1)
+	if runs != 2 || count(t, db) != 1 {
+		t.Errorf("got %d runs and %d payments, want 2 and 1", runs, count(t, db))
+	}
 }
 
-// I8: an answer that others are to make is none: the transaction is rolled back, and the key is free.
-func TestHandleRollsBackUnrenderedErrors(t *testing.T) {
-	db, mw := ledger(t, new(atomic.Int64))
-	r := newRigOn(t, func(r *rig, e *gin.Engine) {
-		e.POST("/pay/:id", renderErrors, authenticate, semelgin.Handle(mw, r.counted(func(c *gin.Context) {
-			book(c, 1)
-			decline(c)
-		})))
-	})
+// I8: with an error that is rendered outside nothing is committed, and nothing has happened.
+func TestErrorRenderedOutsideInTx(t *testing.T) {
+	db, mw := newBank(t)
+	router := gin.New()
+	router.POST("/payments/:id", renderErrors, authenticate, semelgin.Handle(mw, func(c *gin.Context) {
+		if _, err := semelsql.TxFrom(c.Request.Context()).ExecContext(c.Request.Context(), "INSERT INTO payments (user) VALUES ('ada')"); err != nil {
+			t.Error(err)
+		}
+		decline(c)
+	}))
+	r := &frameworktest.Rig{T: t, Seen: make(chan int, 2)}
+	r.Serve(router)
 	for range 2 {
-		if got := r.pay("k1"); got.status != 402 || got.body != `{"error":"declined"}` {
-			t.Errorf("got %+v", got)
+		if a := r.Post("k", "x"); a.Status != http.StatusPaymentRequired || a.Replayed() {
+			t.Errorf("got %+v, want 402 of the handler", a)
 		}
 	}
-	r.wantRuns(2)
-	wantPayments(t, db, 0)
+	if n := count(t, db); n != 0 {
+		t.Errorf("got %d payments, want 0", n)
+	}
 }
 
-// A chain cannot run twice, so Wrap does not begin.
-func TestWrapRefusesTransactions(t *testing.T) {
-	_, mw := ledger(t, new(atomic.Int64))
-	for name, f := range map[string]func(){
-		"transactions":  func() { semelgin.Wrap(mw) },
-		"no middleware": func() { semelgin.Wrap(nil) },
-		"no handler":    func() { semelgin.Handle(mw, nil) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			defer func() {
-				if recover() == nil {
-					t.Error("it did not panic")
-				}
-			}()
-			f()
-		})
+// gin cannot run the rest of a chain twice, so nobody may ask for it.
+func TestWrapInTx(t *testing.T) {
+	_, mw := newBank(t)
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, "use Handle") {
+			t.Errorf("got %q, want a panic that names Handle", text)
+		}
+	}()
+	semelgin.Wrap(mw)
+}
+
+func count(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM payments").Scan(&n); err != nil {
+		t.Fatal(err)
 	}
+	return n
 }

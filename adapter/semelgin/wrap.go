@@ -1,7 +1,6 @@
 package semelgin
 
 import (
-	"maps"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -9,74 +8,64 @@ import (
 	"github.com/semel-go/semel/semelhttp"
 )
 
-// Wrap guards the handlers that come after it. On a refusal and on a replay they do not
-// run: the context is aborted. What [semelhttp.Middleware.Wrap] says of its next holds for
-// them all together.
+// Wrap returns a middleware that guards the handlers after it. On a replay or a refusal
+// the chain is aborted: handlers after it do not run, and those before go on after c.Next.
 //
-// The answer is what they have written when the last of them returns. It includes a status without a
-// body, which gin itself would send later. The errors that they leave in c.Errors are no part
-// of an answer:
+// The handlers get a c.Request and a c.Writer of the attempt; afterwards both are as they
+// were. [semelhttp.Config].Route is by default the method and c.FullPath(). Wraps of one
+// engine inside one another are one attempt, by the rules of the outermost. Responses 1xx
+// are not sent, as gin has it.
 //
-//   - With nothing written, a middleware before Wrap may answer in their stead. That answer is
-//     sent and not kept, and the key is held: nobody may run again what may have
-//     happened. A middleware that renders errors belongs after Wrap, where its
-//     answers are kept.
-//   - With something written, that is the answer, and it is complete: who adds to it
-//     by c.Writer before Wrap gets [ErrComplete], as a replay would lack it.
-//
-// The handlers find the claim by [semel.FromContext] in the context of c.Request. That
-// context, and the channel of CloseNotify with it, outlives the client, until an answer has begun to
-// leave in parts (c.Stream): then CloseNotify tells of a client that left.
-//
-// A route is named by its method and c.FullPath() where [semelhttp.Config].Route is empty.
-//
-// Wrap panics if mw is of [semelhttp.Middleware.InTx]: gin cannot run a chain a second time.
-// Use [Handle].
+// Wrap panics if mw is nil, or of [semelhttp.Middleware.InTx]: gin cannot run the rest of a
+// chain again, as a transaction may need. Use [Handle] there.
 func Wrap(mw *semelhttp.Middleware) gin.HandlerFunc {
-	if inTx(mw) {
-		panic("semelgin: handlers in a transaction may run several times, and gin's chain cannot: use Handle")
+	g := newGuard("Wrap", mw)
+	if g.inTx {
+		panic("semelgin: Wrap cannot run what comes after it again, as InTx may need: use Handle")
 	}
-	return adapt(mw, (*gin.Context).Next)
+	return g.handler((*gin.Context).Next)
 }
 
-// Handle guards one handler, the last of its route:
+// Handle guards one handler: router.POST("/payments", semelgin.Handle(mw, pay)). It is
+// Wrap for a handler that does not call c.Next, and the way to use InTx.
 //
-//	r.POST("/payments", semelgin.Handle(mw, pay))
+// When a transaction is tried again, h runs again, with c.Keys and c.Errors as they were
+// before. That h has called c.Abort is not forgotten.
 //
-// It is [Wrap] for a Middleware of any kind, also one of [semelhttp.Middleware.InTx]. Each
-// time that h runs it finds c.Request, c.Keys and c.Errors as they were. Whether an earlier
-// try has called c.Abort is not forgotten.
+// Handle panics if mw or h is nil.
 func Handle(mw *semelhttp.Middleware, h gin.HandlerFunc) gin.HandlerFunc {
 	if h == nil {
-		panic("semelgin: no handler")
+		panic("semelgin: Handle without a handler")
 	}
-	return adapt(mw, h)
+	return newGuard("Handle", mw).handler(h)
 }
 
-func inTx(mw *semelhttp.Middleware) (found bool) {
+// guard is what the requests of a Wrap have in common.
+type guard struct {
+	http  http.Handler
+	named bool // by Config.Route
+	inTx  bool
+}
+
+func newGuard(caller string, mw *semelhttp.Middleware) *guard {
 	if mw == nil {
-		panic("semelgin: no middleware")
+		panic("semelgin: " + caller + " without a Middleware")
 	}
-	_, _ = mw.With(func(c *semelhttp.Config) { found = c.Tx != nil }) // asked, not used
-	return found
+	g := &guard{http: mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		attemptOf(r.Context()).serve(w, r)
+	}))}
+	_, _ = mw.With(func(c *semelhttp.Config) { g.named, g.inTx = c.Route != "", c.Tx != nil }) // only looks
+	return g
 }
 
-func adapt(mw *semelhttp.Middleware, next gin.HandlerFunc) gin.HandlerFunc {
-	tx := inTx(mw)
-	guarded := mw.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		passOf(r.Context()).run(w, r, next)
-	}))
+func (g *guard) handler(next gin.HandlerFunc) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		p := &pass{ResponseWriter: c.Writer, c: c, request: c.Request, errors: len(c.Errors)}
-		if tx {
-			p.again, p.keys = true, maps.Clone(c.Keys)
+		a := &attempt{Context: c.Request.Context(), c: c, next: next, inTx: g.inTx, errors: len(c.Errors), request: c.Request}
+		a.below.ResponseWriter = c.Writer
+		r := c.Request.WithContext(a)
+		if path := c.FullPath(); path != "" && !g.named {
+			r.Pattern = r.Method + " " + path
 		}
-		guarded.ServeHTTP(p, p.carried())
-		if !p.ran {
-			c.Abort()
-		}
-		if p.complete {
-			c.Writer = complete{c.Writer}
-		}
+		a.run(g.http, r)
 	}
 }

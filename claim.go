@@ -122,8 +122,14 @@ func (e *Engine) DerivedKey(key Key, step string) string {
 }
 
 // Settle tells the transport how to end the attempt when the handler returns,
-// whatever the response looks like. The last call counts. It writes nothing.
-func (c *Claim) Settle(d Disposition) { c.wish.Store(uint32(d) + 1) }
+// whatever the response looks like. The last call counts. It writes nothing. On a nil
+// Claim, which [FromContext] returns where nothing is guarded, it does nothing: a handler
+// need not know whether it runs in a shadow, or while the store is down.
+func (c *Claim) Settle(d Disposition) {
+	if c != nil {
+		c.wish.Store(uint32(d) + 1)
+	}
+}
 
 // Settlement returns what Settle was told, and whether it was called.
 func (c *Claim) Settlement() (Disposition, bool) {

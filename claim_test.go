@@ -332,3 +332,8 @@ func TestConfirmOnAnotherRequestsSlot(t *testing.T) {
 		}
 	})
 }
+
+// A handler settles by what is in its context, also where nothing is guarded.
+func TestSettleWithoutAClaim(t *testing.T) {
+	semel.FromContext(t.Context()).Settle(semel.Free)
+}

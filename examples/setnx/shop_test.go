@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/semel-go/semel/internal/servertest"
+	"github.com/semel-go/semel/semelhttp"
 )
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
@@ -161,4 +162,26 @@ func TestRefusalOfTheOldGuardIsNoOutcome(t *testing.T) {
 	if got := post(t, both, "alice", "k-1", "{}"); got != "201  payment 1" || s.payments.Load() != 1 {
 		t.Errorf("afterwards: got %q, %d payments", got, s.payments.Load())
 	}
+}
+
+// TestShadow: the old guard's refusals pass where Semel guards nothing, as in a shadow.
+func TestShadow(t *testing.T) {
+	s := testShop(t)
+	mw, err := semelhttp.New(s.engine, semelhttp.ByHeader("Authorization"), semelhttp.Config{Shadow: func(*http.Request, semelhttp.Shadowed) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := mw.Wrap(freeing(s.old.wrap(http.HandlerFunc(s.payment))))
+	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s.pay = func() { close(begun); <-end }
+	go func() {
+		defer close(done)
+		post(t, h, "alice", "k-1", "{}")
+	}()
+	<-begun
+	if got := post(t, h, "alice", "k-1", "{}"); got != "409" {
+		t.Errorf("got %q, want the old guard's 409", got)
+	}
+	close(end)
+	<-done
 }

@@ -5,7 +5,14 @@ func verifyMutants() []Mutant {
 	mutant := func(name, file, before, after, test string) Mutant {
 		return Mutant{"verify: " + name, "cmd/semel/internal/verify/" + file, before, after, "cmd/semel/internal/verify", test}
 	}
+	command := func(name, file, before, after, test string) Mutant {
+		return Mutant{"verify: " + name, "cmd/semel/internal/cli/" + file, before, after, "cmd/semel/internal/cli", test}
+	}
 	return []Mutant{
+		command("a counter elsewhere is not asked for", "verify.go",
+			"return isLoopback(t.URL) && (t.Effects.URL == nil || isLoopback(t.Effects.URL))", "return isLoopback(t.URL)", "^TestLocal$"),
+		command("the same caller is another", "verify_read.go",
+			"		case slices.Equal(own, values):\n", "		case false:\n", "^TestAnotherCallerIsAnother$"),
 		mutant("equal answers prove a replay", "rules_replay.go",
 			"if b.distinct || b.marked || s.counts() && b.reran == 0 {", "if b.distinct || true {", "^TestEqualAnswersProveNothing$"),
 		mutant("the counter is not asked where answers are alike", "judge.go",

@@ -111,6 +111,14 @@ func (m *Middleware) referenceOf(key semel.Key) map[string]any {
 	return m.reference(m.engine.StoredKey(key))
 }
 
+// refuseKeyless answers a request without a key, and names the field in which it is looked
+// for: a client that sends it in another one sees that.
+func (m *Middleware) refuseKeyless(w http.ResponseWriter, r *http.Request) {
+	d := ProblemKeyMissing.Details()
+	d.Detail = "This operation requires an idempotency key in the field " + m.cfg.Headers[0] + "."
+	m.render(w, r, d)
+}
+
 // refuseKey answers a key that is none with a sentence that is written for the client.
 func (m *Middleware) refuseKey(w http.ResponseWriter, r *http.Request, err error) {
 	d := ProblemKeyInvalid.Details()

@@ -120,7 +120,7 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 		case m.mayLackKey(r):
 			next.ServeHTTP(w, r)
 		default:
-			m.refuse(w, r, ProblemKeyMissing, nil)
+			m.refuseKeyless(w, r)
 		}
 	})
 }
@@ -250,7 +250,7 @@ func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next ht
 	case m.mayLackKey(r):
 		giveTo(next, w, r, content)
 	default:
-		m.refuse(w, r, ProblemKeyMissing, nil)
+		m.refuseKeyless(w, r)
 	}
 	return "", false
 }

@@ -41,7 +41,7 @@ never passes.
 
 It sends requests that take effect, to the URLs that it is given and nowhere
 else: it follows no redirect and uses no proxy. Take a test system. It asks
-first when the endpoint is not on this machine; --dry-run only says what would
+first when the endpoint or the counter is not on this machine; --dry-run only says what would
 be tried.
 
 A body is text, @FILE, or @- for standard input. In it {{n}} becomes a number
@@ -116,8 +116,11 @@ func (a *app) check(ctx context.Context, v *verifying, t verify.Target, cfg veri
 		a.plan(t, cfg)
 		return nil
 	}
-	if !isLoopback(t.URL) {
+	if !local(t) {
 		a.say("%s %s will get up to %d requests in %v, and what they ask for happens", t.Method, verify.ShowURL(t.URL), cfg.MaxRequests, cfg.Timeout)
+		if t.Effects.URL != nil {
+			a.say("%s is asked how often it has happened", verify.ShowURL(t.Effects.URL))
+		}
 		if err := a.confirm(ctx, "Go on?", v.yes, "--yes"); err != nil {
 			return err
 		}
@@ -174,6 +177,9 @@ func verifyFault(ctx context.Context, err error) error {
 func (a *app) plan(t verify.Target, cfg verify.Config) {
 	a.out.printf("%s %s, profile %s, key in %s: up to %d requests in %v\n\n",
 		t.Method, verify.ShowURL(t.URL), cfg.Profile.Name, cfg.Profile.Header, cfg.MaxRequests, cfg.Timeout)
+	if t.Effects.URL != nil {
+		a.out.printf("GET %s counts the effects\n\n", verify.ShowURL(t.Effects.URL))
+	}
 	for _, rule := range verify.Rules() {
 		if why := rule.Skipped(t, cfg.Profile); why != "" {
 			a.out.printf("skip  %-20s %s: %s\n", rule.ID, rule.Title, why)
@@ -198,6 +204,11 @@ func (a *app) paint() verify.Paint {
 		}
 		return text
 	}
+}
+
+// local reports whether everything that is sent stays on this machine.
+func local(t verify.Target) bool {
+	return isLoopback(t.URL) && (t.Effects.URL == nil || isLoopback(t.Effects.URL))
 }
 
 // isLoopback reports whether u is on this machine.

@@ -43,6 +43,9 @@ func (v *verifying) read(a *app, at string, requires bool) (t verify.Target, cfg
 		if t.Other, err = v.fields("--other-header", v.other, cfg.Profile); err != nil {
 			return t, cfg, err
 		}
+		if err := another(t); err != nil {
+			return t, cfg, err
+		}
 	}
 	stdin := false
 	for _, b := range []struct {
@@ -63,7 +66,7 @@ func (v *verifying) read(a *app, at string, requires bool) (t verify.Target, cfg
 			return t, cfg, err
 		}
 	}
-	if stdin && !v.yes && !v.dryRun && !isLoopback(t.URL) {
+	if stdin && !v.yes && !v.dryRun && !local(t) {
 		return t, cfg, wrong("add --yes, or put the body into a file", "a body from standard input leaves no way to ask")
 	}
 	if t.Body != "" && t.Header.Get("Content-Type") == "" {
@@ -157,6 +160,19 @@ func (*verifying) fields(flag string, lines []string, p verify.Profile) (http.He
 		h.Add(name, value)
 	}
 	return h, nil
+}
+
+// another refuses another caller who is the same one: what he gets would say nothing.
+func another(t verify.Target) error {
+	for name, values := range t.Other {
+		switch own := t.Header[name]; {
+		case own == nil:
+			return wrong("give the field of the first caller with --header", "--other-header: %s stands in place of no --header", name)
+		case slices.Equal(own, values):
+			return wrong("give the credentials of another caller", "--other-header: %s has the value of --header", name)
+		}
+	}
+	return nil
 }
 
 // readBody reads a body: text, @FILE, or @- for standard input.

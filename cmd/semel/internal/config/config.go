@@ -114,6 +114,9 @@ func (c Config) CheckProxy() error {
 	if c.Admin == c.Listen && !anyPort(c.Listen) {
 		bad("admin", "%s is the address of listen too", c.Admin)
 	}
+	if kind, _, _ := strings.Cut(c.Store, ":"); c.WaitHints && (kind == "sqlite" || kind == "mysql") {
+		bad("wait_hints", "a store of kind %q carries no hints: leave it out, or use postgres://, redis:// or nats://", kind)
+	}
 	if c.Scope.needsCert() && c.TLSClientCA == "" {
 		bad("scope", "%w", ErrNoTLS)
 	}

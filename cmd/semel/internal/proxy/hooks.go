@@ -14,7 +14,7 @@ func (u *upstream) hooked(h semelhttp.Config, failOpen, shadow bool) semelhttp.C
 	h.OnRefuse = func(r *http.Request, p problem.Details) {
 		ref, _ := p.Extra["ref"].(string)
 		u.metrics.Refused(h.Route, p.Code)
-		u.logger.InfoContext(r.Context(), "a request is refused", "code", p.Code, "status", p.Status, "route", h.Route, "ref", ref)
+		u.logger.InfoContext(r.Context(), "a request is refused", "code", p.Code, "status", p.Status, "route", h.Route, "ref", ref, "method", r.Method)
 	}
 	h.FailOpen, h.Shadow = nil, nil
 	if failOpen {

@@ -81,10 +81,11 @@ func (h *hinting) begin() {
 func (h *hinting) listen() {
 	log := h.engine.cfg.Logger
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		began := time.Now()
 		_, err := guarded(func() (struct{}, error) {
 			return struct{}{}, h.bus.Listen(h.listening, h.ready, h.hear)
 		})
-		if h.live.Swap(false) {
+		if h.live.Swap(false) && time.Since(began) >= maxPause { // else it only looked as if
 			pause = firstPause
 		}
 		if h.engine.isClosed() {
@@ -164,6 +165,10 @@ func (h *hinting) drain() {
 			}
 		}
 		h.unsent = err != nil
+		if err != nil && h.engine.isClosed() { // Close does not wait for what nobody may hear
+			h.drop()
+			return
+		}
 		timer := time.NewTimer(gap)
 		select {
 		case <-timer.C:
@@ -171,6 +176,13 @@ func (h *hinting) drain() {
 			timer.Stop()
 		}
 	}
+}
+
+// drop forgets what is queued. The sending is over.
+func (h *hinting) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.queue, h.sending = nil, false
 }
 
 // next takes what goes into one message. Without anything the sending is over.

@@ -314,6 +314,45 @@ func TestCloseEndsTheHints(t *testing.T) {
 	})
 }
 
+// A way that breaks as soon as it is there is tried as seldom as one that is not there.
+func TestListeningThatEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, r := tuned(t, memstore.New(memstore.Config{}), semel.Config{})
+		var tries atomic.Int64
+		r.listen = func(_ context.Context, ready func(), _ func(string)) error {
+			tries.Add(1)
+			ready()
+			return errors.New("permission denied")
+		}
+		complete(t, reserve(t, e, call("order-1", "x")), answer("paid"))
+		time.Sleep(time.Minute)
+		if n := tries.Load(); n > 25 {
+			t.Errorf("%d tries in a minute", n)
+		}
+	})
+}
+
+// Close does not wait for hints that cannot be sent.
+func TestCloseLeavesHintsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		e, r := tuned(t, store, semel.Config{})
+		r.send = func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
+		for i := range 1000 {
+			c := reserve(t, e, call(fmt.Sprint("order-", i), "x"))
+			if err := r.wire.Send(t.Context(), forged(e, call(fmt.Sprint("order-", i), "x"), "?")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			complete(t, c, answer("paid"))
+		}
+		began := time.Now()
+		if err := e.Close(t.Context()); err != nil || time.Since(began) > 6*time.Second {
+			t.Errorf("closed after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
 // A store that does not take messages makes nobody wait, and no more of them are kept than
 // it is worth.
 func TestHintsAreDropped(t *testing.T) {

@@ -90,6 +90,14 @@ func hintStoreMutants() []Mutant {
 			"slow.Timeout() && !asked {", "slow.Timeout() && asked {", "store/redisstore", "^TestListenToASilentServer$",
 		},
 		{
+			"hints: what ends at once is tried as often as can be", "hints.go",
+			"time.Since(began) >= maxPause {", "time.Since(began) >= 0 {", ".", "^TestListeningThatEndsAtOnce$",
+		},
+		{
+			"hints: Close waits for hints that cannot be sent", "hints.go",
+			"if err != nil && h.engine.isClosed() {", "if false {", ".", "^TestCloseLeavesHintsBehind$",
+		},
+		{
 			"hints: Redis: Close waits for who listens", "store/redisstore/messages.go",
 			"		case <-s.over:\n		case <-over:\n", "		case <-over:\n", "store/redisstore", "^TestCloseEndsListening$",
 		},

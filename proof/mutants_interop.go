@@ -49,6 +49,8 @@ func interopMutants() []Mutant {
 		mutant("whatever begins like gRPC is gRPC", "rpc.go",
 			`	return ok && (rest == "" || rest[0] == '+' || rest == "-web" || strings.HasPrefix(rest, "-web+") || isWebText(kind))`,
 			"	return ok || rest == kind && isWebText(kind)", "^TestEndingOf$"),
+		mutant("a flush does not part header and trailer", "stream.go",
+			"		if c.status == 0 { // what is set", "		if false { // what is set", "^TestFlushPartsHeaderAndTrailer$"),
 		mutant("final problems do not say so", "form.go",
 			"		h.Set(headerShouldRetry, \"false\")\n", "		_ = h\n", "^TestFinalProblemsSaySo$"),
 		mutant("our transport retries what is final", "retry.go",

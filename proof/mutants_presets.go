@@ -9,6 +9,14 @@ func presetMutants() []Mutant {
 		return Mutant{"presets: " + name, "cmd/semel/internal/config/" + file, old, broken, "cmd/semel/internal/config", test}
 	}
 	return []Mutant{
+		mutant("a slow body outlives its First-Sent", "middleware.go",
+			"	if found && m.refuseFirstSent(w, r) { // the body", "	if false && m.refuseFirstSent(w, r) { // the body", "^TestFirstSentOfASlowBody$"),
+		mutant("a needless key is not heeded", "middleware.go",
+			"	return found || err != nil\n}", "	return found && false || err != nil\n}", "^TestNeedlessKeyIsHeeded$"),
+		mutant("a method that is added stands alone", "middleware.go",
+			"		cfg.Methods = slices.Clone(m.cfg.Methods)\n", "		cfg.Methods = nil\n", "^TestWithAnotherMethod$"),
+		mutant("a success is tried again as transient", "retry.go",
+			"resp.StatusCode >= http.StatusBadRequest && strings", "strings", "^TestTransientErrorIsRetried$"),
 		mutant("an old First-Sent runs again", "form_oasis.go",
 			"	case age > m.cfg.Retention-2*skew:\n", "	case age > 1000*m.cfg.Retention:\n", "^TestFirstSentNeverRunsAgain$"),
 		mutant("a wrong clock outlives its record", "form_oasis.go",

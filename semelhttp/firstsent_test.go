@@ -2,6 +2,7 @@ package semelhttp
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -70,6 +71,36 @@ func TestFirstSentNeverRunsAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// I10: a retry whose head is in time and whose body is not does not run again either.
+func TestFirstSentOfASlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		h := withConfig(t, Config{Preset: OASISRepeatable, Retention: time.Hour}).Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs++ }))
+		sent := sentAt(time.Now())
+		send := func(takes time.Duration) int {
+			r := httptest.NewRequest(http.MethodPost, "/", &slowBody{takes: takes})
+			r.Header.Set("Repeatability-Request-ID", "k")
+			r.Header.Set(headerFirstSent, sent)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Code
+		}
+		send(0)
+		time.Sleep(49 * time.Minute)
+		if got := send(12 * time.Minute); got != http.StatusPreconditionFailed || runs != 1 {
+			t.Errorf("got %d and %d runs, want 412 and one", got, runs)
+		}
+	})
+}
+
+// slowBody is empty, and says so late.
+type slowBody struct{ takes time.Duration }
+
+func (b *slowBody) Read([]byte) (int, error) {
+	time.Sleep(b.takes)
+	return 0, io.EOF
 }
 
 // Half of the fields that belong together is refused also where a key is optional; neither

@@ -19,6 +19,7 @@ type Middleware struct {
 	preset *presetRow
 	print  *fingerprinter
 	member []string // the path of Config.KeyMember
+	keyed  []string // methods that are guarded where a request has a key
 }
 
 // New checks cfg and returns a Middleware. scope is required, because a key
@@ -54,18 +55,29 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Middleware{engine: engine, scope: scope, given: given, cfg: cfg, preset: preset, print: print, member: member}, nil
+	m := &Middleware{engine: engine, scope: scope, given: given, cfg: cfg, preset: preset, print: print, member: member}
+	if slices.Equal(cfg.Methods, preset.methods.is) {
+		m.keyed = slices.DeleteFunc(DefaultMethods(), func(method string) bool { return slices.Contains(cfg.Methods, method) })
+	}
+	return m, nil
 }
 
 // With returns a Middleware for a route that differs in what change sets. The
 // config it gets is m's with its defaults filled in, except what m leaves to its preset:
-// that is zero, so that another preset brings its own. [Config.WithPreset] fills it in.
+// that is zero, so that another preset brings its own. [Config.WithPreset] fills it in. Methods
+// are there in any case: one that is added to them stands beside the others.
 func (m *Middleware) With(change func(*Config)) (*Middleware, error) {
 	cfg := m.given
 	cfg.Headers, cfg.Methods, cfg.Omit = slices.Clone(cfg.Headers), slices.Clone(cfg.Methods), slices.Clone(cfg.Omit)
 	cfg.Fingerprint.Headers = slices.Clone(cfg.Fingerprint.Headers)
 	cfg.Fingerprint.ExcludeMembers = slices.Clone(cfg.Fingerprint.ExcludeMembers)
+	if len(m.given.Methods) == 0 {
+		cfg.Methods = slices.Clone(m.cfg.Methods)
+	}
 	change(&cfg)
+	if len(m.given.Methods) == 0 && slices.Equal(cfg.Methods, m.cfg.Methods) {
+		cfg.Methods = nil
+	}
 	return New(m.engine, m.scope, cfg)
 }
 
@@ -103,7 +115,7 @@ func (m *Middleware) WithScope(scope ScopeFunc) (*Middleware, error) {
 // when next had removed them.
 func (m *Middleware) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(m.cfg.Methods, r.Method) || leavesHTTP(r) {
+		if !slices.Contains(m.cfg.Methods, r.Method) && !m.hasNeedlessKey(r) || leavesHTTP(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -123,6 +135,16 @@ func (m *Middleware) Wrap(next http.Handler) http.Handler {
 			m.refuseKeyless(w, r)
 		}
 	})
+}
+
+// hasNeedlessKey reports whether a request has a key, or what is none, although the API of the
+// preset gives none to its method. It is guarded all the same: whoever sends a key relies on it.
+func (m *Middleware) hasNeedlessKey(r *http.Request) bool {
+	if !slices.Contains(m.keyed, r.Method) {
+		return false
+	}
+	_, found, err := m.keyInHead(r)
+	return found || err != nil
 }
 
 // mayHaveKey reports whether the body may have the key, by its media type: what it
@@ -176,6 +198,9 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	var err error
 	if s.in, err = readBody(s.in, r, m.cfg.MaxBody); err != nil {
 		m.refuseBody(w, r, semel.Key{Scope: scope, ID: id}, err)
+		return
+	}
+	if found && m.refuseFirstSent(w, r) { // the body may have taken its time
 		return
 	}
 	if m.member != nil {

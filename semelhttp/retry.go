@@ -67,8 +67,8 @@ func mayPass(resp *http.Response, err error) bool {
 	if resp == nil || isReplay(resp) || strings.EqualFold(resp.Header.Get(headerShouldRetry), "false") {
 		return false
 	}
-	if strings.EqualFold(resp.Header.Get(headerTransient), "true") {
-		return true // whatever its status: it had no effect
+	if resp.StatusCode >= http.StatusBadRequest && strings.EqualFold(resp.Header.Get(headerTransient), "true") {
+		return true // whatever its status says: it had no effect
 	}
 	switch resp.StatusCode {
 	case http.StatusTooEarly, http.StatusTooManyRequests,

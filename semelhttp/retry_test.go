@@ -107,6 +107,10 @@ func TestTransientErrorIsRetried(t *testing.T) {
 			}
 		}
 	}
+	b := always(200, "transient-error", "true")
+	if mustTrip(t, mustTransport(t, b, quick), request(t, "POST", "")); len(b.seen) != 1 {
+		t.Errorf("a success is tried %d times", len(b.seen))
+	}
 }
 
 // TestTransportUnderstandsRefusals sends what each preset refuses with: the client tries

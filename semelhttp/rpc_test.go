@@ -270,3 +270,20 @@ func TestLargeCallFlows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// I3: a flush before a call's end keeps its status out of the header: what is set afterwards
+// is a trailer, as it is without the middleware.
+func TestFlushPartsHeaderAndTrailer(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		w.(http.Flusher).Flush()
+		w.Header().Set("Grpc-Status", "5")
+	}, nil)
+	for _, which := range []string{"first", "again"} {
+		if a := r.call("application/grpc", "k", "x"); a.header.Get("Grpc-Status") != "" || a.trailer.Get("Grpc-Status") != "5" {
+			t.Errorf("%s: got %v and the trailer %v", which, a.header, a.trailer)
+		}
+	}
+	r.wantRuns(1)
+}

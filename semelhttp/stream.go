@@ -29,6 +29,9 @@ func (c *recorder) FlushError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mode == buffering && isEnveloped(c.r) {
+		if c.status == 0 { // what is set from here on is a trailer
+			c.writeHeader(http.StatusOK)
+		}
 		return nil
 	}
 	if c.heldBack() {

@@ -72,7 +72,7 @@ func ExampleNew_keyField() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	guard, err := semelgrpc.New(engine, semelgrpc.ByPeerSubject(), semelgrpc.Config{
+	guard, err := semelgrpc.New(engine, semelgrpc.ByClientSubject(), semelgrpc.Config{
 		KeyField: semelgrpc.FieldNamed("request_id"),
 		Methods: map[string]func(*semelgrpc.Config){
 			"/shop.Payments/Pay": func(c *semelgrpc.Config) { c.Retention = 7 * 24 * time.Hour },

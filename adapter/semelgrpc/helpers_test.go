@@ -3,6 +3,7 @@ package semelgrpc_test
 import (
 	"context"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -99,6 +100,15 @@ func guarded(t testing.TB, pay payFunc, cfg semelgrpc.Config) *grpc.ClientConn {
 // serve serves desc in memory, through the real grpc-go on both sides.
 func serve(t testing.TB, desc *grpc.ServiceDesc, stream grpc.StreamServerInterceptor, unary ...grpc.UnaryServerInterceptor) *grpc.ClientConn {
 	t.Helper()
+	return connect(t, inMemory, listen(t, desc, stream, unary...))
+}
+
+// inMemory is the target of what listen returns.
+const inMemory = "passthrough:///memory"
+
+// listen serves desc in memory, and returns what clients dial it by.
+func listen(t testing.TB, desc *grpc.ServiceDesc, stream grpc.StreamServerInterceptor, unary ...grpc.UnaryServerInterceptor) grpc.DialOption {
+	t.Helper()
 	opts := []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...)}
 	if stream != nil {
 		opts = append(opts, grpc.StreamInterceptor(stream))
@@ -108,9 +118,7 @@ func serve(t testing.TB, desc *grpc.ServiceDesc, stream grpc.StreamServerInterce
 	pipe := bufconn.Listen(1 << 20)
 	go func() { _ = server.Serve(pipe) }()
 	t.Cleanup(server.Stop)
-	return connect(t, "passthrough:///memory", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-		return pipe.DialContext(ctx)
-	}))
+	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) })
 }
 
 func connect(t testing.TB, target string, opts ...grpc.DialOption) *grpc.ClientConn {
@@ -149,11 +157,22 @@ func pay(ctx context.Context, cc *grpc.ClientConn, text string) answered {
 
 func (a answered) replayed() bool { return len(a.header.Get(semelgrpc.MetadataReplayed)) == 1 }
 
-// want checks the code and the reason of an answer.
+// want checks the code and the reason of an answer. A refusal of Semel tells policies once
+// whether to retry, and says the same as its details.
 func (a answered) want(t *testing.T, code codes.Code, reason string) {
 	t.Helper()
 	if got := semelgrpc.Reason(a.status.Err()); a.status.Code() != code || got != reason {
 		t.Errorf("got %s %q (%s), want %s %q", a.status.Code(), got, a.status.Message(), code, reason)
+	}
+	var pushback []string
+	if reason != "" {
+		pushback = []string{"-1"}
+		if _, again := retryInfo(a.status); again {
+			pushback = []string{"1000"}
+		}
+	}
+	if got := a.trailer.Get("grpc-retry-pushback-ms"); !slices.Equal(got, pushback) {
+		t.Errorf("%s %q: grpc-retry-pushback-ms is %q, want %q", code, reason, got, pushback)
 	}
 }
 

@@ -123,7 +123,7 @@ func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
 		}
 		for _, name := range m.cfg.Metadata {
 			if len(metadata.ValueFromIncomingContext(ss.Context(), name)) > 0 {
-				return i.refuse(ss.Context(), m, ProblemStreaming, nil)
+				return i.refuseStream(ss, m, ProblemStreaming)
 			}
 		}
 		return handler(srv, ss)

@@ -325,21 +325,23 @@ func TestCancelDoesNotStopTheHandler(t *testing.T) {
 func TestStreams(t *testing.T) {
 	handler, _ := counted()
 	cc := guarded(t, handler, semelgrpc.Config{})
-	watch := func(ctx context.Context) error {
-		stream, err := cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, watchMethod)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(stream.SendMsg(wrapperspb.String("x")), stream.CloseSend()); err != nil {
-			return err
-		}
-		return stream.RecvMsg(new(wrapperspb.StringValue))
-	}
-	if err := watch(as(t, "")); err != nil {
+	if err := watch(as(t, ""), cc); err != nil {
 		t.Errorf("without a key: %v", err)
 	}
-	err := watch(as(t, "k"))
+	err := watch(as(t, "k"), cc)
 	if status.Code(err) != codes.Unimplemented || semelgrpc.Reason(err) != "STREAMING_NOT_GUARDED" {
 		t.Errorf("with a key: %v", err)
 	}
+}
+
+// watch calls the stream, up to its first message.
+func watch(ctx context.Context, cc *grpc.ClientConn) error {
+	stream, err := cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, watchMethod)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(stream.SendMsg(wrapperspb.String("x")), stream.CloseSend()); err != nil {
+		return err
+	}
+	return stream.RecvMsg(new(wrapperspb.StringValue))
 }

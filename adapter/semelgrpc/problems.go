@@ -10,6 +10,7 @@ import (
 	"github.com/semel-go/semel/semelhttp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -79,6 +80,16 @@ func (e *refusalError) Error() string { return e.status.String() }
 
 // GRPCStatus makes it a status for gRPC.
 func (e *refusalError) GRPCStatus() *status.Status { return e.status }
+
+// pushback is the trailer that tells clients that retry by a policy (gRFC A6) what such a policy
+// cannot know, for it knows codes and no details: ABORTED may be final.
+func (e *refusalError) pushback() metadata.MD {
+	ms := "-1" // never
+	if e.details.Retryable {
+		ms = strconv.FormatInt(retryAfter.Milliseconds(), 10)
+	}
+	return metadata.Pairs("grpc-retry-pushback-ms", ms)
+}
 
 // newRefusal renders d, and tells the client to come back when that is worth while. field is
 // where the key belongs.

@@ -22,7 +22,23 @@ func (i *Interceptor) refuse(ctx context.Context, m *method, p semelhttp.Problem
 	return i.render(ctx, m, p, d)
 }
 
+// render makes a refusal of a unary call, and tells its stream what policies need. For a guard
+// inside another one that stream is the other's capture, for it decides what leaves.
 func (i *Interceptor) render(ctx context.Context, m *method, p semelhttp.Problem, d problem.Details) error {
+	refused := i.refusal(ctx, m, p, d)
+	_ = send(grpc.ServerTransportStreamFromContext(ctx), nil, refused.pushback()) // a client that is gone cannot be told
+	return refused
+}
+
+// refuseStream refuses a streaming call.
+func (i *Interceptor) refuseStream(ss grpc.ServerStream, m *method, p semelhttp.Problem) error {
+	refused := i.refusal(ss.Context(), m, p, detailsOf(p))
+	ss.SetTrailer(refused.pushback())
+	return refused
+}
+
+// refusal is what a refusal says.
+func (i *Interceptor) refusal(ctx context.Context, m *method, p semelhttp.Problem, d problem.Details) *refusalError {
 	if p == semelhttp.ProblemOutcomeUnknown && cmp.Or(m.cfg.Lapsed, i.engine.Lapsed()) != semel.Hold {
 		d.Retryable = true
 		d.Detail = "A call with this key ended without an answer and may have taken effect. It is being found out. Retry with the same key."

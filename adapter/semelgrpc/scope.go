@@ -38,13 +38,13 @@ func ByMetadata(name string) ScopeFunc {
 	})
 }
 
-// ByPeerCertificate takes the key pair of a client certificate that the TLS credentials of the
+// ByClientCertificate takes the key pair of a client certificate that the TLS credentials of the
 // server verified, see [semelhttp.ByClientCertificate].
-func ByPeerCertificate() ScopeFunc { return over(semelhttp.ByClientCertificate(), withTLS) }
+func ByClientCertificate() ScopeFunc { return over(semelhttp.ByClientCertificate(), withTLS) }
 
-// ByPeerSubject takes the name in such a certificate: its one URI, as SPIFFE has it, or else its
+// ByClientSubject takes the name in such a certificate: its one URI, as SPIFFE has it, or else its
 // subject, see [semelhttp.ByClientSubject].
-func ByPeerSubject() ScopeFunc { return over(semelhttp.ByClientSubject(), withTLS) }
+func ByClientSubject() ScopeFunc { return over(semelhttp.ByClientSubject(), withTLS) }
 
 func withTLS(ctx context.Context) *http.Request {
 	p, ok := peer.FromContext(ctx)

@@ -59,12 +59,12 @@ func TestScopes(t *testing.T) {
 			semelhttp.ByHeader("Authorization"), &http.Request{Header: http.Header{"Authorization": {"a"}}},
 		},
 		"certificate": {
-			semelgrpc.ByPeerCertificate(), withPeer(t.Context(), leaf("a"), true), withPeer(t.Context(), leaf("b"), true),
+			semelgrpc.ByClientCertificate(), withPeer(t.Context(), leaf("a"), true), withPeer(t.Context(), leaf("b"), true),
 			[]context.Context{t.Context(), peer.NewContext(t.Context(), &peer.Peer{}), withPeer(t.Context(), leaf("a"), false)},
 			semelhttp.ByClientCertificate(), request(leaf("a")),
 		},
 		"subject": {
-			semelgrpc.ByPeerSubject(), withPeer(t.Context(), spiffe, true), withPeer(t.Context(), leaf("b"), true),
+			semelgrpc.ByClientSubject(), withPeer(t.Context(), spiffe, true), withPeer(t.Context(), leaf("b"), true),
 			[]context.Context{t.Context(), withPeer(t.Context(), spiffe, false)},
 			semelhttp.ByClientSubject(), request(spiffe),
 		},

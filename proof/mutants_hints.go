@@ -48,7 +48,7 @@ func hintMutants() []Mutant {
 		mutant("who never will hear tries on", "hints.go",
 			"		if errors.Is(err, errors.ErrUnsupported) {\n", "		if false {\n", "^TestListeningBreaks$"),
 		mutant("listening is tried without a pause", "hints.go",
-			"pause = min(2*pause, maxPause) {\n		_, err := guarded", "pause = min(pause, maxPause) {\n		_, err := guarded", "^TestListeningBreaks$"),
+			"pause = min(2*pause, maxPause) {\n", "pause = min(pause, maxPause) {\n", "^TestListeningBreaks$"),
 		mutant("who listens outlives the engine", "background.go",
 			"		e.hints.end()\n", "", "^TestCloseEndsTheHints$"),
 		mutant("a store that carries none is taken", "hints.go",

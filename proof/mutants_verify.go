@@ -65,7 +65,7 @@ func verifyMutants() []Mutant {
 			"			if res.Rule.Severity >= least {", "			if true {", "^TestForms$"),
 		{
 			"verify: a server elsewhere is not asked for", "cmd/semel/internal/cli/verify.go",
-			"	if !isLoopback(t.URL) {\n		a.say", "	if false {\n		a.say", "cmd/semel", "^TestScripts$/^verify$",
+			"	if !local(t) {\n		a.say", "	if false {\n		a.say", "cmd/semel", "^TestScripts$/^verify$",
 		},
 		{
 			"verify: a dry run sends", "cmd/semel/internal/cli/verify.go",

@@ -11,10 +11,12 @@ import (
 	"github.com/semel-go/semel/problem"
 )
 
-// SettleRPC is [Settle], but 499, which Connect has for a cancelled call, leaves the outcome
-// unknown.
+// SettleRPC is [Settle], but 429, 503 and 499, which Connect has for RESOURCE_EXHAUSTED, UNAVAILABLE
+// and a cancelled call, leave the outcome unknown: a handler may have them from its provider, which
+// has acted. One that knows that nothing happened says so, see [semel.Claim.Settle].
 func SettleRPC(status int, header http.Header) semel.Disposition {
-	if status == statusClientClosed {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, statusClientClosed:
 		return semel.Unknown
 	}
 	return Settle(status, header)

@@ -196,8 +196,8 @@ func TestSettleOfACall(t *testing.T) {
 	}{
 		"ok":                     {trailer("0"), nil, semel.Keep},
 		"a failure":              {trailer("13"), nil, semel.Keep},
-		"unavailable":            {trailer("14"), nil, semel.Free},
-		"announced":              {announced, nil, semel.Free},
+		"unavailable":            {trailer("14"), nil, semel.Unknown},
+		"announced":              {announced, nil, semel.Unknown},
 		"cancelled":              {trailer("1"), nil, semel.Unknown},
 		"no status":              {says("application/grpc", frame(0, "message")), nil, semel.Unknown},
 		"no status, freeze-all":  {says("application/grpc", frame(0, "message")), all, semel.Unknown},
@@ -205,10 +205,12 @@ func TestSettleOfACall(t *testing.T) {
 		"success-only":           {trailer("3"), success, semel.Free},
 		"a rule":                 {trailer("5"), rule, semel.Free},
 		"web: ok":                {says(web, frame(0x80, "grpc-status: 0\r\n")), nil, semel.Keep},
-		"web: unavailable":       {says(web, frame(0x80, "grpc-status: 14\r\n")), nil, semel.Free},
-		"stream: unavailable":    {says("application/connect+json", frame(2, `{"error":{"code":"unavailable"}}`)), nil, semel.Free},
+		"web: unavailable":       {says(web, frame(0x80, "grpc-status: 14\r\n")), nil, semel.Unknown},
+		"stream: unavailable":    {says("application/connect+json", frame(2, `{"error":{"code":"unavailable"}}`)), nil, semel.Unknown},
 		"connect: cancelled":     {status(499), connect, semel.Unknown},
-		"connect: unavailable":   {status(503), connect, semel.Free},
+		"connect: unavailable":   {status(503), connect, semel.Unknown},
+		"connect: exhausted":     {status(429), connect, semel.Unknown},
+		"unauthenticated":        {trailer("16"), nil, semel.Free},
 		"499 elsewhere":          {status(499), nil, semel.Keep},
 	} {
 		r := newRig(t, c.handler, c.change)

@@ -82,11 +82,16 @@ func rpcCodeOf(d problem.Details) rpcCode {
 }
 
 // meaning is the HTTP status that settles an answer of code as one of plain HTTP that says
-// the same. CANCELLED says as little about what happened as a time-out.
+// the same. CANCELLED says as little about what happened as a time-out. UNAVAILABLE and
+// RESOURCE_EXHAUSTED do so too, although Connect has 503 and 429 for them: a handler passes its
+// provider's error on as it is, and a client of gRPC makes them of a connection that broke, and of
+// an answer that is too large, after the provider has acted.
 func (c rpcCode) meaning() int {
 	switch {
 	case c == rpcCancelled:
 		return http.StatusGatewayTimeout
+	case c == rpcUnavailable, c == rpcResourceExhausted:
+		return http.StatusBadGateway
 	case int(c) < len(rpcCodes):
 		return rpcCodes[c].status
 	}

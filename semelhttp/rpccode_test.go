@@ -83,16 +83,22 @@ func TestMeaningOfCodes(t *testing.T) {
 		got := Settle(rpcCode(code).meaning(), nil)
 		want := semel.Keep
 		switch code {
-		case 8, 14, 16:
+		case 16:
 			want = semel.Free
-		case 1, 4:
+		case 1, 4, 8, 14:
 			want = semel.Unknown
 		}
 		if got != want {
 			t.Errorf("code %d: %v, want %v", code, got, want)
 		}
 	}
-	if SettleRPC(499, nil) != semel.Unknown || SettleRPC(503, nil) != semel.Free || SettleRPC(409, nil) != semel.Keep {
-		t.Error("SettleRPC differs from Settle in more or less than 499")
+	for status := 200; status < 600; status++ {
+		want := Settle(status, nil)
+		if status == 429 || status == 499 || status == 503 {
+			want = semel.Unknown
+		}
+		if got := SettleRPC(status, nil); got != want {
+			t.Errorf("SettleRPC of %d: %v, want %v", status, got, want)
+		}
 	}
 }

@@ -125,7 +125,7 @@ func TestStreamsSettle(t *testing.T) {
 	streams(t, func(t *testing.T, s *service, send, receive caller) {
 		for i, call := range []caller{send, receive} {
 			before := s.runs.Load()
-			_, _ = call(within(t), "fail 14", key(fmt.Sprint("again", i))), call(within(t), "fail 14", key(fmt.Sprint("again", i)))
+			_, _ = call(within(t), "fail 16", key(fmt.Sprint("again", i))), call(within(t), "fail 16", key(fmt.Sprint("again", i)))
 			_ = call(within(t), "fail 4", key(fmt.Sprint("held", i)))
 			wantRefusal(t, call(within(t), "fail 4", key(fmt.Sprint("held", i))), codes.Aborted, "OUTCOME_UNKNOWN", -1)
 			if got := s.runs.Load() - before; got != 3 {

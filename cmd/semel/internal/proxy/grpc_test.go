@@ -108,8 +108,8 @@ func TestGRPCStatus(t *testing.T) {
 	s, client := newSidecar(t, url, nil), h2cClient(t)
 	for status, want := range map[string]string{
 		"0": "replay", "3": "replay", "13": "replay", "2": "replay", "front 5": "replay",
-		"14": "again", "8": "again", "16": "again", "front 14": "again",
-		"1": "held", "4": "held", "none": "held",
+		"16": "again", "front 16": "again",
+		"14": "held", "8": "held", "front 14": "held", "1": "held", "4": "held", "none": "held",
 	} {
 		before := hits()
 		s.call(t, client, "k"+strings.ReplaceAll(status, " ", "-"), status)
@@ -222,7 +222,7 @@ func TestGRPCWeb(t *testing.T) {
 		_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{0x80}, uint32(len(end))), end...))
 	})
 	s := newSidecar(t, url, nil)
-	for status, want := range map[string]int64{"0": 1, "3": 1, "14": 2} {
+	for status, want := range map[string]int64{"0": 1, "3": 1, "14": 1, "16": 2} {
 		before := hits.Load()
 		for range 2 {
 			_ = s.send(t, "POST", "/pay?status="+status, "k"+status, "x")

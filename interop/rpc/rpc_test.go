@@ -77,7 +77,7 @@ func TestSettle(t *testing.T) {
 	each(t, doors, func(t *testing.T, s *service, _ *door, call caller) {
 		for code, want := range map[string]string{
 			"fail 16": "again",
-			"fail 1": "held", "fail 4": "held", "fail 8": "held", "fail 14": "held",
+			"fail 1":  "held", "fail 4": "held", "fail 8": "held", "fail 14": "held",
 			"fail 2": "kept", "fail 13": "kept", "fail 10": "kept", "fail 12": "kept", "fail 15": "kept",
 		} {
 			before := s.runs.Load()

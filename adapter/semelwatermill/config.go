@@ -51,7 +51,7 @@ type Config struct {
 	// Recover belongs to Lapsed; needed if and only if that is [semel.Recover]. With Executed it has to
 	// give what [Encode] makes of the produced messages.
 	Recover semel.RecoverFunc
-	// Retention, MaxRun and Lease, when more than zero, replace those of the engine, see
+	// Retention, MaxRun and Lease, when not zero, replace those of the engine, see
 	// [semel.Call]. Retention should be longer than the broker keeps a message.
 	Retention, MaxRun, Lease time.Duration
 }
@@ -66,8 +66,10 @@ func (c Config) withDefaults(engine *semel.Engine) (Config, error) {
 	switch {
 	case c.OnError != semel.Unknown && c.OnError != semel.Free:
 		return c, fmt.Errorf("semelwatermill: Config.OnError is %s, want hold or release: an error is no outcome", c.OnError)
-	case c.MaxResponse < 0:
-		return c, errors.New("semelwatermill: Config.MaxResponse must not be negative")
+	case c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 || c.Lease < 0:
+		return c, errors.New("semelwatermill: Config.MaxResponse, Retention, MaxRun and Lease must not be negative")
+	case c.Wait > semel.MaxWait:
+		return c, fmt.Errorf("semelwatermill: Config.Wait is %v, more than %v", c.Wait, semel.MaxWait)
 	case c.Lapsed > semel.Recover:
 		return c, fmt.Errorf("semelwatermill: invalid policy %d", c.Lapsed)
 	case (c.Lapsed == semel.Recover) != (c.Recover != nil):

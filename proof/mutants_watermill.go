@@ -6,8 +6,8 @@ func watermillMutants() []Mutant {
 		return Mutant{"watermill: " + name, "adapter/semelwatermill/" + file, old, broken, "adapter/semelwatermill", test}
 	}
 	return []Mutant{
-		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.Metadata)), msg.Payload)", "3*len(m.cfg.Metadata)), nil)", "^TestConflict$"),
-		mutant("metadata that counts does not", "middleware.go", "range m.cfg.Metadata {", "range m.cfg.Metadata[:0] {", "^TestConflict$"),
+		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.FingerprintMetadata)), msg.Payload)", "3*len(m.cfg.FingerprintMetadata)), nil)", "^TestConflict$"),
+		mutant("metadata that counts does not", "middleware.go", "range m.cfg.FingerprintMetadata {", "range m.cfg.FingerprintMetadata[:0] {", "^TestConflict$"),
 		mutant("a field that is missing is one that is empty", "middleware.go", "parts[len(parts)-2][0] = 1", "parts[len(parts)-2][0] = 0", "^TestConflict$"),
 		mutant("a handler ends with its message", "run.go", "	inner := c.Attach(ctx)\n", "	_ = c.Attach(ctx)\n	inner := ctx\n", "^TestContextIsDetached$"),
 		mutant("a message keeps the attempt's context", "middleware.go", "	defer g.msg.SetContext(before)\n", "	_ = before\n", "^TestContextIsDetached$"),

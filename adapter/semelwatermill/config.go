@@ -18,12 +18,12 @@ const (
 
 // Config is what a [Middleware] may be told. The zero value is safe.
 type Config struct {
-	// Key says what a message is known by. Default [ByUUID].
+	// Key says what a message is known by. Default [KeyFromUUID].
 	Key KeyFunc
-	// Metadata are the names of the fields that make a message this message, beside its
+	// FingerprintMetadata are the names of the fields that make a message this message, beside its
 	// payload: under one key they must be equal too. Default: none, as brokers and middlewares
 	// add fields of their own.
-	Metadata []string
+	FingerprintMetadata []string
 	// OnError is how an attempt ends whose handler returned an error. Default [semel.Unknown]: what
 	// it did is not known, the key is held, and Lapsed says what the next delivery does.
 	// [semel.Free] says for all errors of these handlers that nothing happened, or that
@@ -58,11 +58,11 @@ type Config struct {
 
 func (c Config) withDefaults(engine *semel.Engine) (Config, error) {
 	if c.Key == nil {
-		c.Key = ByUUID()
+		c.Key = KeyFromUUID()
 	}
 	c.Wait = cmp.Or(c.Wait, DefaultWait)
 	c.MaxResponse = cmp.Or(c.MaxResponse, DefaultMaxResponse)
-	c.Metadata = slices.Compact(slices.Sorted(slices.Values(c.Metadata)))
+	c.FingerprintMetadata = slices.Compact(slices.Sorted(slices.Values(c.FingerprintMetadata)))
 	switch {
 	case c.OnError != semel.Unknown && c.OnError != semel.Free:
 		return c, fmt.Errorf("semelwatermill: Config.OnError is %s, want hold or release: an error is no outcome", c.OnError)

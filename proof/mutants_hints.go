@@ -110,6 +110,14 @@ func hintStoreMutants() []Mutant {
 			"		nats.PermissionErrOnSubscribe(true),\n", "", "store/natsstore", "^TestListenInVain$",
 		},
 		{
+			"hints: NATS: who listens does not know that the server is gone", "store/natsstore/messages.go",
+			"			cancel(errDisconnected)\n", "			_ = errDisconnected\n", "store/natsstore", "^TestListeningEndsWithTheServer$",
+		},
+		{
+			"hints: NATS: who listened is told for ever of a connection", "store/natsstore/messages.go",
+			"		s.nc.RemoveStatusListener(lost)\n", "", "store/natsstore", "^TestListeningLeavesNothing$",
+		},
+		{
 			"hints: metrics do not know what has ended a wait", "adapter/semelprom/observe.go",
 			"c.woken.WithLabelValues(e.Woke.String())", "c.woken.WithLabelValues(\"timer\")", "adapter/semelprom", "^TestCountsHints$",
 		},

@@ -6,8 +6,8 @@ func watermillMutants() []Mutant {
 		return Mutant{"watermill: " + name, "adapter/semelwatermill/" + file, old, broken, "adapter/semelwatermill", test}
 	}
 	return []Mutant{
-		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.Metadata)), msg.Payload)", "3*len(m.cfg.Metadata)), nil)", "^TestConflict$"),
-		mutant("metadata that counts does not", "middleware.go", "range m.cfg.Metadata {", "range m.cfg.Metadata[:0] {", "^TestConflict$"),
+		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.FingerprintMetadata)), msg.Payload)", "3*len(m.cfg.FingerprintMetadata)), nil)", "^TestConflict$"),
+		mutant("metadata that counts does not", "middleware.go", "range m.cfg.FingerprintMetadata {", "range m.cfg.FingerprintMetadata[:0] {", "^TestConflict$"),
 		mutant("a field that is missing is one that is empty", "middleware.go", "parts[len(parts)-2][0] = 1", "parts[len(parts)-2][0] = 0", "^TestConflict$"),
 		mutant("a handler ends with its message", "run.go", "	inner := c.Attach(ctx)\n", "	_ = c.Attach(ctx)\n	inner := ctx\n", "^TestContextIsDetached$"),
 		mutant("a message keeps the attempt's context", "middleware.go", "	defer g.msg.SetContext(before)\n", "	_ = before\n", "^TestContextIsDetached$"),
@@ -41,6 +41,10 @@ func watermillMutants() []Mutant {
 		mutant("what the handler said in a transaction does not count", "run.go", "told && how != semel.Keep {", "false && told && how != semel.Keep {", "^TestTransactionEndings$"),
 		mutant("what was rolled back is acknowledged", "run.go", "	case out.How == semel.Unknown:\n", "	case false:\n", "^TestTransactionEndings$"),
 		mutant("transactions of another store", "config.go", "		return c, engine.CheckTransactions(c.Tx)\n", "		return c, nil\n", "^TestNewRefuses$"),
+		mutant("records are kept for less than no time", "config.go", "c.Retention < 0 || ", "", "^TestNewRefuses$"),
+		mutant("a handler may run for less than no time", "config.go", "c.MaxRun < 0 || ", "", "^TestNewRefuses$"),
+		mutant("a lease is less than no time", "config.go", " || c.Lease < 0:", ":", "^TestNewRefuses$"),
+		mutant("a wait is longer than any", "config.go", "	case c.Wait > semel.MaxWait:\n", "	case false:\n", "^TestNewRefuses$"),
 		mutant("an error may be kept", "config.go", "case c.OnError != semel.Unknown && c.OnError != semel.Free:", "case false:", "^TestNewRefuses$"),
 		mutant("a damaged body is replayed", "codec.go", "	if binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) ||\n		binary.BigEndian.Uint32(sums) != crc32.Checksum(r.Body, castagnoli) {", "	if binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) {", "^TestCodecDamage$"),
 		mutant("a damaged header is replayed", "codec.go", "binary.BigEndian.Uint32(sums[4:]) != crc32.Checksum(covered, castagnoli) ||", "covered == nil ||", "^TestCodecDamage$"),

@@ -18,12 +18,12 @@ const (
 
 // Config is what a [Middleware] may be told. The zero value is safe.
 type Config struct {
-	// Key says what a message is known by. Default [ByUUID].
+	// Key says what a message is known by. Default [KeyFromUUID].
 	Key KeyFunc
-	// Metadata are the names of the fields that make a message this message, beside its
+	// FingerprintMetadata are the names of the fields that make a message this message, beside its
 	// payload: under one key they must be equal too. Default: none, as brokers and middlewares
 	// add fields of their own.
-	Metadata []string
+	FingerprintMetadata []string
 	// OnError is how an attempt ends whose handler returned an error. Default [semel.Unknown]: what
 	// it did is not known, the key is held, and Lapsed says what the next delivery does.
 	// [semel.Free] says for all errors of these handlers that nothing happened, or that
@@ -51,23 +51,25 @@ type Config struct {
 	// Recover belongs to Lapsed; needed if and only if that is [semel.Recover]. With Executed it has to
 	// give what [Encode] makes of the produced messages.
 	Recover semel.RecoverFunc
-	// Retention, MaxRun and Lease, when more than zero, replace those of the engine, see
+	// Retention, MaxRun and Lease, when not zero, replace those of the engine, see
 	// [semel.Call]. Retention should be longer than the broker keeps a message.
 	Retention, MaxRun, Lease time.Duration
 }
 
 func (c Config) withDefaults(engine *semel.Engine) (Config, error) {
 	if c.Key == nil {
-		c.Key = ByUUID()
+		c.Key = KeyFromUUID()
 	}
 	c.Wait = cmp.Or(c.Wait, DefaultWait)
 	c.MaxResponse = cmp.Or(c.MaxResponse, DefaultMaxResponse)
-	c.Metadata = slices.Compact(slices.Sorted(slices.Values(c.Metadata)))
+	c.FingerprintMetadata = slices.Compact(slices.Sorted(slices.Values(c.FingerprintMetadata)))
 	switch {
 	case c.OnError != semel.Unknown && c.OnError != semel.Free:
 		return c, fmt.Errorf("semelwatermill: Config.OnError is %s, want hold or release: an error is no outcome", c.OnError)
-	case c.MaxResponse < 0:
-		return c, errors.New("semelwatermill: Config.MaxResponse must not be negative")
+	case c.MaxResponse < 0 || c.Retention < 0 || c.MaxRun < 0 || c.Lease < 0:
+		return c, errors.New("semelwatermill: Config.MaxResponse, Retention, MaxRun and Lease must not be negative")
+	case c.Wait > semel.MaxWait:
+		return c, fmt.Errorf("semelwatermill: Config.Wait is %v, more than %v", c.Wait, semel.MaxWait)
 	case c.Lapsed > semel.Recover:
 		return c, fmt.Errorf("semelwatermill: invalid policy %d", c.Lapsed)
 	case (c.Lapsed == semel.Recover) != (c.Recover != nil):

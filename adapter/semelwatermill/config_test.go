@@ -22,6 +22,18 @@ func TestNewRefuses(t *testing.T) {
 		"less than none": func() (*semelwatermill.Middleware, error) {
 			return semelwatermill.New(e, scope, semelwatermill.Config{MaxResponse: -1})
 		},
+		"kept for less than no time": func() (*semelwatermill.Middleware, error) {
+			return semelwatermill.New(e, scope, semelwatermill.Config{Retention: -1})
+		},
+		"runs for less than no time": func() (*semelwatermill.Middleware, error) {
+			return semelwatermill.New(e, scope, semelwatermill.Config{MaxRun: -1})
+		},
+		"leased for less than no time": func() (*semelwatermill.Middleware, error) {
+			return semelwatermill.New(e, scope, semelwatermill.Config{Lease: -1})
+		},
+		"waits for too long": func() (*semelwatermill.Middleware, error) {
+			return semelwatermill.New(e, scope, semelwatermill.Config{Wait: semel.MaxWait + 1})
+		},
 		"no such policy": func() (*semelwatermill.Middleware, error) {
 			return semelwatermill.New(e, scope, semelwatermill.Config{Lapsed: 9})
 		},

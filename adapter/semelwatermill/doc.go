@@ -17,13 +17,13 @@
 // it again. So there are two gaps in which a message comes again although the handler has
 // succeeded: the publisher fails, or the process dies before the acknowledgement. In both
 // the replay publishes messages that may have been published before. They have the same
-// UUIDs, by which a consumer downstream tells them: with this middleware and [ByUUID], for example.
+// UUIDs, by which a consumer downstream tells them: with this middleware and [KeyFromUUID], for example.
 //
 // # Which key
 //
-// By default the key is the UUID of the message, see [ByUUID]: it stays in every delivery, and
+// By default the key is the UUID of the message, see [KeyFromUUID]: it stays in every delivery, and
 // another publish of the same thing has another one. Where producers publish again,
-// a business key in the metadata ([ByMetadata]) is better: it says what is to happen once.
+// a business key in the metadata ([KeyFromMetadata]) is better: it says what is to happen once.
 //
 // # What is refused
 //

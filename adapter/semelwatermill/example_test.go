@@ -29,7 +29,7 @@ func Example() {
 	}
 	defer func() { _ = engine.Close(ctx) }()
 	mw, err := semelwatermill.New(engine, semelwatermill.ByHandler(), semelwatermill.Config{
-		Key: semelwatermill.ByMetadata("order"), // a business key, as producers publish again
+		Key: semelwatermill.KeyFromMetadata("order"), // a business key, as producers publish again
 	})
 	if err != nil {
 		panic(err)

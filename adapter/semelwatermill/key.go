@@ -25,7 +25,7 @@ type ScopeFunc func(msg *message.Message) (string, error)
 
 // ByHandler takes the name of the router's handler, which Watermill wants to be the only one
 // of its name in a router. A handler that gets another name forgets its keys. Where
-// several programs share a store take [InGroup].
+// several programs share a store take [ByGroup].
 func ByHandler() ScopeFunc {
 	return func(msg *message.Message) (string, error) {
 		name, err := handlerName(msg)
@@ -33,9 +33,9 @@ func ByHandler() ScopeFunc {
 	}
 }
 
-// InGroup takes the group and the name of the router's handler. The group is what names the
+// ByGroup takes the group and the name of the router's handler. The group is what names the
 // program to the broker: its consumer group, its queue.
-func InGroup(group string) ScopeFunc {
+func ByGroup(group string) ScopeFunc {
 	prefix := "g:" + strconv.Itoa(len(group)) + ":" + group + ":"
 	return func(msg *message.Message) (string, error) {
 		name, err := handlerName(msg)
@@ -55,11 +55,11 @@ func handlerName(msg *message.Message) (string, error) {
 // message. It must be safe for concurrent use.
 type KeyFunc func(msg *message.Message) (string, error)
 
-// ByUUID takes the UUID of the message, which its publisher made. Every delivery of the message has
+// KeyFromUUID takes the UUID of the message, which its publisher made. Every delivery of the message has
 // it; a second publish of the same thing is another message and runs. It is as good as
 // the subscriber: one that makes up a UUID when it finds none makes up another at each
 // delivery, and guards nothing.
-func ByUUID() KeyFunc {
+func KeyFromUUID() KeyFunc {
 	return func(msg *message.Message) (string, error) {
 		if msg.UUID == "" {
 			return "", fmt.Errorf("%w: its UUID is empty", ErrNoKey)
@@ -68,9 +68,9 @@ func ByUUID() KeyFunc {
 	}
 }
 
-// ByMetadata takes a metadata field, such as an order number: it says what is to happen once,
+// KeyFromMetadata takes a metadata field, such as an order number: it says what is to happen once,
 // however often that is published. Names count byte for byte.
-func ByMetadata(name string) KeyFunc {
+func KeyFromMetadata(name string) KeyFunc {
 	return func(msg *message.Message) (string, error) {
 		id := msg.Metadata.Get(name)
 		if id == "" {

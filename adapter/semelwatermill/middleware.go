@@ -92,8 +92,8 @@ func (m *Middleware) call(ctx context.Context, msg *message.Message) (semel.Call
 // fingerprint is that of the payload and of the chosen metadata: the number of values tells a
 // field that is missing from one that is empty.
 func (m *Middleware) fingerprint(msg *message.Message) semel.Fingerprint {
-	parts := append(make([][]byte, 0, 1+3*len(m.cfg.Metadata)), msg.Payload)
-	for _, name := range m.cfg.Metadata {
+	parts := append(make([][]byte, 0, 1+3*len(m.cfg.FingerprintMetadata)), msg.Payload)
+	for _, name := range m.cfg.FingerprintMetadata {
 		value, there := msg.Metadata[name]
 		parts = append(parts, []byte(name), []byte{0}, []byte(value))
 		if there {

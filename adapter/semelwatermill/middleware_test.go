@@ -170,7 +170,7 @@ func refusalsTo(c chan<- error) message.HandlerMiddleware {
 // I5: another payload, or another value of a field that counts, under a known key is refused for
 // good; a field that does not count is free.
 func TestConflict(t *testing.T) {
-	mw := guard(t, memory(t), semelwatermill.Config{Key: semelwatermill.ByMetadata("order"), Metadata: []string{"currency", "kind"}})
+	mw := guard(t, memory(t), semelwatermill.Config{Key: semelwatermill.KeyFromMetadata("order"), FingerprintMetadata: []string{"currency", "kind"}})
 	h := inHandler(mw.Middleware(func(msg *message.Message) ([]*message.Message, error) { return []*message.Message{msg.Copy()}, nil }))
 	first := order("m1", "10", "order", "7", "currency", "EUR")
 	if _, err := h(first); err != nil {
@@ -297,8 +297,8 @@ func TestShutdownInTheMiddle(t *testing.T) {
 func TestHandlersAreApart(t *testing.T) {
 	e := memory(t)
 	scopes := map[string]semelwatermill.ScopeFunc{
-		"by handler": semelwatermill.ByHandler(), "in a": semelwatermill.InGroup("a"), "in b": semelwatermill.InGroup("b"),
-		"in a:charge": semelwatermill.InGroup("a:charge"),
+		"by handler": semelwatermill.ByHandler(), "in a": semelwatermill.ByGroup("a"), "in b": semelwatermill.ByGroup("b"),
+		"in a:charge": semelwatermill.ByGroup("a:charge"),
 	}
 	for name, scope := range scopes {
 		mw, err := semelwatermill.New(e, scope, semelwatermill.Config{})
@@ -353,7 +353,7 @@ func TestNested(t *testing.T) {
 // What cannot be named does not run.
 func TestNoKey(t *testing.T) {
 	e := memory(t)
-	byOrder := guard(t, e, semelwatermill.Config{Key: semelwatermill.ByMetadata("order")})
+	byOrder := guard(t, e, semelwatermill.Config{Key: semelwatermill.KeyFromMetadata("order")})
 	long := strings.Repeat("x", semel.MaxKeyLen+1)
 	for name, c := range map[string]struct {
 		h    message.HandlerFunc

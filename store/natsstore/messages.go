@@ -7,7 +7,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-var errUnsubscribed = errors.New("the subscription has ended")
+var (
+	errUnsubscribed = errors.New("the subscription has ended")
+	errDisconnected = errors.New("the connection is lost")
+)
 
 // hintSubject is where the texts of the store go. No stream has it: those of the records and of
 // the trail listen to other depths.
@@ -25,10 +28,16 @@ func (s *Store) Send(ctx context.Context, text string) error {
 	return failed("send", s.nc.Publish(s.hintSubject(), []byte(text)))
 }
 
-// Listen implements [semel.Messenger] on the store's connection. The client makes the
-// subscription again when that comes back.
+// Listen implements [semel.Messenger] on the store's connection. It returns when that is lost, although
+// the client makes a new one by itself: until then nothing is heard.
 func (s *Store) Listen(ctx context.Context, ready func(), heard func(text string)) error {
-	return failed("listen", s.listen(ctx, ready, heard))
+	ctx, end := s.whileConnected(ctx)
+	defer end()
+	err := s.listen(ctx, ready, heard)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return failed("listen", err)
 }
 
 func (s *Store) listen(ctx context.Context, ready func(), heard func(text string)) error {
@@ -59,5 +68,24 @@ func (s *Store) listen(ctx context.Context, ready func(), heard func(text string
 			return err
 		}
 		heard(string(msg.Data))
+	}
+}
+
+// whileConnected returns a context that ends with the connection, and a func that ends it.
+func (s *Store) whileConnected(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	lost := s.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	go func() {
+		switch status, ok := <-lost; {
+		case !ok: // nobody listens any more
+		case status == nats.CLOSED:
+			cancel(ErrClosed)
+		default:
+			cancel(errDisconnected)
+		}
+	}()
+	return ctx, func() {
+		s.nc.RemoveStatusListener(lost)
+		cancel(nil)
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,35 +57,104 @@ func TestMessagesStayWithTheirStream(t *testing.T) {
 	}
 }
 
-// L3: who listens hears again when the server is back, without listening anew.
+// L3: who listens is told that the server is gone, while the context goes on; what is heard meanwhile
+// would be nothing.
+func TestListeningEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l := listen(ctx, open(t, server.URL(), natsstore.Config{}))
+	<-l.ready
+	server.Kill(t)
+	if err := <-l.done; err == nil || !strings.Contains(err.Error(), "natsstore: listen: the connection is lost") {
+		t.Errorf("got %v, want that the connection is lost", err)
+	}
+}
+
+// Who has listened leaves no goroutine behind.
+func TestListeningLeavesNothing(t *testing.T) { //nolint:paralleltest // it counts the goroutines of the process
+	server := natstest.Start(t, natstest.Options{})
+	s := open(t, server.URL(), natsstore.Config{})
+	before := runtime.NumGoroutine()
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := s.Listen(ctx, cancel, func(string) {}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v, want that it was cancelled", err)
+		}
+	}
+	natstest.Poll(t, "they are gone", func() error {
+		if n := runtime.NumGoroutine(); n > before+10 {
+			return fmt.Errorf("there are %d goroutines, %d before", n, before)
+		}
+		return nil
+	})
+}
+
+// L3: an engine knows that it does not hear while the server is away, says so once, and hears again when
+// that is back.
 func TestListeningOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	s := open(t, server.URL(), natsstore.Config{})
+	var log journal
+	e, err := semel.New(s, semel.Config{Hints: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close(context.WithoutCancel(t.Context())) })
+	out, err := e.Begin(t.Context(), semel.Call{Key: semel.Key{Scope: "t", ID: "order-1"}}) // it listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Claim.Complete(t.Context(), semel.Response{Status: 200}); err != nil {
+		t.Fatal(err)
+	}
+	hearing := func(want bool) {
+		t.Helper()
+		natstest.Poll(t, fmt.Sprint("hearing is ", want), func() error {
+			if e.Hearing() != want {
+				return errors.New(log.String())
+			}
+			return nil
+		})
+	}
+	hearing(true)
+	server.Kill(t)
+	hearing(false)
+	time.Sleep(time.Second) // in which it tries in vain
+	server.Start(t)
+	hearing(true)
 	l := listen(t.Context(), s)
 	<-l.ready
-	server.Kill(t)
-	natstest.Poll(t, "it is noticed", func() error {
-		if err := s.Send(t.Context(), "nobody"); err == nil {
-			return errors.New("a text was sent to nobody")
-		}
-		return nil
-	})
-	server.Start(t)
-	natstest.Poll(t, "a text arrives", func() error {
-		if err := s.Send(t.Context(), "text"); err != nil {
-			return err
-		}
-		select {
-		case <-l.heard:
-			return nil
-		case err := <-l.done:
-			t.Fatalf("it listens no more: %v", err)
-			return err
-		case <-time.After(100 * time.Millisecond):
-			return errors.New("nothing heard")
-		}
-	})
+	if err := s.Send(t.Context(), "text"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-l.heard; got != "text" {
+		t.Errorf("heard %q, want the text", got)
+	}
+	lost, again := strings.Count(log.String(), "are not heard"), strings.Count(log.String(), "are heard again")
+	if lost != 1 || again != 1 {
+		t.Errorf("it said %d times that hints are not heard and %d times that they are, want once each: %s", lost, again, log.String())
+	}
+}
+
+// journal is what an engine logs.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // A user who may not listen is told so, and a store that is closed says that.

@@ -39,8 +39,12 @@ func TestPresetsKeepTheirProfiles(t *testing.T) {
 			t.Error(err)
 			continue
 		}
+		if names := (semelhttp.Config{Preset: p}).WithPreset().Headers; len(names) != 1 || !strings.EqualFold(names[0], profile.Header) {
+			t.Errorf("%s: the preset has its keys in %q, the profile in %s", p, names, profile.Header)
+			continue
+		}
 		b := new(bank)
-		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p, Headers: []string{profile.Header}})))
+		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p})))
 		all.Go(func() {
 			report, err := Run(t.Context(), target, quick(profile.Name))
 			if err != nil {

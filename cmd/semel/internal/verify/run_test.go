@@ -170,6 +170,16 @@ func TestSecretsStayHere(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := new(bank)
 	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // breaks much, and echoes all
+		if r.URL.Path == "/echo" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "%s\r\n\r\n", r.Header.Get("Authorization"))
+			return
+		}
 		w.Header()["X-Echo"] = r.Header["Authorization"]
 		w.Header().Add("Set-Cookie", "session=t0psecret")
 		w.WriteHeader(http.StatusCreated)
@@ -194,6 +204,12 @@ func TestSecretsStayHere(t *testing.T) {
 	_ = report.WriteTable(&all, nil)
 	_ = report.WriteJUnit(&all, Should)
 	_ = json.NewEncoder(&all).Encode(report.View())
+	target.Effects.URL = parse(t, server.URL+"/echo")
+	_, err := Run(t.Context(), target, quick("ietf"))
+	if !errors.Is(err, ErrCounter) {
+		t.Errorf("a counter that is no HTTP: %v", err)
+	}
+	_, _ = fmt.Fprintln(&all, err)
 	for _, word := range []string{"s3cret", "alice", "Bearer bob", "t0psecret", "in-the-query"} {
 		if at := strings.Index(all.String(), word); at >= 0 {
 			t.Errorf("%q is in the report: …%s…", word, all.String()[max(0, at-80):at+20])

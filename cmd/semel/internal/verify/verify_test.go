@@ -3,6 +3,7 @@ package verify
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -171,11 +172,11 @@ func TestMarkOnEveryAnswer(t *testing.T) {
 }
 
 // A replay may have a status of its own, and show the resource as it is now, where the
-// profile says so.
+// profile says so. paypal does not ask for a key either: PayPal wants one with a payment source only.
 func TestReplayOfAnotherStatus(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := new(bank)
-	inner := guard(t, b, semelhttp.Config{Headers: []string{"PayPal-Request-Id"}})
+	inner := guard(t, b, semelhttp.Config{Headers: []string{"PayPal-Request-Id"}, Optional: true})
 	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
 		inner.ServeHTTP(rec, r)
@@ -192,6 +193,23 @@ func TestReplayOfAnotherStatus(t *testing.T) {
 	}
 	if got := resultOf(t, report, "replay-status"); got.Status != Passed {
 		t.Errorf("replay-status: %v: %s", got.Status, got.Detail)
+	}
+}
+
+// A refusal may have the key in its own field where the API is documented to give it back, and nowhere else.
+func TestEchoIsPromised(t *testing.T) {
+	t.Parallel()
+	for _, p := range Profiles() {
+		s := newSession(Target{}, Config{Profile: p})
+		k := newKey()
+		s.refused(&exchange{note: "x", key: k, answer: &answer{status: 409, header: http.Header{http.CanonicalHeaderKey(p.Header): {k}}}})
+		want := Failed
+		if slices.Contains([]string{"stripe", "stripe-v2", "adyen"}, p.Name) {
+			want = Passed
+		}
+		if v, err := refusalKey(t.Context(), s); err != nil || v.status != want {
+			t.Errorf("%s: %v: %s, %v", p.Name, v.status, v.detail, err)
+		}
 	}
 }
 

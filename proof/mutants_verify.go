@@ -40,6 +40,8 @@ func verifyMutants() []Mutant {
 			"	case x.status/100 == 3:\n", "	case false:\n", "^TestRunThatCannotBegin$"),
 		mutant("requests are not limited", "wire.go",
 			"	if w.sent.Add(1) > w.most {", "	if w.sent.Add(1) > w.most && w.most < 0 {", "^TestLimits$"),
+		mutant("the second request on a connection is not counted", "rules_wire.go",
+			"	if err := s.wire.spend(); err != nil {\n", "	if err := error(nil); err != nil {\n", "^TestLimitOnOneConnection$"),
 		mutant("a limit breaks a rule", "verify.go",
 			"		v, complete = skip(\"not run: %v\", err), false", "		v, complete = fail(\"not run: %v\", err), false", "^TestLimits$"),
 		mutant("what was not run is not missed", "verify.go",

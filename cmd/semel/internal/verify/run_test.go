@@ -143,6 +143,31 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A second request on a connection counts like any other.
+func TestLimitOnOneConnection(t *testing.T) {
+	t.Parallel() // it mostly waits
+	var hits atomic.Int64
+	b := new(bank)
+	inner := guard(t, b, semelhttp.Config{})
+	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		inner.ServeHTTP(w, r)
+	}))
+	for most, want := range map[int]error{0: errBudget, 1: errBudget, 2: nil} {
+		cfg := quick("ietf").withDefaults()
+		s := newSession(targetOf(t, server), cfg)
+		s.wire.most = int64(most)
+		hits.Store(0)
+		v, err := earlyRefusal(t.Context(), s)
+		if !errors.Is(err, want) || want == nil && v.status != Passed {
+			t.Errorf("a limit of %d: %v: %s, %v", most, v.status, v.detail, err)
+		}
+		if int(hits.Load()) != most || int(s.wire.sent.Load()) != most {
+			t.Errorf("a limit of %d: %d requests arrived, %d are counted", most, hits.Load(), s.wire.sent.Load())
+		}
+	}
+}
+
 // A server that goes away in the middle is not taken for a broken rule.
 func TestServerThatGoes(t *testing.T) {
 	t.Parallel() // it mostly waits

@@ -9,7 +9,7 @@ import (
 
 // Profile is what an API promises about its keys, as data.
 type Profile struct {
-	// Name is that of the preset of semelhttp that keeps the promise; minimal has none.
+	// Name is that of the preset of semelhttp that keeps the promise; minimal has none, and the preset grpc no profile.
 	Name string
 	// Source says where the promise is written down.
 	Source string

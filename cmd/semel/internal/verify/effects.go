@@ -93,7 +93,7 @@ func (s *session) count(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	if got.status != http.StatusOK {
-		return 0, fmt.Errorf("%w: %s answers %s", ErrCounter, ShowURL(r.url), got.outcome())
+		return 0, fmt.Errorf("%w: %s answers %s", ErrCounter, ShowURL(r.url), s.scrub(got.outcome()))
 	}
 	n, err := s.target.Effects.parse(got.body)
 	if err != nil {

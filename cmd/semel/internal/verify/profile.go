@@ -9,7 +9,7 @@ import (
 
 // Profile is what an API promises about its keys, as data.
 type Profile struct {
-	// Name is that of the preset of semelhttp that keeps the promise; minimal has none.
+	// Name is that of the preset of semelhttp that keeps the promise; minimal has none, and the preset grpc no profile.
 	Name string
 	// Source says where the promise is written down.
 	Source string
@@ -88,10 +88,10 @@ var profiles = []Profile{
 		Conflict: refusesOther, InFlight: []int{409, 422}, EchoesKey: true, KeepsErrors: true,
 	},
 	{
-		Name: "paypal", Source: "github.com/paypal/api-standards, developer.paypal.com/reference/guidelines/idempotency",
-		Header: "PayPal-Request-Id", Required: true, MaxKey: 108,
+		Name: "paypal", Source: "github.com/paypal/api-standards, developer.paypal.com/reference/guidelines/idempotency; OpenAPI of Orders v2: a key is required with a payment source only",
+		Header: "PayPal-Request-Id", MaxKey: 108,
 		Conflict: []int{422}, InFlight: []int{409}, Missing: []int{400}, Invalid: []int{400, 422},
-		Replayed: map[int]int{201: 200}, NewestState: true, EchoesKey: true,
+		Replayed: map[int]int{201: 200}, NewestState: true,
 	},
 	{
 		Name: "openbanking-uk", Source: "UK Open Banking Read/Write API 4.0, payment initiation; statuses but 400 are not published",

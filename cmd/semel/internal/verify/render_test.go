@@ -122,6 +122,7 @@ func FuzzForms(f *testing.F) {
 	f.Add("\x00\x1b]0;x\a\xff", []byte("\xff\xfe\x00]]>&<"))
 	f.Fuzz(func(t *testing.T, detail string, body []byte) {
 		s := newSession(Target{}, Config{})
+		s.keys.add(detail)
 		r := sample()
 		x := &exchange{note: "x", sent: request{method: "POST", url: mustURL("http://h/")}, key: detail, answer: &answer{status: 200, header: http.Header{"X": {detail}}, body: body}}
 		lost := &exchange{note: "x", sent: x.sent, answer: &answer{lost: errors.New(detail)}}

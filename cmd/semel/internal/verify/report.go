@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -52,7 +51,7 @@ type Result struct {
 type Evidence struct {
 	// Note says what is particular about the request.
 	Note string `json:"note"`
-	// Sent is method and path; Key is the begin of the key.
+	// Sent is method and path; Key is the begin of the key, as everywhere in a report.
 	Sent string `json:"sent"`
 	Key  string `json:"key,omitempty"`
 	// Status is 0 without an answer, and Lost then says why.
@@ -130,30 +129,6 @@ func (v verdict) of(seen ...*exchange) verdict {
 	return v
 }
 
-// secretsOf are the values that no report may have: whole, and the part behind a scheme.
-func secretsOf(values []string) []string {
-	var secrets []string
-	for _, value := range values {
-		_, rest, _ := strings.Cut(value, " ")
-		for _, secret := range []string{value, strings.TrimSpace(rest)} {
-			if len(secret) >= 4 { // what is shorter hides nothing and would hide everything
-				secrets = append(secrets, secret)
-			}
-		}
-	}
-	return secrets
-}
-
-// scrub removes secrets from a text, in the form in which they were sent and as
-// JSON and Go write them.
-func (s *session) scrub(text string) string {
-	for _, secret := range s.secrets {
-		quoted := strings.Trim(strconv.Quote(secret), `"`)
-		text = strings.ReplaceAll(strings.ReplaceAll(text, secret, "***"), quoted, "***")
-	}
-	return text
-}
-
 // show makes evidence of exchanges.
 func (s *session) show(seen []*exchange) []Evidence {
 	var all []Evidence
@@ -189,15 +164,6 @@ func pathOf(r request) string {
 		path += "?…"
 	}
 	return path
-}
-
-// short is enough of a key to find it in a log, and too little to use it.
-func short(key string) string {
-	if len(key) <= 8 {
-		return strconv.QuoteToASCII(key)
-	}
-	shown := strings.Trim(strconv.QuoteToASCII(key[:8]), `"`)
-	return shown + "…"
 }
 
 // excerpt is the begin of a body, if it is text.

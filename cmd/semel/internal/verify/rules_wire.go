@@ -62,6 +62,9 @@ func earlyRefusal(ctx context.Context, s *session) (verdict, error) {
 	}
 	good := s.request(op)
 	two := &exchange{note: "next on the connection", sent: good, key: op.key}
+	if err := s.wire.spend(); err != nil {
+		return verdict{}, err
+	}
 	_, _ = l.Write(good.bytes())
 	two.answer = l.read(good.method)
 	if err := over(ctx); err != nil {

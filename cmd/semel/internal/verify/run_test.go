@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,6 +143,31 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A second request on a connection counts like any other.
+func TestLimitOnOneConnection(t *testing.T) {
+	t.Parallel() // it mostly waits
+	var hits atomic.Int64
+	b := new(bank)
+	inner := guard(t, b, semelhttp.Config{})
+	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		inner.ServeHTTP(w, r)
+	}))
+	for most, want := range map[int]error{0: errBudget, 1: errBudget, 2: nil} {
+		cfg := quick("ietf").withDefaults()
+		s := newSession(targetOf(t, server), cfg)
+		s.wire.most = int64(most)
+		hits.Store(0)
+		v, err := earlyRefusal(t.Context(), s)
+		if !errors.Is(err, want) || want == nil && v.status != Passed {
+			t.Errorf("a limit of %d: %v: %s, %v", most, v.status, v.detail, err)
+		}
+		if int(hits.Load()) != most || int(s.wire.sent.Load()) != most {
+			t.Errorf("a limit of %d: %d requests arrived, %d are counted", most, hits.Load(), s.wire.sent.Load())
+		}
+	}
+}
+
 // A server that goes away in the middle is not taken for a broken rule.
 func TestServerThatGoes(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -167,6 +195,16 @@ func TestSecretsStayHere(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := new(bank)
 	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // breaks much, and echoes all
+		if r.URL.Path == "/echo" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "%s\r\n\r\n", r.Header.Get("Authorization"))
+			return
+		}
 		w.Header()["X-Echo"] = r.Header["Authorization"]
 		w.Header().Add("Set-Cookie", "session=t0psecret")
 		w.WriteHeader(http.StatusCreated)
@@ -191,10 +229,89 @@ func TestSecretsStayHere(t *testing.T) {
 	_ = report.WriteTable(&all, nil)
 	_ = report.WriteJUnit(&all, Should)
 	_ = json.NewEncoder(&all).Encode(report.View())
+	target.Effects.URL = parse(t, server.URL+"/echo")
+	_, err := Run(t.Context(), target, quick("ietf"))
+	if !errors.Is(err, ErrCounter) {
+		t.Errorf("a counter that is no HTTP: %v", err)
+	}
+	_, _ = fmt.Fprintln(&all, err)
 	for _, word := range []string{"s3cret", "alice", "Bearer bob", "t0psecret", "in-the-query"} {
 		if at := strings.Index(all.String(), word); at >= 0 {
 			t.Errorf("%q is in the report: …%s…", word, all.String()[max(0, at-80):at+20])
 		}
+	}
+}
+
+// No key is in a report or an error, however the endpoint sends it back: in a field, at the end
+// of its answer where an excerpt is cut, in the body of the request, in its own spelling, in what is no HTTP.
+func TestKeysStayHere(t *testing.T) {
+	t.Parallel() // it mostly waits
+	var sent, seen sync.Map
+	b := new(bank)
+	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // breaks much, and echoes all
+		for _, k := range r.Header[fieldKey] {
+			sent.Store(k, true)
+		}
+		k := key(r)
+		if _, again := seen.LoadOrStore(k, true); again && r.URL.Path == "/lost" || r.URL.Path == "/none" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "%s\r\n\r\n", k)
+			return
+		}
+		w.Header().Set("X-Echo", "key="+k)
+		body := string(content(r))
+		if _, order, ok := strings.Cut(body, `"order": "`); ok {
+			order, _, _ = strings.Cut(order, `"`)
+			sent.Store(order, true)
+		}
+		w.Header().Set("X-Body", body)
+		w.Header().Set("X-Spelling", strconv.QuoteToASCII(k))
+		if r.URL.Path == "/down" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		_, _ = fmt.Fprintf(w, "%d %s %s", b.payments.Add(1), strings.Repeat(".", 165), k)
+	}))
+	var all bytes.Buffer
+	for _, path := range []string{"/payments", "/lost"} {
+		target := targetOf(t, server)
+		target.URL = parse(t, server.URL+path)
+		target.Body = `{"amount": 100, "order": "{{key}}"}`
+		report := mustRun(t, target, quick("ietf"))
+		if report.Broken(Must) < 10 {
+			t.Fatalf("%s: only %v are broken", path, having(report, Failed))
+		}
+		_ = report.WriteTable(&all, nil)
+		_ = report.WriteJUnit(&all, Should)
+		_ = json.NewEncoder(&all).Encode(report.View())
+	}
+	for _, path := range []string{"/down", "/none"} {
+		target := targetOf(t, server)
+		target.URL, target.Effects = parse(t, server.URL+path), Counter{}
+		_, err := Run(t.Context(), target, quick("ietf"))
+		if !errors.Is(err, ErrNotServed) {
+			t.Errorf("%s: got %v", path, err)
+		}
+		_, _ = fmt.Fprintln(&all, err)
+	}
+	for k := range sent.Range {
+		k, _ := k.(string)
+		k = strings.Trim(k, `"`)
+		if len(k) < 36 {
+			continue // none
+		}
+		for _, part := range []string{k[8:20], k[24:36]} { // a short form ends before, odd text too
+			if at := strings.Index(all.String(), part); at >= 0 {
+				t.Fatalf("%q of the key %q is in the report: …%s…", part, k, all.String()[max(0, at-80):at+20])
+			}
+		}
+	}
+	if n := len(regexp.MustCompile(`key=[0-9a-f]{8}…`).FindAllString(all.String(), -1)); n < 10 {
+		t.Errorf("the begin of a key is shown %d times", n)
 	}
 }
 

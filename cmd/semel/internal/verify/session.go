@@ -20,6 +20,7 @@ type session struct {
 	cfg     Config
 	wire    *wire
 	secrets []string
+	keys    keyring
 	n       int // of operations so far
 
 	base     pair
@@ -87,6 +88,7 @@ type operation struct {
 func (s *session) operation(template string) operation {
 	s.n++
 	op := operation{n: s.n, key: newKey(), header: make(http.Header)}
+	s.keys.add(op.key)
 	op.body = fill(template, op.n, op.key)
 	if s.profile.FirstSent != "" {
 		op.header.Set(s.profile.FirstSent, time.Now().UTC().Format(http.TimeFormat))
@@ -114,6 +116,9 @@ func (s *session) request(op operation, change ...func(*request)) request {
 	r.header[s.profile.Header] = []string{op.key}
 	for _, f := range change {
 		f(&r)
+	}
+	for _, key := range r.header[s.profile.Header] {
+		s.keys.add(key)
 	}
 	return r
 }
@@ -224,7 +229,7 @@ func (s *session) served(x *exchange) error {
 	case x.status/100 == 3:
 		return fmt.Errorf("%s %w: %d to %q", ShowURL(x.sent.url), ErrRedirect, x.status, s.scrub(x.header.Get("Location")))
 	case !isSuccess(x.status):
-		return fmt.Errorf("%s %w: %s", ShowURL(x.sent.url), ErrNotServed, strings.TrimSpace(x.outcome()+" "+excerpt([]byte(s.scrub(string(x.body))))))
+		return fmt.Errorf("%s %w: %s", ShowURL(x.sent.url), ErrNotServed, strings.TrimSpace(s.scrub(x.outcome())+" "+excerpt([]byte(s.scrub(string(x.body))))))
 	}
 	return nil
 }

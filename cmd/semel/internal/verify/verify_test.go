@@ -3,6 +3,7 @@ package verify
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,16 +32,21 @@ func TestPresetsKeepTheirProfiles(t *testing.T) {
 	t.Parallel() // it mostly waits
 	var all sync.WaitGroup
 	for _, p := range semelhttp.Presets() {
+		name := p.String()
 		if p == semelhttp.GRPC { // its calls need HTTP/2; what is no call is answered as under ietf
-			continue
+			name = "ietf"
 		}
-		profile, err := ProfileOf(p.String())
+		profile, err := ProfileOf(name)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
+		if names := (semelhttp.Config{Preset: p}).WithPreset().Headers; len(names) != 1 || !strings.EqualFold(names[0], profile.Header) {
+			t.Errorf("%s: the preset has its keys in %q, the profile in %s", p, names, profile.Header)
+			continue
+		}
 		b := new(bank)
-		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p, Headers: []string{profile.Header}})))
+		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p})))
 		all.Go(func() {
 			report, err := Run(t.Context(), target, quick(profile.Name))
 			if err != nil {
@@ -167,11 +173,11 @@ func TestMarkOnEveryAnswer(t *testing.T) {
 }
 
 // A replay may have a status of its own, and show the resource as it is now, where the
-// profile says so.
+// profile says so. paypal does not ask for a key either: PayPal wants one with a payment source only.
 func TestReplayOfAnotherStatus(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := new(bank)
-	inner := guard(t, b, semelhttp.Config{Headers: []string{"PayPal-Request-Id"}})
+	inner := guard(t, b, semelhttp.Config{Headers: []string{"PayPal-Request-Id"}, Optional: true})
 	server := serve(t, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
 		inner.ServeHTTP(rec, r)
@@ -188,6 +194,23 @@ func TestReplayOfAnotherStatus(t *testing.T) {
 	}
 	if got := resultOf(t, report, "replay-status"); got.Status != Passed {
 		t.Errorf("replay-status: %v: %s", got.Status, got.Detail)
+	}
+}
+
+// A refusal may have the key in its own field where the API is documented to give it back, and nowhere else.
+func TestEchoIsPromised(t *testing.T) {
+	t.Parallel()
+	for _, p := range Profiles() {
+		s := newSession(Target{}, Config{Profile: p})
+		k := newKey()
+		s.refused(&exchange{note: "x", key: k, answer: &answer{status: 409, header: http.Header{http.CanonicalHeaderKey(p.Header): {k}}}})
+		want := Failed
+		if slices.Contains([]string{"stripe", "stripe-v2", "adyen"}, p.Name) {
+			want = Passed
+		}
+		if v, err := refusalKey(t.Context(), s); err != nil || v.status != want {
+			t.Errorf("%s: %v: %s, %v", p.Name, v.status, v.detail, err)
+		}
 	}
 }
 

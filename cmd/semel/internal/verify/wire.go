@@ -98,14 +98,23 @@ type link struct {
 	unhook func() bool
 }
 
-// open connects to where u points and counts as a request.
+// spend counts a request before it is sent, if one more may be.
+func (w *wire) spend() error {
+	if w.sent.Add(1) > w.most {
+		w.sent.Add(-1)
+		return errBudget
+	}
+	return nil
+}
+
+// open connects to where u points and counts as one request. Whoever sends another on the
+// connection spends it before.
 func (w *wire) open(ctx context.Context, u *url.URL) (*link, error) {
 	if err := over(ctx); err != nil {
 		return nil, err
 	}
-	if w.sent.Add(1) > w.most {
-		w.sent.Add(-1)
-		return nil, errBudget
+	if err := w.spend(); err != nil {
+		return nil, err
 	}
 	until := time.Now().Add(w.patience)
 	dialer := net.Dialer{Deadline: until}

@@ -59,6 +59,10 @@ func watermillMutants() []Mutant {
 		{"consumers: another payload is delivered again", "examples/consumers/verdict.go", "case errors.Is(err, semel.ErrConflict), ", "case ", "examples/consumers", "^TestJudge$"},
 		{"consumers: a duplicate does not wait", "examples/consumers/verdict.go", "		Wait:        semel.MaxWait,\n", "", "examples/consumers", "^TestCallWaits$"},
 		{"consumers: NATS hears nothing of a slow handler", "examples/consumers/nats/consumer.go", "_ = msg.InProgress()", "_ = msg.Subject()", "examples/consumers/nats", "^TestSlowHandlerKeepsItsMessage$"},
+		{"consumers: NATS delivers in advance", "examples/consumers/nats/consumer.go", "jetstream.PullMaxMessages(1)", "", "examples/consumers/nats", "^TestSlowHandlerKeepsItsMessage$"},
+		{"consumers: SQS hides what nobody works on", "examples/consumers/sqs/consumer.go", "MaxNumberOfMessages: 1,", "MaxNumberOfMessages: 10,", "examples/consumers/sqs", "^TestOneAtATime$"},
+		{"consumers: Kafka skips what has to wait", "examples/consumers/kafka/consumer.go", "				w.rewind(record)\n", "", "examples/consumers/kafka", "^TestStuckRecord$"},
+		{"consumers: Kafka waits with a rebalance for a record", "examples/consumers/kafka/consumer.go", "		w.Client.AllowRebalance()\n		if again {\n", "		if !again {\n			w.Client.AllowRebalance()\n		} else {\n", "examples/consumers/kafka", "^TestStuckRecord$"},
 		{"consumers: RabbitMQ loses what it cannot park", "examples/consumers/rabbitmq/consumer.go", "	case back := <-returns:\n", "	case back := <-(chan amqp.Return)(nil):\n", "examples/consumers/rabbitmq", "^TestParkedNowhere$"},
 		{"a marked error is not known as such", "do.go", "	return errors.As(err, &marked)\n", "	return errors.As(err, &marked) && false\n", ".", "^TestRetryableIsTransparent$"},
 	}

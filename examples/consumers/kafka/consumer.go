@@ -29,46 +29,59 @@ type Worker struct {
 }
 
 // Consume handles what the client reads until ctx ends or something fails. Who reads next begins behind
-// the last commit.
+// the last commit. The partitions may go to another member after each record, and after each try of one that has
+// to wait; one try has to end within the client's [kgo.RebalanceTimeout].
 func (w Worker) Consume(ctx context.Context) error {
 	for {
-		fetches := w.Client.PollRecords(ctx, 100)
+		fetches := w.Client.PollRecords(ctx, 1)
 		if err := fetches.Err(); err != nil {
 			return err
 		}
+		again := false
 		for record := range fetches.RecordsAll() {
-			if err := w.consume(ctx, record); err != nil {
+			verdict, err := w.consume(ctx, record)
+			if err != nil {
 				return err
+			}
+			if again = verdict == consumers.Again; again {
+				w.rewind(record)
 			}
 		}
 		w.Client.AllowRebalance()
-	}
-}
-
-// consume returns when the record is committed. It cannot be skipped: a commit counts for all
-// records before it.
-func (w Worker) consume(ctx context.Context, record *kgo.Record) error {
-	order := string(record.Key)
-	for {
-		verdict, err := consumers.Judge(semel.Do(ctx, w.Engine, consumers.Call("kafka/charge", order, record.Value),
-			func(ctx context.Context) (string, error) { return w.Charge(ctx, order, record.Value) }))
-		switch verdict {
-		case consumers.Again:
+		if again {
 			if err := consumers.Pause(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
-			continue
-		case consumers.Dead:
-			err = w.forward(ctx, record, w.Dead, err)
-		case consumers.Parked:
-			err = w.forward(ctx, record, w.Parked, err)
-		case consumers.Done:
 		}
-		if err != nil {
-			return err
-		}
-		return w.Client.CommitRecords(ctx, record) // after the outcome is stored, or is somebody's
 	}
+}
+
+// rewind lets record be the next of its partition, for whoever has that then. It cannot be skipped: a commit counts
+// for all records before it.
+func (w Worker) rewind(record *kgo.Record) {
+	w.Client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
+		record.Topic: {record.Partition: {Epoch: record.LeaderEpoch, Offset: record.Offset}},
+	})
+}
+
+// consume is one try. Unless its verdict is Again the record is committed.
+func (w Worker) consume(ctx context.Context, record *kgo.Record) (consumers.Verdict, error) {
+	order := string(record.Key)
+	verdict, err := consumers.Judge(semel.Do(ctx, w.Engine, consumers.Call("kafka/charge", order, record.Value),
+		func(ctx context.Context) (string, error) { return w.Charge(ctx, order, record.Value) }))
+	switch verdict {
+	case consumers.Again:
+		return verdict, nil
+	case consumers.Dead:
+		err = w.forward(ctx, record, w.Dead, err)
+	case consumers.Parked:
+		err = w.forward(ctx, record, w.Parked, err)
+	case consumers.Done:
+	}
+	if err != nil {
+		return verdict, err
+	}
+	return verdict, w.Client.CommitRecords(ctx, record) // after the outcome is stored, or is somebody's
 }
 
 // forward returns when the brokers have the copy.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,7 +25,7 @@ func open() (*semel.Engine, *kfake.Cluster, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders", "dead", "parked"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders", "dead", "parked"), kfake.SeedTopics(2, "pairs"))
 	return engine, cluster, err
 }
 
@@ -132,6 +134,96 @@ func TestConsume(t *testing.T) {
 	}
 	if want := map[string]map[string]int{"dead": shop.Dead, "parked": shop.Parked}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A record that has to wait holds up neither the other partitions, nor a rebalance: the member stays one, and the
+// record is charged once when it can be (I1).
+func TestStuckRecord(t *testing.T) {
+	engine, cluster, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	t.Cleanup(func() { _ = engine.Close(context.WithoutCancel(t.Context())) })
+	producer, err := client(cluster, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(producer.Close)
+	produce := func(order string, partition int32) {
+		record := &kgo.Record{Topic: "pairs", Partition: partition, Key: []byte(order), Value: []byte("10 EUR")}
+		if err := producer.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ledgerOpen atomic.Bool
+	charged, ended := make(chan string, 9), make(chan error, 2)
+	ctx, stop := context.WithCancel(t.Context())
+	join := func() <-chan struct{} {
+		joined := make(chan struct{}, 99)
+		c, err := client(cluster, kgo.ConsumeTopics("pairs"), kgo.ConsumerGroup("charge"), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+			kgo.HeartbeatInterval(100*time.Millisecond), kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) {
+				if len(got["pairs"]) > 0 {
+					joined <- struct{}{}
+				}
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer c.CloseAllowingRebalance()
+			ended <- kafka.Worker{Client: c, Engine: engine, Dead: "dead", Parked: "parked", Charge: func(_ context.Context, order string, _ []byte) (string, error) {
+				if order == "stuck" && !ledgerOpen.Load() {
+					return "", semel.Retryable(errors.New("the ledger is not open yet"))
+				}
+				charged <- order
+				return "receipt", nil
+			}}.Consume(ctx)
+		}()
+		return joined
+	}
+	within := func(what string, done <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second): // a member that does not answer is expelled after a minute
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+	next := func(want string) {
+		t.Helper()
+		select {
+		case got := <-charged:
+			if got != want {
+				t.Errorf("charged %q, want %q", got, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%q was not charged", want)
+		}
+	}
+	produce("stuck", 0)
+	within("the first is a member", join())
+	time.Sleep(300 * time.Millisecond) // it meets the record
+	produce("other", 1)
+	next("other")
+	within("the second is a member", join())
+	produce("stuck-2", 0)
+	ledgerOpen.Store(true)
+	next("stuck")
+	next("stuck-2")
+	if err := shop.Until("all is committed", func() (bool, error) {
+		commits := cluster.GroupInfo("charge").Commits["pairs"]
+		return commits[0].Offset == 2 && commits[1].Offset == 1, nil
+	}); err != nil {
+		t.Error(err)
+	}
+	stop()
+	for range 2 {
+		<-ended
+	}
+	if len(charged) > 0 {
+		t.Errorf("charged again: %q", <-charged)
 	}
 }
 

@@ -26,9 +26,10 @@ type Worker struct {
 	Dead, Parked string
 }
 
-// Consume handles what consumer delivers until ctx ends or something fails.
+// Consume handles what consumer delivers, one message at a time, until ctx ends or something fails. It
+// takes none in advance, as the AckWait of that would run too. Run more of it to be faster.
 func (w Worker) Consume(ctx context.Context, consumer jetstream.Consumer) error {
-	messages, err := consumer.Messages()
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1))
 	if err != nil {
 		return err
 	}

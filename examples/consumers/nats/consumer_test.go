@@ -131,7 +131,8 @@ func bodies(t *testing.T, s jetstream.Stream, subject string) map[string]int {
 	return got
 }
 
-// A handler that takes longer than AckWait keeps its message, so that nobody else gets it: it is delivered once.
+// A handler that takes longer than AckWait keeps its message, so that nobody else gets it, and the next one does not
+// come before its time: each is delivered once.
 func TestSlowHandlerKeepsItsMessage(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{Logger: slog.New(slog.DiscardHandler)})
@@ -147,10 +148,12 @@ func TestSlowHandlerKeepsItsMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg := natsgo.NewMsg("orders")
-	msg.Header.Set(natsgo.MsgIdHdr, "order-1")
-	if _, err := js.PublishMsg(t.Context(), msg); err != nil {
-		t.Fatal(err)
+	for _, order := range []string{"order-1", "order-2"} {
+		msg := natsgo.NewMsg("orders")
+		msg.Header.Set(natsgo.MsgIdHdr, order)
+		if _, err := js.PublishMsg(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -160,14 +163,14 @@ func TestSlowHandlerKeepsItsMessage(t *testing.T) {
 	}}
 	go func() { ended <- w.Consume(ctx, c) }()
 	var info *jetstream.ConsumerInfo
-	if err := shop.Until("it is acknowledged", func() (bool, error) {
+	if err := shop.Until("both are acknowledged", func() (bool, error) {
 		info, err = c.Info(t.Context())
-		return err == nil && info.AckFloor.Stream == 1, err
+		return err == nil && info.AckFloor.Stream == 2, err
 	}); err != nil {
 		t.Error(err)
 	}
-	if info.Delivered.Consumer != 1 {
-		t.Errorf("got %d deliveries, want 1", info.Delivered.Consumer)
+	if info.Delivered.Consumer != 2 {
+		t.Errorf("got %d deliveries, want 2", info.Delivered.Consumer)
 	}
 	stop()
 	<-ended

@@ -36,11 +36,12 @@ type Worker struct {
 	Orders, Dead, Parked string
 }
 
-// Consume handles what the queue delivers until ctx ends or something fails.
+// Consume handles what the queue delivers, one message at a time, until ctx ends or something fails: the
+// visibility of all that were received runs, and not only that of the first. Run more of it to be faster.
 func (w Worker) Consume(ctx context.Context) error {
 	for {
 		out, err := w.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: &w.Orders, MaxNumberOfMessages: 10, WaitTimeSeconds: 20,
+			QueueUrl: &w.Orders, MaxNumberOfMessages: 1, WaitTimeSeconds: 20,
 			VisibilityTimeout: int32(Visibility / time.Second), MessageAttributeNames: []string{"All"},
 		})
 		if err != nil {

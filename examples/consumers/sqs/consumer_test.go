@@ -76,3 +76,45 @@ func TestConsume(t *testing.T) {
 		}
 	}
 }
+
+// What a worker has not begun is there for others: the time for which a message is hidden begins when it is
+// received, not when its handler begins.
+func TestOneAtATime(t *testing.T) {
+	queues := &standIn{queues: make(map[string][]*held), calls: make(map[string]int)}
+	server := httptest.NewServer(queues)
+	t.Cleanup(server.Close)
+	engine, err := semel.New(memstore.New(memstore.Config{}), semel.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close(context.WithoutCancel(t.Context())) })
+	client := awssqs.New(awssqs.Options{
+		BaseEndpoint: &server.URL, Region: "eu-central-1", Credentials: aws.AnonymousCredentials{}, HTTPClient: server.Client(),
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	hidden := make(map[string]int)
+	worker := sqs.Worker{
+		Client: client, Engine: engine, Orders: server.URL + "/1/orders",
+		Charge: func(_ context.Context, order string, _ []byte) (string, error) {
+			hidden[order] = queues.hidden("orders")
+			if len(hidden) == 3 {
+				stop()
+			}
+			return "receipt", nil
+		},
+	}
+	for _, order := range []string{"order-1", "order-2", "order-3"} {
+		if _, err := client.SendMessage(t.Context(), &awssqs.SendMessageInput{
+			QueueUrl: &worker.Orders, MessageBody: aws.String("10 EUR"),
+			MessageAttributes: map[string]types.MessageAttributeValue{"Order": {DataType: aws.String("String"), StringValue: &order}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := worker.Consume(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want that the consumer ends", err)
+	}
+	if want := map[string]int{"order-1": 1, "order-2": 1, "order-3": 1}; !reflect.DeepEqual(hidden, want) {
+		t.Errorf("got %v messages hidden during each, want %v", hidden, want)
+	}
+}

@@ -154,6 +154,19 @@ func (s *standIn) show(queue string) {
 	}
 }
 
+// hidden counts what is in a queue and not to be seen.
+func (s *standIn) hidden(queue string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, h := range s.queues[queue] {
+		if h.visible.After(time.Now()) {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *standIn) called(step string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,6 +25,7 @@ type attempt struct {
 	c               *echo.Context
 	next            echo.HandlerFunc
 	request         *http.Request // as echo has it
+	response        response      // as echo has it
 
 	below   below
 	guarded bool // next has begun, and what it writes is recorded
@@ -51,7 +52,7 @@ func (a *attempt) run(guarded http.Handler, r *http.Request) error {
 			return
 		}
 		a.c.SetRequest(a.request)
-		a.c.SetResponse(a.below.ResponseWriter)
+		a.c.SetResponse(a.response)
 	}()
 	a.pass(guarded, r)
 	return a.err
@@ -78,8 +79,7 @@ func (a *attempt) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.guarded = true
-	inner := echo.NewResponse(nil, c.Logger())
-	inner.ResponseWriter, inner.Status = &between{w, inner}, http.StatusOK
+	inner := newResponse(c, w)
 	c.SetRequest(r)
 	c.SetResponse(inner)
 	if err := a.next(c); err != nil {
@@ -90,11 +90,9 @@ func (a *attempt) serve(w http.ResponseWriter, r *http.Request) {
 // answer has the application answer an error, here, where it is recorded.
 func (a *attempt) answer(inner *echo.Response, err error, claim *semel.Claim) {
 	a.c.SetResponse(inner) // whatever a middleware has left there
-	a.c.Echo().HTTPErrorHandler(a.c, err)
+	handleError(a.c, err)
 	if inner.Committed {
-		if echo.StatusCode(err) == 0 {
-			a.c.Logger().Error("semelecho: a handler has failed", "error", err)
-		}
+		logError(a.c, err)
 		return
 	}
 	if _, ended := claim.Settled(); ended || claim.Unlocked() { // the Middleware knows the answer

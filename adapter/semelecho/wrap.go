@@ -30,7 +30,7 @@ func Wrap(mw *semelhttp.Middleware) echo.MiddlewareFunc {
 	_, _ = mw.With(func(c *semelhttp.Config) { named = c.Route != "" }) // only looks
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
-			a := &attempt{Context: c.Request().Context(), c: c, next: next, request: c.Request()}
+			a := &attempt{Context: c.Request().Context(), c: c, next: next, request: c.Request(), response: c.Response()}
 			a.below.ResponseWriter = c.Response()
 			r := a.request.WithContext(a)
 			if path := c.Path(); path != "" && !named {

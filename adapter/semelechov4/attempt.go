@@ -24,8 +24,8 @@ type attempt struct {
 	context.Context //nolint:containedctx // a context that wraps a context
 	c               echo.Context
 	next            echo.HandlerFunc
-	request         *http.Request  // as echo has it
-	response        *echo.Response // as echo has it
+	request         *http.Request // as echo has it
+	response        response      // as echo has it
 
 	below   below
 	guarded bool // next has begun, and what it writes is recorded
@@ -79,8 +79,7 @@ func (a *attempt) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.guarded = true
-	inner := echo.NewResponse(nil, c.Echo())
-	inner.Writer, inner.Status = &between{w, inner}, http.StatusOK
+	inner := newResponse(c, w)
 	c.SetRequest(r)
 	c.SetResponse(inner)
 	if err := a.next(c); err != nil {
@@ -91,11 +90,9 @@ func (a *attempt) serve(w http.ResponseWriter, r *http.Request) {
 // answer has the application answer an error, here, where it is recorded.
 func (a *attempt) answer(inner *echo.Response, err error, claim *semel.Claim) {
 	a.c.SetResponse(inner) // whatever a middleware has left there
-	a.c.Echo().HTTPErrorHandler(err, a.c)
+	handleError(a.c, err)
 	if inner.Committed {
-		if _, ok := errors.AsType[*echo.HTTPError](err); !ok {
-			a.c.Logger().Error("semelechov4: a handler has failed: ", err)
-		}
+		logError(a.c, err)
 		return
 	}
 	if _, ended := claim.Settled(); ended || claim.Unlocked() { // the Middleware knows the answer

@@ -22,5 +22,10 @@
 // is kept then, because nobody here knows what the client will see: the key is held, the
 // log says why, and a middleware outside may answer. A handler that has answered, be it
 // with the status of AbortWithError, has answered whole: what is written outside later goes
-// nowhere and is [ErrAnswered].
+// nowhere and is [ErrAnswered]. In a transaction such an error rolls back and frees the key.
+//
+// # What goes past
+//
+// [gin.Engine.HandleContext] gives handlers gin's own writer. Nothing is known of what they
+// answer, so the key is held: forward outside of Wrap.
 package semelgin

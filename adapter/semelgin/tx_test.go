@@ -21,10 +21,11 @@ import (
 
 var errAgain = errors.New("could not serialize access")
 
-// contended are transactions of a real database of which the first cannot be committed.
+// contended are transactions of a real database of which the first cannot be committed,
+// or some are spoiled by a statement.
 type contended struct {
 	semel.Transactions
-	begun int
+	begun, spoiled int
 }
 
 func (x *contended) Again(err error) bool {
@@ -34,11 +35,18 @@ func (x *contended) Again(err error) bool {
 func (x *contended) Begin(ctx context.Context) (semel.Transaction, error) {
 	tx, err := x.Transactions.Begin(ctx)
 	x.begun++
-	if err != nil || x.begun > 1 {
-		return tx, err
+	switch {
+	case err == nil && x.begun <= x.spoiled:
+		return spoiled{tx}, nil
+	case err == nil && x.spoiled == 0 && x.begun == 1:
+		return loser{tx}, nil
 	}
-	return loser{tx}, nil
+	return tx, err
 }
+
+type spoiled struct{ semel.Transaction }
+
+func (spoiled) Err() error { return errAgain }
 
 type loser struct{ semel.Transaction }
 
@@ -47,8 +55,8 @@ func (l loser) Commit(ctx context.Context) error {
 	return errAgain
 }
 
-// newBank opens a database with accounts and the records of requests.
-func newBank(t *testing.T) (*sql.DB, *semelhttp.Middleware) {
+// newBank opens a database with payments and the records of requests.
+func newBank(t *testing.T, spoiled int) (*sql.DB, *semelhttp.Middleware) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bank.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=wal_autocheckpoint(0)")
@@ -77,7 +85,7 @@ func newBank(t *testing.T) (*sql.DB, *semelhttp.Middleware) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if mw, err = mw.InTx(&contended{Transactions: txs}); err != nil {
+	if mw, err = mw.InTx(&contended{Transactions: txs, spoiled: spoiled}); err != nil {
 		t.Fatal(err)
 	}
 	return db, mw
@@ -86,7 +94,7 @@ func newBank(t *testing.T) (*sql.DB, *semelhttp.Middleware) {
 // I8: the handler runs again when its transaction must, and what it has written is
 // committed once, with its answer.
 func TestHandleInTx(t *testing.T) {
-	db, mw := newBank(t)
+	db, mw := newBank(t, 0)
 	runs := 0
 	router := gin.New()
 	router.POST("/payments/:id", func(c *gin.Context) { c.Set("notes", "outside") }, renderErrors, authenticate,
@@ -118,7 +126,7 @@ func TestHandleInTx(t *testing.T) {
 
 // I8: with an error that is rendered outside nothing is committed, and nothing has happened.
 func TestErrorRenderedOutsideInTx(t *testing.T) {
-	db, mw := newBank(t)
+	db, mw := newBank(t, 0)
 	router := gin.New()
 	router.POST("/payments/:id", renderErrors, authenticate, semelgin.Handle(mw, func(c *gin.Context) {
 		if _, err := semelsql.TxFrom(c.Request.Context()).ExecContext(c.Request.Context(), "INSERT INTO payments (user) VALUES ('ada')"); err != nil {
@@ -140,7 +148,7 @@ func TestErrorRenderedOutsideInTx(t *testing.T) {
 
 // gin cannot run the rest of a chain twice, so nobody may ask for it.
 func TestWrapInTx(t *testing.T) {
-	_, mw := newBank(t)
+	_, mw := newBank(t, 0)
 	defer func() {
 		if text, _ := recover().(string); !strings.Contains(text, "use Handle") {
 			t.Errorf("got %q, want a panic that names Handle", text)
@@ -155,4 +163,45 @@ func count(t *testing.T, db *sql.DB) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// What a try has left with its error is none of the next one's: neither the status nor, if
+// none comes through, what the Middleware answers then.
+func TestErrorOfATry(t *testing.T) {
+	for _, row := range []struct {
+		spoiled, runs, payments int
+		status                  int
+		body                    string
+	}{
+		{1, 2, 1, http.StatusOK, "paid"},
+		{5, 5, 0, http.StatusServiceUnavailable, semelhttp.ProblemStoreUnavailable.Details().Code},
+	} {
+		db, mw := newBank(t, row.spoiled)
+		runs := 0
+		router := gin.New()
+		router.POST("/payments/:id", renderErrors, authenticate, semelgin.Handle(mw, func(c *gin.Context) {
+			runs++
+			if c.Writer.Status() != http.StatusOK || len(c.Errors) != 0 {
+				t.Errorf("run %d finds %d and %v", runs, c.Writer.Status(), c.Errors)
+			}
+			tx := semelsql.TxFrom(c.Request.Context())
+			if _, err := tx.ExecContext(c.Request.Context(), "INSERT INTO payments (user) VALUES ('ada')"); err != nil {
+				t.Error(err)
+			}
+			if runs <= row.spoiled {
+				c.Status(http.StatusConflict)
+				_ = c.Error(errAgain)
+				return
+			}
+			_, _ = c.Writer.WriteString("paid")
+		}))
+		r := &frameworktest.Rig{T: t, Seen: make(chan int, 2)}
+		r.Serve(router)
+		if a := r.Post("k", "x"); a.Status != row.status || !strings.Contains(a.Body, row.body) || strings.Contains(a.Body, "message") {
+			t.Errorf("got %+v, want %d %s", a, row.status, row.body)
+		}
+		if n := count(t, db); runs != row.runs || n != row.payments {
+			t.Errorf("got %d runs and %d payments, want %d and %d", runs, n, row.runs, row.payments)
+		}
+	}
 }

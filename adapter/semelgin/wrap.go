@@ -16,6 +16,10 @@ import (
 // engine inside one another are one attempt, by the rules of the outermost. Responses 1xx
 // are not sent, as gin has it.
 //
+// [gin.Engine.HandleContext] belongs before Wrap: it makes handlers write to gin's own
+// writer, so nothing is kept of what is forwarded inside, and the key is held. A request
+// that has no route, and that no handler answers, frees its key; gin answers.
+//
 // Wrap panics if mw is nil, or of [semelhttp.Middleware.InTx]: gin cannot run the rest of a
 // chain again, as a transaction may need. Use [Handle] there.
 func Wrap(mw *semelhttp.Middleware) gin.HandlerFunc {
@@ -60,8 +64,9 @@ func newGuard(caller string, mw *semelhttp.Middleware) *guard {
 
 func (g *guard) handler(next gin.HandlerFunc) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		a := &attempt{Context: c.Request.Context(), c: c, next: next, inTx: g.inTx, errors: len(c.Errors), request: c.Request}
-		a.below.ResponseWriter = c.Writer
+		a := &attempt{Context: c.Request.Context(), c: c, next: next, inTx: g.inTx, request: c.Request}
+		a.errors, a.status, a.size = len(c.Errors), c.Writer.Status(), c.Writer.Size()
+		a.below.ResponseWriter, a.below.client = c.Writer, a.Context
 		r := c.Request.WithContext(a)
 		if path := c.FullPath(); path != "" && !g.named {
 			r.Pattern = r.Method + " " + path

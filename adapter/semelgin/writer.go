@@ -2,6 +2,7 @@ package semelgin
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -24,7 +25,8 @@ const notWritten = -1
 // WriteHeader only notes a status, which the first write sends.
 type writer struct {
 	http.ResponseWriter // the Middleware's
-	outer               gin.ResponseWriter
+	a                   *attempt
+	attempt             context.Context //nolint:containedctx // ends when the attempt does
 	status              int
 	size                int
 	emptied             bool // taken back by semelhttp.Reset
@@ -91,14 +93,63 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-func (w *writer) CloseNotify() <-chan bool { return w.outer.CloseNotify() }
+// CloseNotify tells when the attempt ends. A client that has left it tells of only when the
+// answer leaves in parts: before that, there is an answer to be kept.
+func (w *writer) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	tell := func() {
+		select {
+		case gone <- true:
+		default:
+		}
+	}
+	context.AfterFunc(w.attempt, tell)
+	w.a.below.whenSent(func() { context.AfterFunc(w.a.below.client, tell) })
+	return gone
+}
 
-func (w *writer) Pusher() http.Pusher { return w.outer.Pusher() }
+func (w *writer) Pusher() http.Pusher { return w.a.below.Pusher() }
 
 // below is gin's writer as the Middleware is to have it.
-type below struct{ gin.ResponseWriter }
+type below struct {
+	gin.ResponseWriter
+	client context.Context //nolint:containedctx // of the request: ends when the client leaves
+	sent   bool            // by the Middleware
+	then   func()          // to be called then, or nil
+	past   bool            // an answer has gone past the Middleware: nothing is added to it
+	late   bool            // what the Middleware has sent is no answer
+}
 
 func (b *below) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// whenSent calls f when something leaves, which may have been before.
+func (b *below) whenSent(f func()) {
+	if b.sent {
+		f()
+		return
+	}
+	b.then = f
+}
+
+// leaves notes that something leaves.
+func (b *below) leaves() {
+	if !b.sent && b.then != nil {
+		b.then()
+	}
+	b.sent = true
+}
+
+func (b *below) Write(p []byte) (int, error) {
+	if b.past {
+		return len(p), nil
+	}
+	return b.ResponseWriter.Write(p)
+}
+
+func (b *below) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	b.leaves()
+	return b.ResponseWriter.Hijack()
+}
 
 // WriteHeader leaves the sending to gin, as compressing middlewares want it, except where
 // trailers follow: those that are set before the header is sent would be in it. gin knows
@@ -107,8 +158,15 @@ func (b *below) WriteHeader(status int) {
 	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
 		return
 	}
+	b.leaves()
+	if _, b.late = b.Header()[noAnswer]; b.late {
+		delete(b.Header(), noAnswer)
+	}
+	if b.past {
+		return
+	}
 	b.ResponseWriter.WriteHeader(status)
-	if b.Header()["Trailer"] != nil {
+	if !b.late && b.Header()["Trailer"] != nil {
 		b.WriteHeaderNow()
 	}
 }

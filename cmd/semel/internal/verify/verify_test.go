@@ -39,10 +39,12 @@ func TestPresetsKeepTheirProfiles(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		b := new(bank)
+		b := &bank{slow: 2 * time.Second} // longer than a busy machine takes for the two duplicates
 		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p, Headers: []string{profile.Header}})))
 		all.Go(func() {
-			report, err := Run(t.Context(), target, quick(profile.Name))
+			cfg := quick(profile.Name)
+			cfg.Pace, cfg.RequestTimeout, cfg.Timeout = 5*fast, 10*time.Second, 2*time.Minute
+			report, err := Run(t.Context(), target, cfg)
 			if err != nil {
 				t.Errorf("%s: %v", p, err)
 				return

@@ -130,26 +130,10 @@ func (v verdict) of(seen ...*exchange) verdict {
 	return v
 }
 
-// secretsOf are the values that no report may have: whole, and the part behind a scheme.
-func secretsOf(values []string) []string {
-	var secrets []string
-	for _, value := range values {
-		_, rest, _ := strings.Cut(value, " ")
-		for _, secret := range []string{value, strings.TrimSpace(rest)} {
-			if len(secret) >= 4 { // what is shorter hides nothing and would hide everything
-				secrets = append(secrets, secret)
-			}
-		}
-	}
-	return secrets
-}
-
-// scrub removes secrets from a text, in the form in which they were sent and as
-// JSON and Go write them.
+// scrub removes secrets from a text.
 func (s *session) scrub(text string) string {
 	for _, secret := range s.secrets {
-		quoted := strings.Trim(strconv.Quote(secret), `"`)
-		text = strings.ReplaceAll(strings.ReplaceAll(text, secret, "***"), quoted, "***")
+		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return text
 }

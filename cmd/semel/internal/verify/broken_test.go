@@ -105,7 +105,7 @@ func brokenOnes() []broken {
 
 func brokenReplays() []broken {
 	return []broken{
-		{"no idempotency", "concurrent-answers concurrent-effect conflict-body conflict-harmless conflict-media conflict-query cut-before " +
+		{"no idempotency", "concurrent-answers concurrent-effect conflict-body conflict-media conflict-query cut-before " +
 			"cut-effect cut-within flight-duplicate key-ascii key-empty key-lines key-long key-longest key-missing " +
 			"key-quoted key-space replay-body replay-effect replay-error replay-header replay-marker replay-no-store " +
 			"upload-slow", unguarded},
@@ -259,6 +259,7 @@ func brokenKeys() []broken {
 				r.Header[fieldKey][i] = strings.ReplaceAll(k, `"`, "'")
 			}
 		})},
+		{"odd keys fail after they ran", "key-long key-lines key-quoted key-space", chargeAndFail},
 		{"callers share keys", "scope-replay scope-silent", asking(semelhttp.Config{}, func(r *http.Request) { r.Header.Set("Authorization", "x") })},
 		{"keys in refusals", "refusal-key", onRefusal(0, func(r *http.Request, w *httptest.ResponseRecorder) { w.Header().Set("X-Key", key(r)) })},
 		{"refusals in a form of their own", "refusal-form", onRefusal(0, func(_ *http.Request, w *httptest.ResponseRecorder) {
@@ -270,6 +271,21 @@ func brokenKeys() []broken {
 			return onRefusal(422, func(*http.Request, *httptest.ResponseRecorder) { b.payments.Add(1) })(t, b)
 		}},
 	}
+}
+
+// chargeAndFail does what it is asked under a key that it cannot write down, and then fails.
+func chargeAndFail(t *testing.T, b *bank) http.Handler {
+	t.Helper()
+	inner := guard(t, b, semelhttp.Config{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k := key(r)
+		if odd := len(r.Header[fieldKey]) > 1 || len(k) > 255 || strings.ContainsAny(k, "\" "); odd && r.Method == http.MethodPost {
+			b.payments.Add(1)
+			http.Error(w, "no such key", http.StatusInternalServerError)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
 }
 
 func brokenWires() []broken {
@@ -325,6 +341,17 @@ func brokenWires() []broken {
 		{"kept after it is sent", "cut-within", keepLate},
 		{"a refused body stays in the connection", "early-refusal", smuggle},
 		{"the body is read before the key", "expect-refusal", asking(semelhttp.Config{}, func(r *http.Request) { content(r) })},
+		{"who expects is failed", "expect-refusal", func(t *testing.T, b *bank) http.Handler {
+			t.Helper()
+			inner := guard(t, b, semelhttp.Config{})
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Expect") != "" && key(r) == "" {
+					http.Error(w, "no", http.StatusInternalServerError)
+					return
+				}
+				inner.ServeHTTP(w, r)
+			})
+		}},
 		{"Expect is refused", "expect-served", func(t *testing.T, b *bank) http.Handler {
 			t.Helper()
 			inner := guard(t, b, semelhttp.Config{})

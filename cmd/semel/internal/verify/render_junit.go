@@ -14,6 +14,7 @@ type (
 		XMLName  xml.Name   `xml:"testsuites"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"`
 		Time     string     `xml:"time,attr"`
 		Suite    junitSuite `xml:"testsuite"`
 	}
@@ -37,6 +38,7 @@ type (
 		Name    string        `xml:"name,attr"`
 		Time    string        `xml:"time,attr"`
 		Failure *junitFailure `xml:"failure"`
+		Error   *junitError   `xml:"error"`
 		Skipped *junitSkipped `xml:"skipped"`
 		Out     string        `xml:"system-out,omitempty"`
 	}
@@ -45,13 +47,17 @@ type (
 		Type    string `xml:"type,attr"`
 		Text    string `xml:",chardata"`
 	}
+	junitError struct {
+		Message string `xml:"message,attr"`
+	}
 	junitSkipped struct {
 		Message string `xml:"message,attr"`
 	}
 )
 
 // WriteJUnit writes the report as JUnit XML. A broken rule below least is no failure
-// there, as it is none for the exit code: what was seen is in its output.
+// there, as it is none for the exit code: what was seen is in its output. A run that was
+// cut short has an error, or a CI system would take what was not tried for a success.
 func (r *Report) WriteJUnit(w io.Writer, least Severity) error {
 	suite := junitSuite{
 		Name: "semel verify " + plain(r.Target), Tests: len(r.Results), Failures: r.Broken(least), Skipped: r.Count(Skipped),
@@ -78,7 +84,14 @@ func (r *Report) WriteJUnit(w io.Writer, least Severity) error {
 		}
 		suite.Cases = append(suite.Cases, c)
 	}
-	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Time: suite.Time, Suite: suite}
+	if !r.Complete {
+		suite.Tests++
+		suite.Errors++
+		suite.Cases = append(suite.Cases, junitCase{
+			Class: "semel.verify.run", Name: "run-complete", Time: seconds(0), Error: &junitError{"run cut short: not every rule was tried"},
+		})
+	}
+	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Time: suite.Time, Suite: suite}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

@@ -116,6 +116,23 @@ func TestJUnitCounts(t *testing.T) {
 	}
 }
 
+// A run that was cut short is no success for a CI system, whatever its rules say.
+func TestCutShortIsAnError(t *testing.T) {
+	r := sample()
+	r.Results, r.Complete = r.Results[:1], false
+	var b bytes.Buffer
+	if err := r.WriteJUnit(&b, Should); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`<testsuites tests="2" failures="0" errors="1" `, ` tests="2" failures="0" errors="1" skipped="0" `, `<error message="run cut short: `,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
+
 // Whatever an endpoint sends, the JUnit form is XML and the table has no control characters.
 func FuzzForms(f *testing.F) {
 	f.Add("detail", []byte("body"))

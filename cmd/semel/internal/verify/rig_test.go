@@ -29,9 +29,10 @@ const (
 // bank is what is guarded: payments that can be told apart, counted, declined, busy and slow.
 type bank struct {
 	payments atomic.Int64
-	busy     atomic.Bool // said "try again" already
-	alike    bool        // every answer is the same
-	header   http.Header // of each answer, beside its own
+	busy     atomic.Bool   // said "try again" already
+	alike    bool          // every answer is the same
+	slow     time.Duration // of a slow payment; 0 for the usual
+	header   http.Header   // of each answer, beside its own
 }
 
 func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +61,7 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case "slow":
-		time.Sleep(slow)
+		time.Sleep(or(b.slow, slow))
 	}
 	n := b.payments.Add(1)
 	if b.alike {

@@ -151,6 +151,9 @@ func conflictHarmless(ctx context.Context, s *session) (verdict, error) {
 	if err != nil || seen.why != "" {
 		return skip("%s", whyOf(seen)), err
 	}
+	if !isRefusal(seen.second.status) {
+		return skip("the reuse is answered %s, so there was no refusal", seen.second.outcome()), nil
+	}
 	if seen.third.status != s.profile.replayed(seen.first.status) || !s.profile.NewestState && !alikeAnswers(seen.first, seen.third) {
 		return fail("after a refused reuse the retry is answered %s, and not as the first time", seen.third.outcome()).
 			of(seen.first, seen.second, seen.third), nil
@@ -201,6 +204,13 @@ func conflictMedia(ctx context.Context, s *session) (verdict, error) {
 
 // conflictPath takes a refusal and a run of its own for right; the draft leaves it open.
 func conflictPath(ctx context.Context, s *session) (verdict, error) {
+	control, err := s.send(ctx, "another endpoint, fresh key", s.operation(s.target.Body), withURL(s.target.OtherURL))
+	if err != nil {
+		return verdict{}, err
+	}
+	if !isSuccess(control.status) {
+		return skip("another endpoint is answered %s under a fresh key too", control.outcome()), nil
+	}
 	op := s.operation(s.target.Body)
 	first, err := s.send(ctx, "first", op)
 	if err != nil {

@@ -152,6 +152,10 @@ func keyQuoted(ctx context.Context, s *session) (verdict, error) {
 // that it runs twice. A refusal counts as the endpoint's own only where the odd key is
 // plain text: any server refuses a malformed field by itself.
 func (s *session) twice(ctx context.Context, op operation, plain bool, one, two func(*request)) (verdict, error) {
+	before, err := s.tally(ctx)
+	if err != nil {
+		return verdict{}, err
+	}
 	first, err := s.send(ctx, "once", op, one)
 	if err != nil {
 		return verdict{}, err
@@ -160,14 +164,13 @@ func (s *session) twice(ctx context.Context, op operation, plain bool, one, two 
 	if err != nil {
 		return verdict{}, err
 	}
+	after, err := s.tally(ctx)
+	if err != nil {
+		return verdict{}, err
+	}
 	switch {
-	case became == turned && !isSuccess(first.status):
-		if plain && allows(s.profile.Invalid, first.status) {
-			s.refused(first)
-		}
-		return pass("refused: %s", first.outcome()), nil
 	case became == turned:
-		return pass("the second is refused: %s", again.outcome()), nil
+		return s.turnedAway(first, again, plain, after-before), nil
 	case became == replayed:
 		return pass("taken as one key"), nil
 	case became == ran && isSuccess(first.status):
@@ -176,4 +179,35 @@ func (s *session) twice(ctx context.Context, op operation, plain bool, one, two 
 		return fail("it is refused once and runs the next time").of(first, again), nil
 	}
 	return skip("%s", blind), nil
+}
+
+// tally is the counter's number, or 0 where there is none.
+func (s *session) tally(ctx context.Context) (int64, error) {
+	if !s.counts() {
+		return 0, nil
+	}
+	return s.count(ctx)
+}
+
+// turnedAway judges an odd key of which at least the second try was not served. A server
+// that fails has not refused: it may have done what was asked.
+func (s *session) turnedAway(first, again *exchange, plain bool, counted int64) verdict {
+	refused, served := first, int64(0)
+	if isSuccess(first.status) {
+		refused, served = again, 1
+	}
+	for _, x := range []*exchange{refused, again} {
+		if !isRefusal(x.status) && (plain || !x.hungUp()) {
+			return fail("it is answered %s, which is no refusal", x.outcome()).of(first, again)
+		}
+	}
+	switch {
+	case counted > served:
+		return fail("it is refused, and counted").of(first, again)
+	case served > 0:
+		return pass("the second is refused: %s", again.outcome())
+	case plain && allows(s.profile.Invalid, first.status):
+		s.refused(first)
+	}
+	return pass("refused: %s", first.outcome())
 }

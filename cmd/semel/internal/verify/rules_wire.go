@@ -107,6 +107,8 @@ func expectRefusal(ctx context.Context, s *session) (verdict, error) {
 		return skip("a request with %s is answered %s", why, x.outcome()), nil
 	case x.status == 0:
 		return fail("it was left waiting: %s", x.outcome()).of(x), nil
+	case !isRefusal(x.status):
+		return fail("it is answered %s, which is no refusal", x.outcome()).of(x), nil
 	}
 	return pass("%d without the body", x.status), nil
 }

@@ -13,20 +13,6 @@ import (
 // what is shorter hides nothing and would hide everything.
 const leastSecret = 4
 
-// secretsOf are the values that no report may have: whole, and the part behind a scheme.
-func secretsOf(values []string) []string {
-	var secrets []string
-	for _, value := range values {
-		_, rest, _ := strings.Cut(value, " ")
-		for _, secret := range []string{value, strings.TrimSpace(rest)} {
-			if len(secret) >= leastSecret {
-				secrets = append(secrets, secret)
-			}
-		}
-	}
-	return secrets
-}
-
 // keyring is the keys of a run, each with what stands for it in a report. It may be used by several
 // goroutines.
 type keyring struct {

@@ -65,13 +65,7 @@ func newSession(t Target, cfg Config) *session {
 		most: int64(cfg.MaxRequests), patience: cfg.RequestTimeout,
 		tls: &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
 	}
-	for _, h := range []http.Header{t.Header, t.Other} {
-		for name, values := range h {
-			if name != "Content-Type" && name != "Accept" && name != "Host" {
-				s.secrets = append(s.secrets, secretsOf(values)...)
-			}
-		}
-	}
+	s.secrets = secretsOf(t)
 	return s
 }
 

@@ -45,10 +45,12 @@ func TestPresetsKeepTheirProfiles(t *testing.T) {
 			t.Errorf("%s: the preset has its keys in %q, the profile in %s", p, names, profile.Header)
 			continue
 		}
-		b := new(bank)
+		b := &bank{slow: 2 * time.Second} // longer than a busy machine takes for the two duplicates
 		target := targetOf(t, serve(t, b, guard(t, b, semelhttp.Config{Preset: p})))
 		all.Go(func() {
-			report, err := Run(t.Context(), target, quick(profile.Name))
+			cfg := quick(profile.Name)
+			cfg.Pace, cfg.RequestTimeout, cfg.Timeout = 5*fast, 10*time.Second, 2*time.Minute
+			report, err := Run(t.Context(), target, cfg)
 			if err != nil {
 				t.Errorf("%s: %v", p, err)
 				return

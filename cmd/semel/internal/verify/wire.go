@@ -35,8 +35,11 @@ var (
 	errTime   = errors.New("the time is over")
 )
 
-// maxBody bounds an answer, in bytes.
-const maxBody = 8 << 20
+// maxHead and maxBody bound an answer, in bytes.
+const (
+	maxHead = 1 << 20
+	maxBody = 8 << 20
+)
 
 // request is what is written. Names and values go out as they are.
 type request struct {
@@ -91,10 +94,17 @@ func (a *answer) outcome() string {
 	return fmt.Sprint(a.status)
 }
 
+// hungUp reports whether the server closed the connection in place of an answer.
+func (a *answer) hungUp() bool {
+	var slow net.Error
+	return a.status == 0 && !(errors.As(a.lost, &slow) && slow.Timeout())
+}
+
 // link is one connection. Every step on it ends by the time for one answer.
 type link struct {
 	net.Conn
 	in     *bufio.Reader
+	left   *io.LimitedReader // under in: what the answer may still take
 	unhook func() bool
 }
 
@@ -134,7 +144,8 @@ func (w *wire) open(ctx context.Context, u *url.URL) (*link, error) {
 	}
 	_ = conn.SetDeadline(until)
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return &link{Conn: conn, in: bufio.NewReader(conn), unhook: unhook}, nil
+	left := &io.LimitedReader{R: conn}
+	return &link{Conn: conn, in: bufio.NewReader(left), left: left, unhook: unhook}, nil
 }
 
 func (l *link) close() {
@@ -154,7 +165,12 @@ func (l *link) read(method string) *answer {
 
 // readAny reads the next answer, 1xx or final.
 func (l *link) readAny(method string) *answer {
+	l.left.N = maxHead // net/http itself bounds no header here
 	resp, err := http.ReadResponse(l.in, &http.Request{Method: method})
+	if err != nil && l.left.N <= 0 {
+		err = fmt.Errorf("its header is larger than %d bytes", maxHead)
+	}
+	l.left.N += maxBody + 1
 	if err != nil {
 		return &answer{lost: err, at: time.Now()}
 	}

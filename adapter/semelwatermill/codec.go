@@ -44,8 +44,8 @@ func Encode(msgs ...*message.Message) (semel.Response, error) {
 		size += sizeOf(msg)
 		payloads += len(msg.Payload)
 	}
-	head := newHead(0, uint64(len(msgs)), size-payloads)
-	body := make([]byte, 0, payloads)
+	both := make([]byte, payloads+headSize(size-payloads))
+	body, head := both[:0:payloads], newHead(both[payloads:payloads], 0, uint64(len(msgs)))
 	for _, msg := range msgs {
 		head = appendText(head, msg.UUID)
 		head = binary.AppendUvarint(head, uint64(len(msg.Metadata)))
@@ -61,7 +61,9 @@ func Encode(msgs ...*message.Message) (semel.Response, error) {
 }
 
 // notKept is the form of messages that were too large.
-func notKept() semel.Response { return semel.Response{Header: sum(newHead(flagNotKept, 0, 0), nil)} }
+func notKept() semel.Response {
+	return semel.Response{Header: sum(newHead(make([]byte, 0, headSize(0)), flagNotKept, 0), nil)}
+}
 
 // sizeOf is about how many bytes msg takes when it is kept.
 func sizeOf(msg *message.Message) int {
@@ -72,8 +74,10 @@ func sizeOf(msg *message.Message) int {
 	return n
 }
 
-func newHead(flags byte, n uint64, size int) []byte {
-	head := make([]byte, 0, len(blobMark)+1+binary.MaxVarintLen64+size+sumsLength)
+// headSize is about how long a header is, with size bytes for messages.
+func headSize(size int) int { return len(blobMark) + 1 + binary.MaxVarintLen64 + size + sumsLength }
+
+func newHead(head []byte, flags byte, n uint64) []byte {
 	return binary.AppendUvarint(append(append(head, blobMark...), flags), n)
 }
 

@@ -54,7 +54,7 @@ func (m *Middleware) Middleware(next message.HandlerFunc) message.HandlerFunc {
 			return nil, &RefusedError{Reason: err, Terminal: true}
 		}
 		this := guarded{m.engine, msg, call.Key}
-		if outer, ok := ctx.Value(guardedKey{}).(guarded); ok && outer == this {
+		if outer, ok := ctx.Value(guardedKey{}).(*guardedContext); ok && outer.guarded == this {
 			return next(msg)
 		}
 		if m.cfg.Tx != nil {
@@ -116,11 +116,25 @@ func (guarded) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "semelwate
 
 type guardedKey struct{}
 
+// guardedContext says which message it belongs to.
+type guardedContext struct {
+	context.Context //nolint:containedctx // a context that wraps a context
+	guarded
+}
+
+// Value implements [context.Context].
+func (c *guardedContext) Value(key any) any {
+	if key == (guardedKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
 // within lets f run with the context of the attempt in its message.
 func (g guarded) within(ctx context.Context, f message.HandlerFunc) ([]*message.Message, error) {
 	before := g.msg.Context()
 	defer g.msg.SetContext(before)
-	g.msg.SetContext(context.WithValue(ctx, guardedKey{}, g))
+	g.msg.SetContext(&guardedContext{ctx, g})
 	return f(g.msg)
 }
 

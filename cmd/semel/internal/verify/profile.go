@@ -33,7 +33,8 @@ type Profile struct {
 	MarksAll bool
 	// EchoesKey: answers carry the key in its field.
 	EchoesKey bool
-	// KeepsErrors: a final error is replayed. KeepsAll: so is one that says "try again".
+	// KeepsErrors: a final error is replayed. KeepsAll: so is one that says "try again",
+	// or its key is held: it does not run again.
 	KeepsErrors, KeepsAll bool
 	// Replayed maps the status of a first answer to that of its replay where they differ.
 	Replayed map[int]int
@@ -108,7 +109,7 @@ var profiles = []Profile{
 	ietf.as("success-only", "profile ietf, but errors are not kept", func(p *Profile) { p.KeepsErrors = false }),
 	ietf.as("freeze-all", "profile ietf, but every answer is kept", func(p *Profile) { p.KeepsAll = true }),
 	ietf.as("connect", "profile ietf, with the errors of connectrpc.com/docs/protocol; calls of Connect in JSON", func(p *Profile) {
-		p.Conflict, p.Form = []int{400}, FormAny
+		p.Conflict, p.Form, p.KeepsAll = []int{400}, FormAny, true
 	}),
 	{
 		Name: "minimal", Source: "what any idempotency key must do: one effect, one answer",

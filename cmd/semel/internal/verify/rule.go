@@ -83,7 +83,7 @@ var missing = []struct {
 	{needDeclined, func(t Target, _ Profile) bool { return t.Declined != "" }, "give --declined-body, a request that is refused for good"},
 	{needTransient, func(t Target, _ Profile) bool { return t.Transient != "" }, "give --transient-body, a request that gets 503 the first time"},
 	{needDeclined, func(_ Target, p Profile) bool { return p.KeepsErrors }, "the profile does not keep errors"},
-	{needTransient, func(_ Target, p Profile) bool { return !p.KeepsAll }, "the profile keeps every answer"},
+	{needTransient, func(_ Target, p Profile) bool { return !p.KeepsAll }, "under the profile no answer lets the request run again"},
 	{needRequired, func(_ Target, p Profile) bool { return p.Required }, "the profile does not require a key"},
 	{needMarker, func(_ Target, p Profile) bool { return p.Marker != "" }, "the profile has no marker"},
 	{needTells, func(_ Target, p Profile) bool { return !p.MarksAll }, "the profile marks every answer"},

@@ -116,5 +116,9 @@ func grpcMutants() []Mutant {
 			"		d.Retryable = true\n", "", "^TestRecover$"),
 		mutant("a refusal that says it happened frees the key", "attempt.go",
 			"		if refused.details.ReuseKey && !refused.details.Retryable { // it happened, or may have\n", "		if refused.details.ReuseKey && false { // it happened, or may have\n", "^TestNestedRefusalHolds$"),
+		mutant("what a provider may have done is done again", "settle.go",
+			"	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled,", "	case codes.Unavailable, codes.ResourceExhausted:\n		return semel.Free\n	case codes.Canceled,", "^TestProviderActsOnce$"),
+		mutant("a call that was rolled back is held", "transaction.go",
+			"		end.How = semel.Free // likewise: a transaction calls no other service\n", "", "^TestInTx$"),
 	}
 }

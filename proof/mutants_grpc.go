@@ -120,5 +120,7 @@ func grpcMutants() []Mutant {
 			"	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled,", "	case codes.Unavailable, codes.ResourceExhausted:\n		return semel.Free\n	case codes.Canceled,", "^TestProviderActsOnce$"),
 		mutant("a call that was rolled back is held", "transaction.go",
 			"		end.How = semel.Free // likewise: a transaction calls no other service\n", "", "^TestInTx$"),
+		mutant("a message that is no text changes the refusal", "attempt.go",
+			"			out.err = s.Err()\n		}\n		out.reply", "			_ = s.Err()\n			s = status.Convert(err)\n		}\n		out.reply", "^TestMessageIsMadeValid$"),
 	}
 }

@@ -122,5 +122,11 @@ func grpcMutants() []Mutant {
 			"		end.How = semel.Free // likewise: a transaction calls no other service\n", "", "^TestInTx$"),
 		mutant("a message that is no text changes the refusal", "attempt.go",
 			"			out.err = s.Err()\n		}\n		out.reply", "			_ = s.Err()\n			s = status.Convert(err)\n		}\n		out.reply", "^TestMessageIsMadeValid$"),
+		mutant("a nil request has no room for a key", "client.go",
+			"			m = m.Type().New()\n", "			_ = m.Type()\n", "^TestClientFillsNilRequest$"),
+		mutant("a stream that nobody serves is remembered", "interceptor.go",
+			"		return made\n", "		_ = made\n", "^TestUnknownStreamsAreNotRemembered$"),
+		mutant("a name of gRPC's passes in upper case", "config.go",
+			"strings.HasPrefix(name, \"grpc-\")", "strings.HasPrefix(names[i], \"grpc-\")", "^TestNew$"),
 	}
 }

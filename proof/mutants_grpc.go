@@ -116,5 +116,17 @@ func grpcMutants() []Mutant {
 			"		d.Retryable = true\n", "", "^TestRecover$"),
 		mutant("a refusal that says it happened frees the key", "attempt.go",
 			"		if refused.details.ReuseKey && !refused.details.Retryable { // it happened, or may have\n", "		if refused.details.ReuseKey && false { // it happened, or may have\n", "^TestNestedRefusalHolds$"),
+		mutant("what a provider may have done is done again", "settle.go",
+			"	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled,", "	case codes.Unavailable, codes.ResourceExhausted:\n		return semel.Free\n	case codes.Canceled,", "^TestProviderActsOnce$"),
+		mutant("a call that was rolled back is held", "transaction.go",
+			"		end.How = semel.Free // likewise: a transaction calls no other service\n", "", "^TestInTx$"),
+		mutant("a message that is no text changes the refusal", "attempt.go",
+			"			out.err = s.Err()\n		}\n		out.reply", "			_ = s.Err()\n			s = status.Convert(err)\n		}\n		out.reply", "^TestMessageIsMadeValid$"),
+		mutant("a nil request has no room for a key", "client.go",
+			"			m = m.Type().New()\n", "			_ = m.Type()\n", "^TestClientFillsNilRequest$"),
+		mutant("a stream that nobody serves is remembered", "interceptor.go",
+			"		return made\n", "		_ = made\n", "^TestUnknownStreamsAreNotRemembered$"),
+		mutant("a name of gRPC's passes in upper case", "config.go",
+			"strings.HasPrefix(name, \"grpc-\")", "strings.HasPrefix(names[i], \"grpc-\")", "^TestNew$"),
 	}
 }

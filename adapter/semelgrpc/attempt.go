@@ -3,6 +3,7 @@ package semelgrpc
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
@@ -59,6 +60,12 @@ func (a *attempt) answer(c *capture, reply any, err error) answer {
 			s = status.FromContextError(err)
 		case s.Code() == codes.OK:
 			s = status.New(codes.Internal, "the handler has returned an error with the status OK")
+			out.err = s.Err()
+		}
+		if text := strings.ToValidUTF8(s.Message(), "\uFFFD"); text != s.Message() { // else it could not be kept
+			p := s.Proto()
+			p.Message = text
+			s = status.FromProto(p)
 			out.err = s.Err()
 		}
 		out.reply, out.status = nil, s

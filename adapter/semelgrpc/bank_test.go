@@ -337,6 +337,7 @@ func TestNew(t *testing.T) {
 		"no method":                {method("bank.v1.Accounts.Move", nothing), "neither"},
 		"a method's own nonsense":  {method("/bank.v1.Accounts/Move", func(c *semelgrpc.Config) { c.Wait = -1 }), "must not be negative (for /bank.v1.Accounts/Move)"},
 		"a binary key":             {semelgrpc.Config{Metadata: []string{"key-bin"}}, "binary"},
+		"one in upper case":        {semelgrpc.Config{Metadata: []string{"Grpc-Status"}}, "no name of metadata"},
 		"a name of gRPC's":         {semelgrpc.Config{Metadata: []string{"grpc-status"}}, "no name of metadata"},
 		"a long wait":              {semelgrpc.Config{Wait: semel.MaxWait + 1}, "Config.Wait"},
 		"no field":                 {semelgrpc.Config{FingerprintOmit: []protoreflect.FullName{"a..b"}}, "full name"},

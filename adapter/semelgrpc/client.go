@@ -227,6 +227,10 @@ func fill(m protoreflect.Message, fields []protoreflect.FieldDescriptor, id stri
 			continue
 		}
 		m = proto.Clone(m.Interface()).ProtoReflect() // the caller's is his own
+		if !m.IsValid() {
+			// A nil pointer, which gRPC sends as an empty message.
+			m = m.Type().New()
+		}
 		for _, fd := range fields[i:] {
 			m.Set(fd, protoreflect.ValueOfString(id))
 		}

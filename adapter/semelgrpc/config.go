@@ -174,12 +174,13 @@ func (c Config) checkLapsed() error {
 func lowerNames(field string, names []string) ([]string, error) {
 	names = slices.Clone(names)
 	for i, name := range names {
+		name = strings.ToLower(name)
 		if name == "" || strings.HasPrefix(name, "grpc-") || strings.ContainsFunc(name, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
 		}) {
 			return nil, fmt.Errorf("semelgrpc: Config.%s: %q is no name of metadata", field, name)
 		}
-		names[i] = strings.ToLower(name)
+		names[i] = name
 	}
 	return names, nil
 }

@@ -60,8 +60,10 @@ func values(m map[string]*Config) []*Config {
 	return all
 }
 
-// method finds what is known of a method. A server serves a fixed number of them.
-func (i *Interceptor) method(name string) *method {
+// method finds what is known of a method, and remembers it: a server serves a fixed number of them.
+// With [grpc.UnknownServiceHandler] the name of a stream is the client's, and is remembered when it
+// has a descriptor.
+func (i *Interceptor) method(name string, served bool) *method {
 	if known, ok := i.methods.Load(name); ok {
 		m, _ := known.(*method)
 		return m
@@ -74,7 +76,11 @@ func (i *Interceptor) method(name string) *method {
 			}
 		}
 	}
-	known, _ := i.methods.LoadOrStore(name, newMethod(name, cfg))
+	made := newMethod(name, cfg)
+	if !served && i.changed[name] == nil && made.output == "" { // it may be any name that a client thinks of
+		return made
+	}
+	known, _ := i.methods.LoadOrStore(name, made)
 	m, _ := known.(*method)
 	return m
 }
@@ -92,7 +98,7 @@ func (i *Interceptor) method(name string) *method {
 // [grpc.SetSendCompressor] does, must be set outside.
 func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		m := i.method(info.FullMethod)
+		m := i.method(info.FullMethod, true)
 		if m.passes {
 			return handler(ctx, req)
 		}
@@ -117,7 +123,7 @@ func (i *Interceptor) Unary() grpc.UnaryServerInterceptor {
 // A server that serves unary methods through [grpc.UnknownServiceHandler] has them as streams.
 func (i *Interceptor) Stream() grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		m := i.method(info.FullMethod)
+		m := i.method(info.FullMethod, false)
 		if m.passes {
 			return handler(srv, ss)
 		}

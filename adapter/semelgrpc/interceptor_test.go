@@ -240,9 +240,9 @@ func TestSettle(t *testing.T) {
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		want := "kept"
 		switch code { //nolint:exhaustive // the others are kept
-		case codes.Unavailable, codes.ResourceExhausted, codes.Unauthenticated:
+		case codes.Unauthenticated:
 			want = "free"
-		case codes.Canceled, codes.DeadlineExceeded:
+		case codes.Unavailable, codes.ResourceExhausted, codes.Canceled, codes.DeadlineExceeded:
 			want = "held"
 		}
 		t.Run(code.String(), func(t *testing.T) {

@@ -156,7 +156,7 @@ func TestSettleFuncs(t *testing.T) {
 		switch code { //nolint:exhaustive // the others are free
 		case codes.OK:
 			want = semel.Keep
-		case codes.Canceled, codes.DeadlineExceeded:
+		case codes.Unavailable, codes.ResourceExhausted, codes.Canceled, codes.DeadlineExceeded:
 			want = semel.Unknown
 		}
 		if got := semelgrpc.SettleSuccess(s); got != want {

@@ -10,25 +10,45 @@ import (
 // the key because nothing happened, or Unknown. s is what the client is to see; OK for a reply.
 type SettleFunc func(s *status.Status) semel.Disposition
 
-// Settle is the default table, that of the sidecar too. What the handler returned is the
-// outcome and is kept, failures included, except
+// Settle is the default table. What the handler returned is the outcome and is kept, failures
+// included, except
 //
-//   - UNAVAILABLE, RESOURCE_EXHAUSTED and UNAUTHENTICATED, which say that the call was not
-//     processed: the key is free again;
-//   - CANCELLED and DEADLINE_EXCEEDED, which nobody chooses as an answer: something further on
-//     was cut off and may have processed it. The outcome is unknown and the key is held.
+//   - UNAUTHENTICATED, which says that the call was not processed: the key is free again;
+//   - UNAVAILABLE, RESOURCE_EXHAUSTED, CANCELLED and DEADLINE_EXCEEDED. A handler mostly has them
+//     from a service further on, which may have acted: gRPC makes UNAVAILABLE of a connection that
+//     broke during a call, and RESOURCE_EXHAUSTED of a reply that is too large to be read. The
+//     outcome is unknown and the key is held.
+//
+// A handler that knows that nothing happened says so by [semel.Claim.Settle] with [semel.Free];
+// when that is so for all of a service, see [SettleUnprocessed].
 //
 // An error that is no status is what the client sees, UNKNOWN with its text, and is kept like
 // one: the handler has ended, and its failure is the outcome. ABORTED is kept, because it asks
 // for a retry at a higher level, which is another operation.
 func Settle(s *status.Status) semel.Disposition {
 	switch s.Code() { //nolint:exhaustive // every other code is kept
-	case codes.Unavailable, codes.ResourceExhausted, codes.Unauthenticated:
+	case codes.Unauthenticated:
 		return semel.Free
-	case codes.Canceled, codes.DeadlineExceeded:
+	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled, codes.DeadlineExceeded:
 		return semel.Unknown
 	}
 	return semel.Keep
+}
+
+// SettleUnprocessed is [Settle], except that UNAVAILABLE and RESOURCE_EXHAUSTED free the key, as
+// in the sidecar. With it the handler promises that it returns them only when nothing happened,
+// as when it sheds load before it begins, and never passes on those of a service that it called.
+func SettleUnprocessed(s *status.Status) semel.Disposition {
+	if isUnprocessed(s.Code()) {
+		return semel.Free
+	}
+	return Settle(s)
+}
+
+// isUnprocessed reports whether a code says that a call was not processed, if nobody has passed
+// it on.
+func isUnprocessed(c codes.Code) bool {
+	return c == codes.Unavailable || c == codes.ResourceExhausted
 }
 
 // SettleSuccess keeps OK only. Every other status frees the key, except those that [Settle]

@@ -6,6 +6,14 @@ func watermillMutants() []Mutant {
 		return Mutant{"watermill: " + name, "adapter/semelwatermill/" + file, old, broken, "adapter/semelwatermill", test}
 	}
 	return []Mutant{
+		mutant("a failed handler leaves its own payload", "middleware.go",
+			"		if !returned || err != nil {\n", "		if false {\n", "^TestMessageIsWhatItWas$"),
+		mutant("a message that is handed on is taken back", "middleware.go",
+			"		if !returned || err != nil {\n", "		if true {\n", "^TestMessageIsWhatItWas$"),
+		mutant("a handler runs without its transaction", "middleware.go",
+			"if m.cfg.Tx != nil && !outer.inTx {", "if false {", "^TestTxInsideOfNone$"),
+		mutant("a hold is freed beside a retryable error", "run.go",
+			"if told && how == semel.Unknown || how", "if how", "^TestHoldWins$"),
 		mutant("another payload is replayed", "middleware.go", "3*len(m.cfg.FingerprintMetadata)), msg.Payload)", "3*len(m.cfg.FingerprintMetadata)), nil)", "^TestConflict$"),
 		mutant("metadata that counts does not", "middleware.go", "range m.cfg.FingerprintMetadata {", "range m.cfg.FingerprintMetadata[:0] {", "^TestConflict$"),
 		mutant("a field that is missing is one that is empty", "middleware.go", "parts[len(parts)-2][0] = 1", "parts[len(parts)-2][0] = 0", "^TestConflict$"),

@@ -29,7 +29,7 @@ func (e *RefusedError) Error() string {
 	if e.Ref == "" {
 		return fmt.Sprintf("semelwatermill: the message is refused: %v", e.Reason)
 	}
-	return fmt.Sprintf("semelwatermill: the message %s is refused: %v", e.Ref, e.Reason)
+	return fmt.Sprintf("semelwatermill: record %s: the message is refused: %v", e.Ref, e.Reason)
 }
 
 // Unwrap returns the reason.

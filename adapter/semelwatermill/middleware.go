@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -45,7 +46,11 @@ func New(engine *semel.Engine, scope ScopeFunc, cfg Config) (*Middleware, error)
 // it is, a [*RefusedError], or an error of the engine. Beside an error there are never any messages.
 //
 // A message that the same engine guards already under the same key, by another Middleware around this one,
-// goes straight to next: it is one attempt.
+// goes straight to next: it is one attempt. With Config.Tx it is refused instead, unless that one has it too:
+// next would run without a transaction.
+//
+// next may give the message another payload or other metadata: when it fails, whoever tries again finds the message
+// as it came. The bytes of the payload it must not change in place.
 func (m *Middleware) Middleware(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
 		ctx := msg.Context()
@@ -55,6 +60,9 @@ func (m *Middleware) Middleware(next message.HandlerFunc) message.HandlerFunc {
 		}
 		this := guarded{m.engine, msg, call.Key}
 		if outer, ok := ctx.Value(guardedKey{}).(*guardedContext); ok && outer.guarded == this {
+			if m.cfg.Tx != nil && !outer.inTx {
+				return nil, &RefusedError{Ref: m.ref(call.Key), Reason: semel.Retryable(errNested), Terminal: true}
+			}
 			return next(msg)
 		}
 		if m.cfg.Tx != nil {
@@ -120,6 +128,7 @@ type guardedKey struct{}
 type guardedContext struct {
 	context.Context //nolint:containedctx // a context that wraps a context
 	guarded
+	inTx bool
 }
 
 // Value implements [context.Context].
@@ -130,12 +139,36 @@ func (c *guardedContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// within lets f run with the context of the attempt in its message.
-func (g guarded) within(ctx context.Context, f message.HandlerFunc) ([]*message.Message, error) {
-	before := g.msg.Context()
-	defer g.msg.SetContext(before)
-	g.msg.SetContext(&guardedContext{ctx, g})
-	return f(g.msg)
+// within lets f run with the context of the attempt in its message. If it fails, the message is what
+// it was: another try must have the same key and fingerprint. Else it may be one of those
+// that f has produced.
+func (g guarded) within(ctx context.Context, f message.HandlerFunc, inTx bool) (msgs []*message.Message, err error) {
+	before, came, returned := g.msg.Context(), snapshotOf(g.msg), false
+	defer func() {
+		g.msg.SetContext(before)
+		if !returned || err != nil {
+			came.giveTo(g.msg)
+		}
+	}()
+	g.msg.SetContext(&guardedContext{ctx, g, inTx})
+	msgs, err = f(g.msg)
+	returned = true
+	return msgs, err
+}
+
+// snapshot is a message as it came.
+type snapshot struct {
+	uuid     string
+	payload  message.Payload
+	metadata message.Metadata
+}
+
+func snapshotOf(msg *message.Message) snapshot {
+	return snapshot{msg.UUID, msg.Payload, maps.Clone(msg.Metadata)}
+}
+
+func (s snapshot) giveTo(msg *message.Message) {
+	msg.UUID, msg.Payload, msg.Metadata = s.uuid, s.payload, maps.Clone(s.metadata)
 }
 
 // answer is for a delivery whose handler does not run.

@@ -14,6 +14,9 @@ import (
 // errSaidHold is why a message is refused whose handler has returned no error.
 var errSaidHold = fmt.Errorf("%w: the handler said hold", semel.ErrOutcomeUnknown)
 
+// errNested refuses a message that would be handled without its transaction.
+var errNested = errors.New("semelwatermill: a Middleware without Tx guards the message already, so the handler would run without a transaction")
+
 // run is one attempt: the handler, and how it ends.
 func (m *Middleware) run(ctx context.Context, c *semel.Claim, this guarded, next message.HandlerFunc) ([]*message.Message, error) {
 	inner := c.Attach(ctx)
@@ -22,9 +25,9 @@ func (m *Middleware) run(ctx context.Context, c *semel.Claim, this guarded, next
 	why := "panic"
 	defer func() { c.Doubt(why) }() // before that
 
-	msgs, err := this.within(inner, next)
+	msgs, err := this.within(inner, next, false)
 	if err != nil {
-		why = "the handler returned an error"
+		why = "the handler returned an error: " + err.Error() // which a Retry outside may swallow
 		return nil, m.failed(ctx, c, err)
 	}
 	how, told := c.Settlement()
@@ -56,7 +59,7 @@ func (m *Middleware) failed(ctx context.Context, c *semel.Claim, err error) erro
 	if _, panicked := errors.AsType[middleware.RecoveredPanicError](err); panicked {
 		how = semel.Unknown // it has not said anything about what happened
 	}
-	if how != semel.Free && !semel.IsRetryable(err) {
+	if told && how == semel.Unknown || how != semel.Free && !semel.IsRetryable(err) {
 		return err
 	}
 	if rerr := release(ctx, c); rerr != nil {
@@ -118,8 +121,10 @@ func (m *Middleware) lost(ctx context.Context, c *semel.Claim, key semel.Key, ca
 func (m *Middleware) inTx(ctx context.Context, call semel.Call, this guarded, next message.HandlerFunc) ([]*message.Message, error) {
 	var msgs []*message.Message
 	var own error // of the handler
+	came := snapshotOf(this.msg)
 	out, err := m.engine.InTx(ctx, call, m.cfg.Tx, func(ctx context.Context) (semel.Ending, error) {
-		msgs, own = this.within(ctx, next)
+		came.giveTo(this.msg) // whatever an earlier try has made of it
+		msgs, own = this.within(ctx, next, true)
 		if own != nil {
 			return semel.Ending{}, own
 		}

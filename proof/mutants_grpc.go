@@ -118,8 +118,6 @@ func grpcMutants() []Mutant {
 			"		if refused.details.ReuseKey && !refused.details.Retryable { // it happened, or may have\n", "		if refused.details.ReuseKey && false { // it happened, or may have\n", "^TestNestedRefusalHolds$"),
 		mutant("what a provider may have done is done again", "settle.go",
 			"	case codes.Unavailable, codes.ResourceExhausted, codes.Canceled,", "	case codes.Unavailable, codes.ResourceExhausted:\n		return semel.Free\n	case codes.Canceled,", "^TestProviderActsOnce$"),
-		mutant("a call that was rolled back is held", "transaction.go",
-			"		end.How = semel.Free // likewise: a transaction calls no other service\n", "", "^TestInTx$"),
 		mutant("a message that is no text changes the refusal", "attempt.go",
 			"			out.err = s.Err()\n		}\n		out.reply", "			_ = s.Err()\n			s = status.Convert(err)\n		}\n		out.reply", "^TestMessageIsMadeValid$"),
 		mutant("a nil request has no room for a key", "client.go",

@@ -35,20 +35,13 @@ func Settle(s *status.Status) semel.Disposition {
 	return semel.Keep
 }
 
-// SettleUnprocessed is [Settle], except that UNAVAILABLE and RESOURCE_EXHAUSTED free the key, as
-// in the sidecar. With it the handler promises that it returns them only when nothing happened,
+// SettleUnprocessed is [Settle], except that UNAVAILABLE and RESOURCE_EXHAUSTED free the key. With it the handler promises that it returns them only when nothing happened,
 // as when it sheds load before it begins, and never passes on those of a service that it called.
 func SettleUnprocessed(s *status.Status) semel.Disposition {
-	if isUnprocessed(s.Code()) {
+	if c := s.Code(); c == codes.Unavailable || c == codes.ResourceExhausted {
 		return semel.Free
 	}
 	return Settle(s)
-}
-
-// isUnprocessed reports whether a code says that a call was not processed, if nobody has passed
-// it on.
-func isUnprocessed(c codes.Code) bool {
-	return c == codes.Unavailable || c == codes.ResourceExhausted
 }
 
 // SettleSuccess keeps OK only. Every other status frees the key, except those that [Settle]

@@ -102,9 +102,6 @@ func (x *transacting) try(ctx context.Context) (semel.Ending, error) {
 	if _, told := a.claim.Settlement(); !told && end.How == semel.Keep && isFailureOfServer(code) {
 		end.How = semel.Free // rolled back, it has not happened
 	}
-	if _, told := a.claim.Settlement(); !told && end.How == semel.Unknown && isUnprocessed(code) {
-		end.How = semel.Free // likewise: a transaction calls no other service
-	}
 	if end.How != semel.Keep {
 		return semel.Ending{How: end.How}, nil
 	}

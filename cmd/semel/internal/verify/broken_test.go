@@ -378,6 +378,7 @@ func keepLate(t *testing.T, b *bank) http.Handler {
 		}
 		rec := httptest.NewRecorder()
 		inner.ServeHTTP(rec, r)
+		time.Sleep(fast) // who does not wait for the answer has left by now
 		here := r.Context().Err() == nil
 		write(w, rec)
 		_ = http.NewResponseController(w).Flush()

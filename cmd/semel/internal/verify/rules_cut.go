@@ -56,7 +56,8 @@ func (s *session) seeCut(ctx context.Context) (*cutSeen, error) {
 			}
 		}
 		op, change, _ := s.slowest()
-		if err := s.leave(ctx, s.request(op, change), false); err != nil {
+		atIt := func(*link) error { return pause(ctx, s.cfg.Pace/2) }
+		if err := s.leave(ctx, s.request(op, change), atIt); err != nil {
 			return nil, err
 		}
 		if seen.retry, seen.settled, err = s.settle(ctx, op, change); err != nil {
@@ -72,19 +73,15 @@ func (s *session) seeCut(ctx context.Context) (*cutSeen, error) {
 	})
 }
 
-// leave sends r whole and hangs up, before the answer or after its first byte. It gives the
-// server the time to be at it, and then to notice.
-func (s *session) leave(ctx context.Context, r request, within bool) error {
+// leave sends r whole, waits, and hangs up; then it gives the server the time to notice. An
+// error of wait is that of leave.
+func (s *session) leave(ctx context.Context, r request, wait func(*link) error) error {
 	l, err := s.wire.open(ctx, r.url)
 	if err != nil {
 		return err
 	}
 	_, _ = l.Write(r.bytes()) // a server that hangs up has been left as well
-	if within {
-		_, _ = l.in.Peek(1)
-	} else {
-		err = pause(ctx, s.cfg.Pace/2)
-	}
+	err = wait(l)
 	l.close()
 	return errOf(err, pause(ctx, s.cfg.Pace))
 }
@@ -131,8 +128,17 @@ func cutWithin(ctx context.Context, s *session) (verdict, error) {
 		}
 	}
 	op := s.operation(s.target.Body)
-	if err := s.leave(ctx, s.request(op), true); err != nil {
+	begun := false
+	firstByte := func(l *link) error {
+		_, none := l.in.Peek(1)
+		begun = none == nil
+		return over(ctx)
+	}
+	if err := s.leave(ctx, s.request(op), firstByte); err != nil {
 		return verdict{}, err
+	}
+	if !begun {
+		return skip("no answer began that could be left"), nil
 	}
 	x, settled, err := s.settle(ctx, op)
 	if err != nil {

@@ -144,7 +144,7 @@ func (w *wire) open(ctx context.Context, u *url.URL) (*link, error) {
 	}
 	_ = conn.SetDeadline(until)
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	left := &io.LimitedReader{R: conn}
+	left := &io.LimitedReader{R: conn, N: maxHead}
 	return &link{Conn: conn, in: bufio.NewReader(left), left: left, unhook: unhook}, nil
 }
 

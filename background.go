@@ -83,10 +83,10 @@ func (e *Engine) goOwned(f func()) bool {
 	if !e.hold() {
 		return false
 	}
-	go func() {
+	e.workers.do(func() {
 		defer e.letGo()
 		f()
-	}()
+	}, e.idle)
 	return true
 }
 

@@ -54,6 +54,7 @@ type Engine struct {
 	waiting waiters  // for attempts that run
 	hints   *hinting // nil without Config.Hints
 	refs    macs
+	workers workers
 
 	mu     sync.Mutex
 	closed bool
@@ -74,7 +75,7 @@ func New(store Store, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, store: store, stop: make(chan struct{}), idle: make(chan struct{})}
+	e := &Engine{cfg: cfg, store: store, workers: make(workers), stop: make(chan struct{}), idle: make(chan struct{})}
 	e.running.hurry = make(chan struct{}, 1)
 	e.renewer, _ = As[Renewer](store)
 	_, e.immediate = As[Immediate](store)

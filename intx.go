@@ -255,7 +255,7 @@ func (t *transacted) business(ctx context.Context, x *tryTx, c *Claim, held Reco
 	case err != nil:
 		return TxOutcome{}, true, err
 	}
-	x.used = false
+	x.left, x.used = true, false
 	return committed(held, end.Response), true, nil
 }
 

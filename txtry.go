@@ -13,7 +13,7 @@ import (
 type tryTx struct {
 	engine *Engine
 	tx     Transaction
-	left   bool // to a step that hangs, or rolled back: nobody else may touch tx
+	left   bool // to a step that hangs, or ended: nobody else may touch tx
 	used   bool // by business code, and not committed
 }
 

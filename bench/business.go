@@ -21,6 +21,8 @@ type business struct {
 	// alone moves money in a transaction of its own; joined in one of Semel's, whose
 	// handle is in ctx. Both send the same statements.
 	alone, joined func(ctx context.Context, m movement) error
+	// byHand moves it under a key that is guarded without Semel.
+	byHand func(ctx context.Context, mode semel.TxMode, key semel.Key, m movement) error
 	// commits is how many commits that write the server has counted; nil: it does not.
 	commits func(ctx context.Context) (int64, error)
 	keys    keyMaker
@@ -50,8 +52,10 @@ type answer struct {
 
 var answerText = string(kept.Body[:500])
 
-func (b *business) guarded(ctx context.Context, mode semel.TxMode) error {
-	key, m := b.keys.next(), newMovement()
+func byHandName(way string) string { return way + " by hand" }
+
+func (b *business) guarded(ctx context.Context, mode semel.TxMode, m movement) error {
+	key := b.keys.next()
 	_, err := semel.DoTx(ctx, b.engine, semel.Call{Key: key, Fingerprint: semel.FingerprintOf([]byte(key.ID))}, b.modes[mode],
 		func(ctx context.Context) (answer, error) {
 			return answer{m.from, answerText}, b.joined(ctx, m)
@@ -59,7 +63,13 @@ func (b *business) guarded(ctx context.Context, mode semel.TxMode) error {
 	return err
 }
 
-// load has so many callers do one thing again and again, after a warm-up.
+// loaded has so many callers move money again and again, after a warm-up.
+func (b *business) loaded(move func(context.Context, movement) error) func(context.Context, int) (pairs, error) {
+	return func(ctx context.Context, callers int) (pairs, error) {
+		return b.load(ctx, callers, func() error { return move(ctx, newMovement()) })
+	}
+}
+
 func (b *business) load(ctx context.Context, callers int, one func() error) (pairs, error) {
 	for _, window := range []time.Duration{b.size.serving / warmup, b.size.serving} {
 		got, err := repeat(ctx, callers, func(since time.Duration) bool { return since < window }, one)
@@ -70,46 +80,47 @@ func (b *business) load(ctx context.Context, callers int, one func() error) (pai
 	return pairs{}, nil
 }
 
-// compare measures the three ways beside each other, and counts commits.
+// compare measures the ways beside each other, and counts commits.
 func (b *business) compare(ctx context.Context, found *section) error {
 	ways := []struct {
 		name string
 		mode semel.TxMode
 		goal float64
 	}{{"single transaction", semel.SingleTx, 0.85}, {"claim", semel.ClaimTx, 0.6}}
-	unguarded := contender{"unguarded", func(ctx context.Context, callers int) (pairs, error) {
-		return b.load(ctx, callers, func() error { return b.alone(ctx, newMovement()) })
-	}}
+	unguarded := contender{"unguarded", b.loaded(b.alone)}
 	c := &contest{env: b.env, what: b.name + " transactions", callers: []int{1, 8, 32}, all: []contender{unguarded}}
 	for _, way := range ways {
-		c.all = append(c.all, contender{way.name, func(ctx context.Context, callers int) (pairs, error) {
-			return b.load(ctx, callers, func() error { return b.guarded(ctx, way.mode) })
-		}})
+		c.all = append(c.all,
+			contender{way.name, b.loaded(func(ctx context.Context, m movement) error { return b.guarded(ctx, way.mode, m) })},
+			contender{byHandName(way.name), b.loaded(func(ctx context.Context, m movement) error { return b.byHand(ctx, way.mode, b.keys.next(), m) })})
 	}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
-	t := table{
-		title:   b.name + ": business transactions per second",
-		columns: []string{"unguarded", "single transaction", "claim", "single ÷ unguarded", "claim ÷ unguarded", "single, p50 ms", "claim, p50 ms"},
-	}
-	for _, callers := range c.callers {
-		r := row{name: callersName(callers)}
-		for _, one := range c.all {
-			r.cells = append(r.cells, cell{c.rate[rowName(one.name, callers)], 0})
+	for _, way := range ways {
+		t := table{
+			title: fmt.Sprintf("%s, %s: business transactions per second", b.name, way.name),
+			columns: []string{
+				"unguarded", "Semel", "by hand", "Semel ÷ unguarded", "by hand ÷ unguarded", "Semel ÷ by hand", "Semel, p50 ms",
+			},
 		}
-		for _, way := range ways {
-			ratio := c.rate[rowName(way.name, callers)].over(c.rate[rowName(unguarded.name, callers)])
-			r.cells = append(r.cells, cell{ratio, 2})
+		for _, callers := range c.callers {
+			at := func(name string) sample { return c.rate[rowName(name, callers)] }
+			plain, semels, hand := at(unguarded.name), at(way.name), at(byHandName(way.name))
+			t.rows = append(t.rows, row{callersName(callers), []cell{
+				{plain, 0},
+				{semels, 0},
+				{hand, 0},
+				{semels.over(plain), 2},
+				{hand.over(plain), 2},
+				{semels.over(hand), 2},
+				{c.p50[rowName(way.name, callers)], 2},
+			}})
 			found.goals = append(found.goals, atLeast(
-				fmt.Sprintf("%s, %s, %s ≥ %.2f of the unguarded transaction", b.name, way.name, callersName(callers), way.goal), ratio, way.goal))
+				fmt.Sprintf("%s, %s, %s ≥ %.2f of the unguarded transaction", b.name, way.name, callersName(callers), way.goal), semels.over(plain), way.goal))
 		}
-		for _, way := range ways {
-			r.cells = append(r.cells, cell{c.p50[rowName(way.name, callers)], 2})
-		}
-		t.rows = append(t.rows, r)
+		found.tables = append(found.tables, t)
 	}
-	found.tables = append(found.tables, t)
 	if b.commits == nil {
 		return nil
 	}
@@ -126,8 +137,8 @@ func (b *business) count(ctx context.Context, found *section) error {
 		want float64
 	}{
 		{"unguarded", func() error { return b.alone(ctx, newMovement()) }, 1},
-		{"single transaction", func() error { return b.guarded(ctx, semel.SingleTx) }, 1},
-		{"claim", func() error { return b.guarded(ctx, semel.ClaimTx) }, 2},
+		{"single transaction", func() error { return b.guarded(ctx, semel.SingleTx, newMovement()) }, 1},
+		{"claim", func() error { return b.guarded(ctx, semel.ClaimTx, newMovement()) }, 2},
 	} {
 		before, err := b.commits(ctx)
 		if err != nil {

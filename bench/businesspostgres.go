@@ -32,6 +32,7 @@ func postgresBusiness(ctx context.Context, r *rig, found *section) (err error) {
 		"CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL) WITH (fillfactor = 80)",
 		"CREATE TABLE transfers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, debtor integer NOT NULL, creditor integer NOT NULL, amount bigint NOT NULL)",
 		fmt.Sprintf("INSERT INTO accounts SELECT n, 1000000 FROM generate_series(0, %d) AS n", accounts-1),
+		"CREATE TABLE by_hand (key text PRIMARY KEY, fingerprint bytea NOT NULL, status integer, answer text, created_at timestamptz NOT NULL DEFAULT now())",
 		"VACUUM ANALYZE accounts", "CHECKPOINT",
 	} {
 		if _, err := pool.Exec(ctx, text); err != nil {
@@ -45,6 +46,9 @@ func postgresBusiness(ctx context.Context, r *rig, found *section) (err error) {
 	b.joined = func(ctx context.Context, m movement) error { return movePostgres(ctx, pgstore.TxFrom(ctx), m) }
 	b.alone = func(ctx context.Context, m movement) error {
 		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return movePostgres(ctx, tx, m) })
+	}
+	b.byHand = func(ctx context.Context, mode semel.TxMode, key semel.Key, m movement) error {
+		return handmadePostgres.pgx(ctx, pool, mode, key, func(tx pgx.Tx) error { return movePostgres(ctx, tx, m) })
 	}
 	b.commits = func(ctx context.Context) (n int64, err error) {
 		// Those that wrote: to look is a transaction, too, but takes no number.

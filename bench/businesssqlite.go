@@ -39,6 +39,7 @@ func sqliteBusiness(ctx context.Context, r *rig, found *section) (err error) {
 	for _, text := range []string{
 		"CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)",
 		"CREATE TABLE transfers (id INTEGER PRIMARY KEY, debtor INTEGER NOT NULL, creditor INTEGER NOT NULL, amount INTEGER NOT NULL)",
+		"CREATE TABLE by_hand (key TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, status INTEGER, answer TEXT, created_at INTEGER NOT NULL DEFAULT (unixepoch()))",
 		fmt.Sprintf("WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < %d) INSERT INTO accounts SELECT n, 1000000 FROM n", accounts-1),
 	} {
 		if _, err := db.ExecContext(ctx, text); err != nil {
@@ -54,6 +55,9 @@ func sqliteBusiness(ctx context.Context, r *rig, found *section) (err error) {
 	const read = "SELECT balance FROM accounts WHERE id = ?" // whoever writes is alone
 	b.joined = func(ctx context.Context, m movement) error { return moveSQL(ctx, semelsql.TxFrom(ctx), read, m) }
 	b.alone = func(ctx context.Context, m movement) error { return moveAlone(ctx, db, nil, read, m) }
+	b.byHand = func(ctx context.Context, mode semel.TxMode, key semel.Key, m movement) error {
+		return handmadeSQLite.sql(ctx, db, nil, mode, key, func(tx writer) error { return moveSQL(ctx, tx, read, m) })
+	}
 	if err := b.newEngine(store); err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func sqliteTxMutants() []Mutant {
 		mutant("a second transaction on the slot waits", "transactions.go",
 			"if !x.enter(slot, true) {", "if !x.enter(slot, false) {", "^TestSecondTransactionIsTold$"),
 		mutant("a transaction takes no turn", "transactions.go",
-			"	if !x.turn {\n", "	if x.turn {\n", "^TestTransactionGivesUp$"),
+			"	if !x.turn {\n		late", "	if x.turn {\n		late", "^TestTransactionGivesUp$"),
 		mutant("a transaction stays at work for ever", "transactions.go",
 			"x.store.traffic.exit(slot)", "_ = slot", "^TestTransactionGivesUp$"),
 		mutant("a locked slot is taken over", "steps.go",

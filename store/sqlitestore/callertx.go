@@ -62,14 +62,18 @@ func (x slotSteps) lock(slot semel.Slot, token semel.Token) error {
 	return lostUnless(n == 1, err)
 }
 
-// reserve is [semel.Store].Reserve, which takes over nothing. SQLite's write lock
-// comes first: what is read before it may be old.
+// reserve is [semel.Store].Reserve, which takes over nothing. A fresh slot, which is most
+// often the case, takes one statement. For any other, what is read before SQLite's write
+// lock may be old, and the clock too.
 func (x slotSteps) reserve(slot semel.Slot, r semel.Reservation) (semel.Record, error) {
 	r.TakeOver, r.TakeOverBlameless = false, false
 	statements := slotStatementsOf(x.statement)
-	t := slotTx{slotStatements: &statements}
-	if _, err := x.statement("hold").exec(); err != nil {
-		return semel.Record{}, err
+	t := slotTx{slotStatements: &statements, now: x.store.clock.now()}
+	fresh, lease := t.fresh(r)
+	fence, taken, err := x.statement("reserve_fresh").integer(t.values(slot, fresh, lease)...)
+	if err != nil || taken {
+		fresh.Fence = fence
+		return fresh, err
 	}
 	floor, found, err := t.slotStatements.floor.integer()
 	if err == nil && !found {

@@ -46,17 +46,28 @@ type slotTx struct {
 	floor int64 // the largest fence that was purged
 }
 
-// Reserve takes the slot or tells what it holds. The INSERT or the UPDATE that
-// takes it delivers the verdict.
-func (t *slotTx) Reserve(slot semel.Slot, r semel.Reservation) (semel.Record, error) {
-	fresh := semel.Record{
+// fresh is the record of a slot that has no row, and the end of its lease.
+func (t *slotTx) fresh(r semel.Reservation) (rec semel.Record, lease int64) {
+	return semel.Record{
 		Key: r.Key, State: semel.StateReserved, Fingerprint: r.Fingerprint, Token: r.Token,
 		Fence: max(t.now, t.floor+1), Attempts: 1, Deferred: r.Deferred, Owner: r.Owner, Route: r.Route,
 		CreatedAt: timeOf(t.now), ExpiresAt: timeOf(t.now + micros(r.Retention)),
+	}, t.now + micros(r.Lease)
+}
+
+// values are what the statement that inserts a fresh record wants.
+func (t *slotTx) values(slot semel.Slot, rec semel.Record, lease int64) []driver.Value {
+	return []driver.Value{
+		slot[:], rec.Key.Scope, rec.Key.ID, rec.Fingerprint[:], rec.Token[:], rec.Fence, lease,
+		rec.Owner, t.now, rec.ExpiresAt.UnixMicro(), rec.Deferred, rec.Route,
 	}
-	lease, expires := t.now+micros(r.Lease), t.now+micros(r.Retention)
-	n, err := t.reserve.exec(slot[:], r.Key.Scope, r.Key.ID, r.Fingerprint[:], r.Token[:],
-		fresh.Fence, lease, r.Owner, t.now, expires, r.Deferred, r.Route)
+}
+
+// Reserve takes the slot or tells what it holds. The INSERT or the UPDATE that
+// takes it delivers the verdict.
+func (t *slotTx) Reserve(slot semel.Slot, r semel.Reservation) (semel.Record, error) {
+	fresh, lease := t.fresh(r)
+	n, err := t.reserve.exec(t.values(slot, fresh, lease)...)
 	switch {
 	case err != nil:
 		return semel.Record{}, err

@@ -46,7 +46,7 @@ func (d database) statement(name string, ours bool) (string, error) {
 
 // callerNames are the statements that run on a connection that is not ours.
 var callerNames = []string{
-	"lock", "hold", "floor", "reserve", "find", "take", "body_insert", "body_delete", "complete", "complete_late",
+	"lock", "reserve_fresh", "floor", "reserve", "find", "take", "body_insert", "body_delete", "complete", "complete_late",
 }
 
 // callerTexts returns their texts by name.

@@ -32,8 +32,8 @@ type TxConfig struct {
 // within one take no step of the store and write on no other connection: both would
 // wait for the transaction itself. While one is open, reservations of slots that are
 // held or completed are answered at once; in [semel.SingleTx] so is a second
-// transaction on the same slot, if it is of the same process. Another process waits for
-// the writer.
+// transaction on the same slot, if both are of one process. Another process waits for
+// the writer: in SingleTx with one transaction at a time, also on a slot that is completed.
 //
 // Let db keep as many idle connections as there are transactions at a time
 // (SetMaxIdleConns; 2 by default): opening one costs more than a transaction.
@@ -181,8 +181,11 @@ func (x *ownSteps) Lock(_ context.Context, key semel.Key, token semel.Token) err
 func (x *ownSteps) Reserve(_ context.Context, r semel.Reservation) (held semel.Record, err error) {
 	r.TakeOver, r.TakeOverBlameless = false, false
 	slot := r.Key.Slot()
-	if seen, ok := x.store.unchanged(slot, r); ok {
-		return seen, nil // without a turn
+	x.turn = x.turn || x.store.traffic.tryTurn()
+	if !x.turn {
+		if seen, ok := x.store.unchanged(slot, r); ok {
+			return seen, nil // without a turn
+		}
 	}
 	if !x.enter(slot, true) {
 		return atWork(r), nil

@@ -12,19 +12,26 @@ import (
 	"github.com/semel-go/semel/store/mysqlstore"
 )
 
-// bothModes runs a test in both modes, with a procedure and a table that can be altered.
+// bothModes runs a test in both modes with the statements for each server, with procedures
+// that commit and a table to alter.
 func bothModes(t *testing.T, test func(t *testing.T, b *bank)) {
 	t.Helper()
 	server := servertest.MariaDB(t)
 	for _, mode := range []semel.TxMode{semel.ClaimTx, semel.SingleTx} {
-		t.Run(mode.String(), func(t *testing.T) {
-			t.Parallel()
-			b := newBank(t, server, mysqlstore.TxConfig{})
-			b.txs = b.store.Transactions(b.db, mysqlstore.TxConfig{Mode: mode})
-			run(t, b.db, "CREATE TABLE other (n INT)")
-			run(t, b.db, "CREATE PROCEDURE commits() COMMIT")
-			test(t, b)
-		})
+		for _, version := range serverForms {
+			t.Run(mode.String()+" "+version, func(t *testing.T) {
+				t.Parallel()
+				b := newBank(t, server, mysqlstore.TxConfig{})
+				if err := b.store.Pretend(t.Context(), version); err != nil {
+					t.Fatal(err)
+				}
+				b.txs = b.store.Transactions(b.db, mysqlstore.TxConfig{Mode: mode})
+				run(t, b.db, "CREATE TABLE other (n INT)")
+				run(t, b.db, "CREATE PROCEDURE commits() COMMIT")
+				run(t, b.db, "CREATE PROCEDURE selects() BEGIN COMMIT; SELECT 1; END")
+				test(t, b)
+			})
+		}
 	}
 }
 
@@ -59,14 +66,18 @@ func TestUnseenEndsHoldTheKey(t *testing.T) {
 	bothModes(t, func(t *testing.T, b *bank) {
 		t.Helper()
 		for name, by := range map[string]func(context.Context, *semelsql.Tx) error{
-			"alter":           sent("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE other ADD COLUMN m INT"),
-			"truncate":        sent("SET STATEMENT lock_wait_timeout = 5 FOR\nTRUNCATE TABLE other"),
-			"role":            sent("SET DEFAULT ROLE NONE"),
-			"sequence":        sent("CREATE TEMPORARY SEQUENCE numbers"),
-			"block":           sent("x: BEGIN NOT ATOMIC COMMIT; END"),
-			"purge":           sent("PURGE BINARY LOGS TO 'x'"),
-			"help":            sent("HELP 'x'"),
-			"handler":         sent("HANDLER other OPEN"),
+			"alter":    sent("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE other ADD COLUMN m INT"),
+			"truncate": sent("SET STATEMENT lock_wait_timeout = 5 FOR\nTRUNCATE TABLE other"),
+			"role":     sent("SET DEFAULT ROLE NONE"),
+			"sequence": sent("CREATE TEMPORARY SEQUENCE numbers"),
+			"block":    sent("x: BEGIN NOT ATOMIC COMMIT; END"),
+			"purge":    sent("PURGE BINARY LOGS TO 'x'"),
+			"help":     sent("HELP 'x'"),
+			"handler":  sent("HANDLER other OPEN"),
+			"left open": func(ctx context.Context, tx *semelsql.Tx) error {
+				_, err := tx.QueryContext(ctx, "CALL selects()") //nolint:sqlclosecheck,rowserrcheck // it is left open
+				return err
+			},
 			"prepared alter":  b.prepared("ALTER TABLE other ADD COLUMN l INT"),
 			"prepared call":   b.prepared("CALL commits()"),
 			"prepared commit": b.prepared("COMMIT"),

@@ -1,10 +1,16 @@
 package semel
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
+
+// ErrTxSettled: fn of [DoTx] has returned a value, and had told its claim to end otherwise:
+// its transaction was rolled back. Nothing has happened.
+var ErrTxSettled = errors.New("semel: the transaction was rolled back, as Settle had said")
 
 // DoTx is [Do] with the writes of fn and its value in one transaction of txs: both
 // are committed, or neither (invariant I8). The transaction's handle is in fn's
@@ -16,11 +22,23 @@ import (
 // transaction. An error of fn rolls back, frees the key and is returned as
 // it is, unless a new transaction may help. To keep a failure as the outcome, make it
 // part of T.
+//
+// [Claim.Settle] with Free or Unknown rolls back whatever fn returns: Free frees the key, and
+// Unknown holds it until the policy for lapsed attempts applies, which runs it again, as
+// nothing has happened (with [SingleTx] it is free). DoTx then returns the error of fn, or
+// [ErrTxSettled] instead of its value. Keep changes nothing: an error keeps nothing.
 func DoTx[T any](ctx context.Context, e *Engine, call Call, txs Transactions, fn func(context.Context) (T, error)) (Result[T], error) {
 	var value T
+	var own error // of fn, where InTx is not told of it
 	out, err := e.InTx(ctx, call, txs, func(ctx context.Context) (Ending, error) {
 		var err error
-		if value, err = fn(ctx); err != nil {
+		value, err = fn(ctx)
+		own = nil
+		if how, told := FromContext(ctx).Settlement(); told && how != Keep && (err == nil || !txs.Again(err)) {
+			own = err
+			return Ending{How: how}, nil
+		}
+		if err != nil {
 			return Ending{}, err
 		}
 		data, err := json.Marshal(value)
@@ -32,6 +50,8 @@ func DoTx[T any](ctx context.Context, e *Engine, call Call, txs Transactions, fn
 	switch {
 	case err != nil:
 		return Result[T]{}, err
+	case out.Ran && out.How != Keep:
+		return Result[T]{}, cmp.Or(own, ErrTxSettled)
 	case out.Ran:
 		return Result[T]{Value: value}, nil
 	case out.Kind == Replay:

@@ -1,6 +1,7 @@
 package semel_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,47 @@ func TestDoTxRollsBack(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// I8: what fn has told its claim rolls back, and frees the key or holds it: there is no value
+// then, whatever fn has returned. Keep keeps no error.
+func TestDoTxSettles(t *testing.T) {
+	for _, how := range []semel.Disposition{semel.Free, semel.Unknown, semel.Keep} {
+		for _, failure := range []error{nil, errDeclined} {
+			t.Run(fmt.Sprint(how, " ", failure), func(t *testing.T) {
+				inModes(t, func(in modal) {
+					t, mode := in.T, in.TxMode
+					b := newBank(t)
+					e, s := b.teller(t, semel.Config{})
+					c := call("order-1", "x")
+					got, err := semel.DoTx(t.Context(), e, c, s.mode(mode), func(ctx context.Context) (int, error) {
+						semel.FromContext(ctx).Settle(how)
+						return 5, errors.Join(cashierOf(ctx).pay(c.Key, "alice", "bob", 10), failure)
+					})
+					if how == semel.Keep && failure == nil {
+						if err != nil || got.Value != 5 {
+							t.Errorf("got %+v, %v, want the value", got, err)
+						}
+						b.wantPaid(t, c.Key, 1)
+						return
+					}
+					if got != (semel.Result[int]{}) || !errors.Is(err, cmp.Or(failure, semel.ErrTxSettled)) {
+						t.Errorf("got %+v, %v, want %v", got, err, cmp.Or(failure, semel.ErrTxSettled))
+					}
+					b.wantIdle(t)
+					b.wantPaid(t, c.Key, 0)
+					held := b.look(c.Key)
+					if lapsed := held.State == semel.StateReserved; lapsed != (how == semel.Unknown && mode == semel.ClaimTx) {
+						t.Errorf("got a %v slot", held.State)
+					}
+					next, err := semel.DoTx(t.Context(), e, c, s.mode(mode), func(context.Context) (int, error) { return 7, nil })
+					if err != nil || next.Value != 7 || next.Replayed {
+						t.Errorf("got %+v, %v, want that the next call runs", next, err)
+					}
+				})
+			})
+		}
 	}
 }
 

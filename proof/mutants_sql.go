@@ -15,7 +15,7 @@ func sqlMutants() []Mutant {
 		mutant("a rollback to a savepoint ends the transaction", "control.go",
 			`if second == "TO" ||`, `if`, "^TestSavepoint$"),
 		mutant("nobody asks the dialect what ends a transaction", "control.go",
-			"if ender != nil && ender.Ends(first, second) {", "if false {", "^TestCommandOfDialect$"),
+			"if ender != nil && ender.Ends(words) {", "if false {", "^TestCommandOfDialect$"),
 		mutant("the handle lives on", "tx.go",
 			"	if t.over {\n		return plain, semel.ErrTxOver\n	}\n", "", "^TestOver$"),
 		mutant("statements are sent in a transaction that is gone", "tx.go",

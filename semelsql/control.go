@@ -16,7 +16,7 @@ const (
 // stored procedure that commits is found by the store's steps, if at all. ender knows
 // what else commits in this database; it may be nil.
 func commandOf(query string, ender Ender) command {
-	var words [3]string
+	var words [5]string
 	for i := range words {
 		words[i], query = word(query)
 	}
@@ -42,7 +42,7 @@ func commandOf(query string, ender Ender) command {
 			return ends
 		}
 	}
-	if ender != nil && ender.Ends(first, second) {
+	if ender != nil && ender.Ends(words) {
 		return ends
 	}
 	return plain

@@ -51,7 +51,9 @@ func TestCommandOf(t *testing.T) {
 
 type truncates struct{}
 
-func (truncates) Ends(first, second string) bool { return first == "TRUNCATE" && second != "LOG" }
+func (truncates) Ends(words [5]string) bool {
+	return words[0] == "TRUNCATE" && words[1] != "LOG" && words[4] != "FIVE"
+}
 
 // What else ends a transaction, the dialect knows.
 func TestCommandOfDialect(t *testing.T) {
@@ -59,6 +61,8 @@ func TestCommandOfDialect(t *testing.T) {
 	for query, want := range map[string]command{
 		"/* all */ truncate TABLE t": ends,
 		"truncate log":               plain,
+		"truncate a, b":              ends,
+		"truncate to a new five":     plain,
 		"SELECT 1":                   plain,
 		"COMMIT":                     ends,
 		"ROLLBACK TO sp1":            backTo,

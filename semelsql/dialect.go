@@ -31,9 +31,9 @@ type Dialect interface {
 // Ender is a [Dialect] of a database in which other statements than COMMIT and its
 // kin end a transaction, as DDL does in MySQL.
 type Ender interface {
-	// Ends reports whether a statement that begins with these two words, in upper
+	// Ends reports whether a statement that begins with these words, in upper
 	// case, would end the transaction that it runs in. A word that is not one is empty.
-	Ends(first, second string) bool
+	Ends(words [5]string) bool
 }
 
 // Session is one transaction that a [Dialect] began.
@@ -58,10 +58,13 @@ type Session struct {
 	// that nobody sees, as a procedure can, it returns what marks the transaction; for
 	// all others nil. It does no I/O.
 	Watch func(first, query string) Mark
+	// Unseen, unless nil, is told before the handle gives out a statement whose text
+	// nobody can see, which StmtContext does. It does no I/O.
+	Unseen func()
 	// Fate, unless nil, tells of a transaction that was not committed whether a statement
 	// had ended it before, and may have committed what came before that: [semel.ErrTxEnded],
-	// also when nobody can tell. It may ask the database, if what Watch was told of gives
-	// reason to, on another connection, and for no longer than a moment. over is true when
+	// also when nobody can tell. It may ask the database, if what Watch and Unseen were told
+	// of gives reason to, on another connection, and for no longer than a moment. over is true when
 	// Rollback or Commit was called, and false while a step of the session hangs.
 	Fate func(over bool) error
 	// Done, unless nil, gives back what the transaction holds outside of its

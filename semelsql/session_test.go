@@ -283,3 +283,44 @@ func TestFate(t *testing.T) {
 		t.Errorf("got asked for %v, want once when it was over and once before", got)
 	}
 }
+
+// unseen is dialect with sessions that hear of statements whose text nobody sees.
+type unseen struct {
+	dialect
+	told *int
+}
+
+func (u unseen) Begin(ctx context.Context, c *sql.Conn, isolation sql.IsolationLevel) (semelsql.Session, error) {
+	s, err := u.dialect.Begin(ctx, c, isolation)
+	s.Unseen = func() { *u.told++ }
+	return s, err
+}
+
+// I7: a session hears of each statement of the pool, which may end its transaction, and of no
+// other.
+func TestUnseen(t *testing.T) {
+	t.Parallel()
+	s, told := newServer(), new(int)
+	db := pool(t, s)
+	pooled, err := db.PrepareContext(t.Context(), "pooled")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pooled.Close() }()
+	x, err := semelsql.New(db, nil, unseen{told: told}, semel.ClaimTx, sql.LevelDefault).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Rollback(t.Context())
+	tx := semelsql.TxFrom(x.Attach(t.Context()))
+	if _, err := tx.Prepare("own"); err != nil { //nolint:sqlclosecheck // the handle does
+		t.Fatal(err)
+	}
+	if *told != 0 {
+		t.Errorf("told %d times of what it sees", *told)
+	}
+	_ = tx.StmtContext(t.Context(), pooled)
+	if *told != 1 {
+		t.Errorf("told %d times, want once", *told)
+	}
+}

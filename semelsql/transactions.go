@@ -72,7 +72,7 @@ func (t *transactions) begin(ctx context.Context) (*transaction, error) {
 		discard(conn)
 		return nil, err
 	}
-	h := &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone, watch: session.Watch}
+	h := &Tx{tx: session.Tx, dialect: t.dialect, ender: t.ender, lost: session.Gone, watch: session.Watch, unseen: session.Unseen}
 	h.life, h.cut = context.WithCancel(ctx)
 	return &transaction{dialect: t.dialect, conn: conn, session: session, handle: h}, nil
 }

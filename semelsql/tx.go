@@ -36,6 +36,7 @@ type Tx struct {
 	ender   Ender                          // may be nil
 	lost    func() error                   // Session.Gone; may be nil
 	watch   func(first, query string) Mark // Session.Watch; may be nil
+	unseen  func()                         // Session.Unseen; may be nil
 	life    context.Context                //nolint:containedctx // ends with the transaction
 	cut     context.CancelFunc             // ends it
 
@@ -116,7 +117,9 @@ func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 }
 
 // PrepareContext is [sql.Tx.PrepareContext]. What spoils the transaction in the
-// prepared statement is noticed at the commit at the latest.
+// prepared statement is noticed at the commit at the latest. No execution of it must outlive
+// the handler: until that has ended, the connection is held and the outcome is reported as
+// unknown.
 func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
 	cmd, err := t.enter(ctx, query)
 	if err != nil {
@@ -137,10 +140,15 @@ func (t *Tx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error
 }
 
 // StmtContext is [sql.Tx.StmtContext]: stmt, of the pool that the transaction's
-// connection is of, for this transaction.
+// connection is of, for this transaction. Its text is nobody's to see, so it must not be one
+// that ends the transaction: where the store can find out, that is told after a rollback
+// ([semel.ErrTxEnded]), not before a commit. What PrepareContext says holds for it too.
 func (t *Tx) StmtContext(ctx context.Context, stmt *sql.Stmt) *sql.Stmt {
 	t.gate.RLock()
 	defer t.gate.RUnlock()
+	if t.unseen != nil {
+		t.unseen()
+	}
 	alive := t.under(ctx)
 	defer alive.release()
 	own := t.tx.StmtContext(alive, stmt)

@@ -104,12 +104,16 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 	if d.mode == semel.SingleTx {
 		end = s.sql.txEndSingle
 	}
+	steps := &txSteps{
+		store: s, q: &keptInTx{tx, k}, level: isolation, named: d.mode == semel.SingleTx, forget: d.forget,
+	}
+	f := &fate{steps: steps}
 	return semelsql.Session{
-		Tx: tx,
-		Steps: &txSteps{
-			store: s, q: &keptInTx{tx, k}, level: isolation, named: d.mode == semel.SingleTx, forget: d.forget,
-		},
-		Watch: watch(tx),
+		Tx:     tx,
+		Steps:  steps,
+		Watch:  f.watch(tx),
+		Unseen: f.raise,
+		Fate:   f.ended,
 		End: func(ctx context.Context) error {
 			_, err := conn.ExecContext(ctx, end)
 			return err
@@ -168,13 +172,16 @@ func (d *dialect) Refused(err error) bool {
 // Ends implements [semelsql.Ender]: the statements with an implicit commit, of
 // https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html and
 // https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/.
-func (d *dialect) Ends(first, second string) bool {
-	switch first {
+func (d *dialect) Ends(words [5]string) bool {
+	second := words[1]
+	switch words[0] {
 	case "ALTER", "RENAME", "TRUNCATE", "GRANT", "REVOKE", "INSTALL", "UNINSTALL", "LOCK", "UNLOCK",
 		"CACHE", "CHECK", "FLUSH", "OPTIMIZE", "REPAIR", "RESET", "STOP", "CHANGE", "IMPORT", "CLONE", "BACKUP":
 		return true
-	case "CREATE", "DROP":
-		return second != "TEMPORARY"
+	case "CREATE":
+		return !ofTemporary(words)
+	case "DROP":
+		return second != "PREPARE" && !ofTemporary(words)
 	case "START":
 		return second == "SLAVE" || second == "REPLICA" || second == "GROUP_REPLICATION" || second == "ALL"
 	case "ANALYZE":
@@ -182,7 +189,17 @@ func (d *dialect) Ends(first, second string) bool {
 	case "LOAD":
 		return second == "INDEX"
 	case "SET":
-		return second == "PASSWORD"
+		return second == "PASSWORD" || second == "DEFAULT"
 	}
 	return false
+}
+
+// ofTemporary reports whether a statement makes or drops temporary tables. Sequences of that
+// kind commit.
+func ofTemporary(words [5]string) bool {
+	rest := words[1:]
+	if rest[0] == "OR" && rest[1] == "REPLACE" {
+		rest = rest[2:]
+	}
+	return rest[0] == "TEMPORARY" && (rest[1] == "TABLE" || rest[1] == "TABLES")
 }

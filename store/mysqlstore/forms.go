@@ -26,6 +26,11 @@ type forms struct {
 	renew string
 	whole bool
 
+	// completeOpen is completeLocked where statements commit by themselves once a
+	// transaction has ended: on MariaDB, which can tell, it does nothing then.
+	completeOpen string
+	// lookNow is look that fails where it would wait.
+	lookNow string
 	// findNow is find where a plain read locks, at SERIALIZABLE.
 	findNow string
 	// insertSingle and takeSingle are insert and takeOver, also of what is free or
@@ -53,10 +58,12 @@ func (s *statements) formsOf(f *facts) *forms {
 		own.insert, own.slotLast, own.lookFirst = s.insertAbsent, true, true
 		own.takeOver, own.slotFirst = s.takeUnlocked, true
 		own.findNow = s.find + " FOR UPDATE NOWAIT" // MariaDB, on which the tests run, has no FOR SHARE
+		own.completeOpen, own.lookNow = s.completeLocked, own.findNow
 		own.insertSingle, own.takeSingle = s.insertBoth, own.takeOver+" AND "+named
 		return own
 	}
 	own.insert, own.takeOver, own.findNow = noWait+s.insert, noWait+s.take, noWait+s.find
+	own.completeOpen, own.lookNow = s.completeLocked+" AND @@in_transaction = 1", noWait+s.look
 	own.insertSingle, own.takeSingle = noWait+s.insertNamed, own.takeOver+" AND "+named
 	if !f.atLeast(10, 6) {
 		own.renew, own.whole = s.renewWhole, true

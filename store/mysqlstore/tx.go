@@ -8,40 +8,6 @@ import (
 	"github.com/semel-go/semel"
 )
 
-// Tx makes a caller's open transaction one of [semel.Claim.LockIn] and
-// [semel.Claim.CompleteIn]. It must be in the database that holds the records, at any
-// isolation level but READ UNCOMMITTED. Begin it with a context that does not end:
-// package sql rolls it back beside its user when the context ends (golang/go#34775).
-// Pass the same Tx to both, so that CompleteIn finds out when the transaction in which
-// LockIn was called has been rolled back since.
-//
-// After a deadlock the server has rolled back, and what the transaction's user then
-// writes is committed at once: return such errors. Statements that commit by
-// themselves (DDL) do not belong into the transaction, and tables that cannot roll
-// back (MyISAM) keep what was written. Transactions of [Store.Transactions] see to the
-// first two.
-func Tx(tx *sql.Tx) semel.Tx { return &callersTx{tx: tx} }
-
-// callersTx implements [semel.Tx]. It is for one goroutine, like its transaction.
-type callersTx struct {
-	tx    *sql.Tx
-	steps *txSteps // of the last store
-}
-
-// Steps implements [semel.Tx].
-func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
-	s, ok := semel.As[*Store](store)
-	switch {
-	case !ok:
-		return nil, semel.ErrOtherStore
-	case t.tx == nil:
-		return nil, errors.New("mysqlstore: the transaction is nil")
-	case t.steps == nil || t.steps.store != s:
-		t.steps = &txSteps{store: s, q: t.tx}
-	}
-	return t.steps, nil
-}
-
 // errGone: the row that was locked or inserted in the transaction is not there any
 // more. The server has rolled back, and nothing of it has happened.
 var errGone = errors.New("the transaction was rolled back meanwhile")
@@ -54,6 +20,10 @@ type txSteps struct {
 	named bool               // Reserve takes the slot's named lock, which somebody gives back
 	mark  int64              // what Lock left in the row; 0: it was not called
 	ours  bool               // Reserve has taken the slot
+	key   semel.Key          // that Lock or Reserve was called for
+	token semel.Token        // of the same
+	// callers says that statements after the end of the transaction commit by themselves.
+	callers bool
 	// forget, unless nil, gives up prepared statements that are of no more use.
 	forget func()
 }
@@ -73,7 +43,7 @@ func (t *txSteps) Lock(ctx context.Context, key semel.Key, token semel.Token) er
 	if err = errors.Join(err, unknown); err == nil && mark <= 0 {
 		err = errNoAnswer
 	}
-	t.mark = mark
+	t.mark, t.key, t.token = mark, key, token
 	return explain("lock", err)
 }
 
@@ -92,6 +62,9 @@ func (t *txSteps) Complete(ctx context.Context, c semel.Completion) error {
 	}
 	if t.mark != 0 {
 		text, args = s.sql.completeLocked, append(args, t.mark)
+		if own := s.forms.Load(); t.callers && own != nil {
+			text = own.completeOpen
+		}
 	}
 	ok, err := execOne(ctx, t.q, text, args...)
 	switch {
@@ -115,11 +88,12 @@ func (t *txSteps) Reserve(ctx context.Context, r semel.Reservation) (semel.Recor
 		return semel.Record{}, explain("reserve", err)
 	}
 	r.TakeOver, r.TakeOverBlameless = false, false
+	r.Deferred = false // a reservation that is committed without its completion is not nothing
 	held, err := t.reserve(ctx, r.Key.Slot(), r)
 	if err != nil {
 		return semel.Record{}, explain("reserve", err)
 	}
-	t.ours = held.State == semel.StateReserved && held.Token == r.Token
+	t.ours, t.key, t.token = held.State == semel.StateReserved && held.Token == r.Token, r.Key, r.Token
 	return held, nil
 }
 

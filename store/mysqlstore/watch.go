@@ -3,12 +3,18 @@ package mysqlstore
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"slices"
 	"strings"
 
-	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelsql"
 )
+
+// harmless are the first words of statements that cannot commit, whatever follows: what
+// functions and triggers do, the server checks.
+var harmless = []string{
+	"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "DO", "SHOW",
+	"SAVEPOINT", "RELEASE", "ROLLBACK", // to a savepoint: the handle has refused the others
+}
 
 // stealthy reports whether a statement, whose first word is given in upper case, may
 // commit in a way that this word does not tell: in a procedure, by text of the
@@ -20,7 +26,7 @@ func stealthy(first, query string) bool {
 		return true
 	case "SET":
 		upper := strings.ToUpper(query)
-		if strings.Contains(upper, "AUTOCOMMIT") || strings.Contains(upper, "CALL") {
+		if strings.Contains(upper, "AUTOCOMMIT") || strings.Contains(upper, "CALL") || hasStatement(upper) {
 			return true
 		}
 	}
@@ -31,12 +37,25 @@ func stealthy(first, query string) bool {
 	return more && strings.TrimSpace(rest) != ""
 }
 
+// hasStatement reports whether a SET of MariaDB is "SET STATEMENT … FOR" a statement that is
+// not harmless.
+func hasStatement(upper string) bool {
+	words := strings.Fields(upper)
+	i := slices.Index(words, "FOR") + 1
+	return slices.Contains(words, "STATEMENT") && (i == 0 || i == len(words) || !slices.Contains(harmless, words[i]))
+}
+
 // watch is [semelsql.Session].Watch in tx: a savepoint that is gone afterwards tells
-// that its transaction is.
-func watch(tx *sql.Tx) func(first, query string) semelsql.Mark {
+// that its transaction is. A statement that need not be watched may still give reason to
+// ask for the transaction's fate.
+func (f *fate) watch(tx *sql.Tx) func(first, query string) semelsql.Mark {
 	const name = "semel_watch"
 	return func(first, query string) semelsql.Mark {
-		if !stealthy(first, query) {
+		watched := stealthy(first, query)
+		if watched || !slices.Contains(harmless, first) {
+			f.raise()
+		}
+		if !watched {
 			return nil
 		}
 		return func(ctx context.Context) (func(context.Context) error, error) {
@@ -44,7 +63,7 @@ func watch(tx *sql.Tx) func(first, query string) semelsql.Mark {
 			return func(ctx context.Context) error {
 				_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT "+name)
 				if numberOf(err) == errNoSavepoint {
-					err = fmt.Errorf("mysqlstore: %w: %w", semel.ErrTxEnded, semel.ErrTxOwned)
+					err = errEnded
 				}
 				return err
 			}, err

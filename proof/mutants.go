@@ -10,6 +10,7 @@ func Mutants() []Mutant {
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
+		promiseMutants(),
 	} {
 		all = append(all, group...)
 	}

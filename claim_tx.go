@@ -11,10 +11,18 @@ import (
 // whatever its lease says, and [ErrLost] tells one that was taken over before it has
 // written anything. Roll back after an error.
 //
-// A claim whose CompleteIn was rolled back may begin again with LockIn: it
-// succeeds only if nothing was committed. An attempt that rolls back and goes on without
-// a transaction asks [Claim.Confirm] first, as its lease may have ended meanwhile.
+// Under the promise of [Call].DeferEffects the lock ends the promise within tx: what is
+// committed without CompleteIn may have had an effect, and a roll back restores it.
+//
+// A claim whose CompleteIn was called, and rolled back, may begin again with LockIn: it
+// returns ErrLost if that has committed after all, and [ErrTxEnded] if CompleteIn did. What
+// was committed before CompleteIn was called it cannot know of: call that first, always. An
+// attempt that rolls back and goes on without a transaction asks [Claim.Confirm] first, as
+// its lease may have ended meanwhile.
 func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
+	if c.txEnded.Load() {
+		return ErrTxEnded
+	}
 	switch c.standing.Load() {
 	case open, keptInTx:
 	default:
@@ -60,9 +68,12 @@ func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, with Response,
 //
 // After an error roll the transaction back: [ErrLost], and nobody but the
 // attempt that has taken the slot over may write; [ErrTooLarge]; [ErrSettled];
-// [ErrOtherStore]; or a [*StoreError]. One that wraps [ErrTxEnded] says that a statement
-// has ended the transaction behind the store's back, and may have committed it: the
-// outcome is unknown then, whatever [Call].DeferEffects has promised.
+// [ErrOtherStore]; or a [*StoreError]. One that wraps [ErrTxEnded] says that the
+// transaction had ended before, and may have been committed: by its own Commit, which
+// belongs behind CompleteIn, or by a statement. The outcome is unknown then, whatever
+// [Call].DeferEffects has promised, and neither LockIn nor Release does anything any more.
+// Not every store can find out that a statement has committed and begun another
+// transaction; see [Claim.Confirm].
 func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 	e := c.engine
 	steps, err := tx.Steps(e.store)
@@ -95,7 +106,9 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 // attempt may go on without a transaction if its context has not ended.
 //
 // After LockIn or CompleteIn it waits for a transaction that is still open, as long as the
-// store's time-outs allow, and returns an error when it stays so.
+// store's time-outs allow, and returns an error when it stays so. When it finds that the
+// promise of [Call].DeferEffects has ended in the record, something was committed without it:
+// the outcome is unknown then, as after an [ErrTxEnded] of CompleteIn.
 func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 	e := c.engine
 	standing := c.standing.Load()
@@ -111,6 +124,9 @@ func (c *Claim) Confirm(ctx context.Context) (Outcome, error) {
 		c.standing.CompareAndSwap(keptInTx, open)
 		if inTx { // it was rolled back
 			e.leaveTx(c)
+			if !out.Record.Deferred && c.deferred.Swap(false) { // and what came before it was not
+				c.txEnded.Store(true)
+			}
 		}
 	case c.standing.CompareAndSwap(keptInTx, kept):
 		e.running.remove(c)

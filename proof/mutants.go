@@ -11,6 +11,7 @@ func Mutants() []Mutant {
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
 		unseenMutants(),
+		promiseMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -38,13 +38,14 @@ func ExampleTx() {
 			return err
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-		if err := claim.LockIn(ctx, pgstore.Tx(tx)); err != nil {
+		own := pgstore.Tx(tx) // one for both calls
+		if err := claim.LockIn(ctx, own); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "INSERT INTO orders (id) VALUES (7)"); err != nil {
 			return err
 		}
-		if err := claim.CompleteIn(ctx, pgstore.Tx(tx), receipt); err != nil {
+		if err := claim.CompleteIn(ctx, own, receipt); err != nil {
 			return err
 		}
 		failed := tx.Commit(context.WithoutCancel(ctx))

@@ -19,7 +19,14 @@ const fatePatience = 2 * time.Second
 // The completion finds out by itself. It is safe for concurrent use.
 type fate struct {
 	number atomic.Int64 // of the transaction that has taken the slot, as [steps] knows it
+	taken  atomic.Pointer[taken]
 	doubt  atomic.Uint32
+}
+
+// taken is what the transaction has taken.
+type taken struct {
+	slot  semel.Slot
+	token semel.Token
 }
 
 // The doubts that a statement can raise.
@@ -30,8 +37,10 @@ const (
 	hasEnded            // found out
 )
 
-// see looks at a statement before it is sent.
-func (f *fate) see(text string, args []any) {
+// see looks at a statement before it is sent. It reports whether the statement may commit:
+// then the promise that nothing has happened has to end before it, in the same
+// transaction, for the case that the process ends before the completion.
+func (f *fate) see(text string, args []any) (mayCommit bool) {
 	doubt := noDoubt
 	switch {
 	case strings.Contains(text, ";") && mentions(text, "ROLLBACK", "ABORT"):
@@ -40,6 +49,7 @@ func (f *fate) see(text string, args []any) {
 		doubt = mayHaveEnded
 	}
 	f.raise(doubt)
+	return doubt != noDoubt && (rewritten(args) || !several(text) || mentions(text, "COMMIT", "END", "PREPARE"))
 }
 
 func (f *fate) raise(doubt uint32) {
@@ -56,7 +66,7 @@ func (f *fate) raise(doubt uint32) {
 // procedures and blocks of DO not within a transaction that was begun; whatever is
 // not named here costs a question, if the transaction is not committed.
 func plain(text string) bool {
-	if _, rest, more := strings.Cut(text, ";"); more && strings.TrimSpace(rest) != "" {
+	if several(text) {
 		return false
 	}
 	first, _ := nextWord(text)
@@ -66,6 +76,12 @@ func plain(text string) bool {
 		return true
 	}
 	return false
+}
+
+// several reports whether a text may be more than one statement.
+func several(text string) bool {
+	_, rest, more := strings.Cut(text, ";")
+	return more && strings.TrimSpace(rest) != ""
 }
 
 func mentions(text string, words ...string) bool {
@@ -130,7 +146,7 @@ func (s *Store) status(number int64) (status string, err error) {
 	return status, err
 }
 
-// fatedSteps are steps that tell the fate of their transaction its number.
+// fatedSteps are steps that tell the fate of their transaction its number and what it has taken.
 type fatedSteps struct {
 	*steps
 	fate *fate
@@ -139,13 +155,20 @@ type fatedSteps struct {
 // Lock implements [semel.TxSteps].
 func (t fatedSteps) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
 	err := t.steps.Lock(ctx, key, token)
-	t.fate.number.Store(t.id)
+	t.note(key, token)
 	return err
 }
 
 // Reserve implements [semel.TxSteps].
 func (t fatedSteps) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
 	held, err := t.steps.Reserve(ctx, r)
-	t.fate.number.Store(t.id)
+	t.note(r.Key, r.Token)
 	return held, err
+}
+
+func (t fatedSteps) note(key semel.Key, token semel.Token) {
+	t.fate.number.Store(t.id)
+	if t.id != 0 {
+		t.fate.taken.Store(&taken{key.Slot(), token})
+	}
 }

@@ -29,22 +29,38 @@ func (h *handle) tx() pgx.Tx {
 }
 
 // enter lets a statement through.
-func (h *handle) enter(text string, args ...any) error {
-	if err := h.session.enterHandle(); err != nil {
+func (h *handle) enter(ctx context.Context, text string, args ...any) error {
+	s := h.session
+	if err := s.enterHandle(); err != nil {
 		return err
 	}
-	if !endsTx(text) {
-		h.session.fate.see(text, args)
-		return nil
+	if endsTx(text) {
+		s.owned.Store(true)
+		s.mu.Unlock()
+		return semel.ErrTxOwned
 	}
-	h.session.owned.Store(true)
-	h.session.mu.Unlock()
-	return semel.ErrTxOwned
+	return h.pass(ctx, s.fate.see(text, args), text)
+}
+
+// pass ends the promise before texts that may commit. The caller has the session, and
+// loses it with an error.
+func (h *handle) pass(ctx context.Context, mayCommit bool, texts ...string) error {
+	s := h.session
+	if mayCommit || s.owes {
+		if err := s.endPromise(ctx); err != nil {
+			s.leave(err)
+			return err
+		}
+	}
+	for _, text := range texts {
+		s.told = s.told && !mayCommit && !mentions(text, "ROLLBACK")
+	}
+	return nil
 }
 
 // Begin makes a savepoint.
 func (h *handle) Begin(ctx context.Context) (tx pgx.Tx, err error) {
-	if err := h.enter(savepoint); err != nil {
+	if err := h.enter(ctx, savepoint); err != nil {
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -77,13 +93,14 @@ func (h *handle) end(f func() error) (err error) {
 	if err := s.enterHandle(); err != nil {
 		return err
 	}
+	s.told = false
 	defer func() { s.leave(err) }()
 	return f()
 }
 
 // Exec implements [pgx.Tx].
 func (h *handle) Exec(ctx context.Context, text string, args ...any) (tag pgconn.CommandTag, err error) {
-	if err := h.enter(text, args...); err != nil {
+	if err := h.enter(ctx, text, args...); err != nil {
 		return tag, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -103,7 +120,7 @@ func (h *handle) QueryRow(ctx context.Context, text string, args ...any) pgx.Row
 
 func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, err error) {
 	r = &rows{session: h.session}
-	if r.refused = h.enter(text, args...); r.refused != nil {
+	if r.refused = h.enter(ctx, text, args...); r.refused != nil {
 		return r, r.refused
 	}
 	defer func() { h.session.leave(err) }()
@@ -116,7 +133,7 @@ func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, e
 
 // CopyFrom implements [pgx.Tx].
 func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, from pgx.CopyFromSource) (n int64, err error) {
-	if err := h.enter(savepoint); err != nil {
+	if err := h.enter(ctx, savepoint); err != nil {
 		return 0, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -125,7 +142,7 @@ func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []s
 
 // Prepare implements [pgx.Tx].
 func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.StatementDescription, err error) {
-	if err := h.enter(text); err != nil { // the driver sends no more than one statement
+	if err := h.enter(ctx, text); err != nil { // the driver sends no more than one statement
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -140,11 +157,16 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 			text = q.SQL
 		}
 	}
-	if err := h.enter(text); err != nil {
+	if err := h.enter(ctx, text); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
+	mayCommit, texts := false, []string(nil)
 	for _, q := range b.QueuedQueries {
-		h.session.fate.see(q.SQL, q.Arguments)
+		mayCommit = h.session.fate.see(q.SQL, q.Arguments) || mayCommit
+		texts = append(texts, q.SQL)
+	}
+	if err := h.pass(ctx, mayCommit, texts...); err != nil {
+		return pgx.FailedBatchResults(b, err)
 	}
 	r := &batchResults{session: h.session}
 	defer func() { h.session.leave(nil) }()
@@ -174,9 +196,17 @@ func closedTx() pgx.Tx {
 
 // Conn implements [pgx.Tx].
 func (h *handle) Conn() *pgx.Conn {
-	if h.session.sealed.Load() || h.session.over.Load() || h.tx() == nil {
+	s := h.session
+	if s.sealed.Load() || s.over.Load() || h.tx() == nil {
 		return nil
 	}
-	h.session.fate.raise(mayHaveEnded) // whatever is done on it, nobody sees
+	s.fate.raise(mayHaveEnded) // whatever is done on it, nobody sees
+	if s.enterHandle() == nil {
+		var err error
+		if !s.told {
+			err = s.endPromise(context.Background()) //nolint:forbidigo // there is no caller's
+		}
+		s.leave(err)
+	}
 	return h.tx().Conn()
 }

@@ -1,7 +1,6 @@
 package pgstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -16,9 +15,10 @@ import (
 // any isolation level. Its connection says how the statements are sent.
 //
 // After a serialization failure, at the levels above read committed the form in which
-// a lost slot shows, begin anew with a new transaction. Pass the same Tx to both calls, so
-// that CompleteIn finds out when some statement has ended the transaction in which LockIn
-// was called, and begun another one.
+// a lost slot shows, begin anew with a new transaction. Pass the same Tx to both calls:
+// CompleteIn then finds out ([semel.ErrTxEnded]) that the transaction in which LockIn was
+// called has ended, by its Commit or by some statement, also one that has begun another; and
+// knows of one that was rolled back that it was.
 func Tx(tx pgx.Tx) semel.Tx {
 	if tx == nil {
 		return &callersTx{}
@@ -47,7 +47,7 @@ type queryRow func(ctx context.Context, text string, args ...any) pgx.Row
 // callersTx implements [semel.Tx]. It is for one goroutine, like its transaction.
 type callersTx struct {
 	row   queryRow
-	steps *steps // of the last store
+	steps *callersSteps // of the last store
 }
 
 // Steps implements [semel.Tx].
@@ -59,7 +59,7 @@ func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
 	case t.row == nil:
 		return nil, errors.New("pgstore: the transaction is nil")
 	case t.steps == nil || t.steps.store != s:
-		t.steps = &steps{store: s, row: t.row}
+		t.steps = &callersSteps{steps{store: s, row: t.row, lock: s.sql.lockIn}}
 	}
 	return t.steps, nil
 }
@@ -68,13 +68,14 @@ func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
 type steps struct {
 	store *Store
 	row   queryRow
-	id    int64 // of the transaction in which Lock or Reserve has taken the slot; 0: neither
+	lock  string // the statement
+	id    int64  // of the transaction in which Lock or Reserve has taken the slot; 0: neither
 }
 
 // Lock implements [semel.TxSteps].
 func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) (err error) {
 	slot := key.Slot()
-	t.id, err = t.hit(ctx, t.store.sql.lock, slot[:], token[:], t.store.names.number(slot))
+	t.id, err = t.hit(ctx, t.lock, slot[:], token[:], t.store.names.number(slot))
 	return explain("lock", err)
 }
 
@@ -86,13 +87,16 @@ func (t *steps) Complete(ctx context.Context, c semel.Completion) error {
 		return err
 	}
 	slot := c.Key.Slot()
-	id, err := t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
-		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention)) //nolint:gosec // a status is small
-	if errors.Is(err, semel.ErrLost) && t.id != 0 { // a savepoint from before the lock may have given it up
-		id, err = t.number(ctx, err)
-	}
-	if t.id != 0 && id != t.id && (err == nil || errors.Is(err, semel.ErrLost)) {
-		return errEnded
+	_, err := t.hit(ctx, t.store.sql.completeIn, slot[:], c.Token[:],
+		int32(c.Response.Status), c.Response.Header, c.Response.Body, micros(c.Retention), t.id) //nolint:gosec // a status is small
+	if errors.Is(err, semel.ErrLost) && t.id != 0 { // or a savepoint from before the lock has given it up
+		id, asked := t.number(ctx, "txid_current_if_assigned()")
+		switch {
+		case asked != nil:
+			err = asked
+		case id != t.id:
+			return errEnded
+		}
 	}
 	if err == nil {
 		t.id = 0 // nobody holds the slot any more
@@ -100,10 +104,10 @@ func (t *steps) Complete(ctx context.Context, c semel.Completion) error {
 	return explain("complete", err)
 }
 
-// number asks for the number of the transaction that lost the slot, or failed to be asked.
-func (t *steps) number(ctx context.Context, lost error) (id int64, err error) {
-	err = t.row(context.WithoutCancel(ctx), "SELECT coalesce(txid_current_if_assigned(), 0)").Scan(&id)
-	return id, cmp.Or(err, lost)
+// number asks for the number of the transaction; 0: it has none.
+func (t *steps) number(ctx context.Context, by string) (id int64, err error) {
+	err = t.row(context.WithoutCancel(ctx), "SELECT coalesce("+by+", 0)").Scan(&id)
+	return id, err
 }
 
 // hit runs a statement that has a row if the token holds the slot, and returns the

@@ -28,13 +28,21 @@ var (
 //
 // After an error of SQLite roll back, unless it is known to undo its statement alone:
 // some undo the transaction, and what is written then commits on its own. The record
-// never does: CompleteIn tells.
-func Tx(tx *sql.Tx) semel.Tx { return callerTx{tx} }
+// never does: CompleteIn tells, by [semel.ErrTxEnded], as it does of a transaction that was
+// committed before. Pass the same Tx to LockIn and CompleteIn, so that one that was rolled
+// back is known to be. A statement that commits and begins anew ("COMMIT; BEGIN") is not
+// found out: until the record is committed the attempt counts then as one that may have had
+// an effect.
+func Tx(tx *sql.Tx) semel.Tx { return &callerTx{tx: tx} }
 
-type callerTx struct{ tx *sql.Tx }
+// callerTx implements [semel.Tx]. It is for one goroutine, like its transaction.
+type callerTx struct {
+	tx    *sql.Tx
+	steps *callerSteps // of the last store
+}
 
 // Steps implements [semel.Tx].
-func (c callerTx) Steps(store semel.Store) (semel.TxSteps, error) {
+func (c *callerTx) Steps(store semel.Store) (semel.TxSteps, error) {
 	s, ok := semel.As[*Store](store)
 	switch {
 	case !ok:
@@ -44,7 +52,10 @@ func (c callerTx) Steps(store semel.Store) (semel.TxSteps, error) {
 	case c.tx == nil:
 		return nil, errors.New("sqlitestore: there is no transaction")
 	}
-	return &callerSteps{slotSteps{store: s, tx: c.tx}}, nil
+	if c.steps == nil || c.steps.store != s {
+		c.steps = &callerSteps{slotSteps: slotSteps{store: s, tx: c.tx}}
+	}
+	return c.steps, nil
 }
 
 // slotSteps are the statements of a store in a transaction of package sql.
@@ -56,7 +67,8 @@ type slotSteps struct {
 
 func (x slotSteps) statement(name string) statement { return callerStmt{x, name} }
 
-// lock takes SQLite's write lock, and checks that token holds the slot.
+// lock takes SQLite's write lock, checks that token holds the slot, and ends the promise of
+// its attempt, unless the transaction is rolled back.
 func (x slotSteps) lock(slot semel.Slot, token semel.Token) error {
 	n, err := x.statement("lock").exec(slot[:], token[:])
 	return lostUnless(n == 1, err)
@@ -100,11 +112,18 @@ func (x slotSteps) complete(slot semel.Slot, c semel.Completion) error {
 
 // callerSteps are the steps in a transaction that the application has begun and
 // will end. The store is not told when.
-type callerSteps struct{ slotSteps }
+type callerSteps struct {
+	slotSteps
+	locked semel.Token // what Lock has succeeded with; zero: nothing
+}
 
 // Lock implements [semel.TxSteps].
 func (x *callerSteps) Lock(_ context.Context, key semel.Key, token semel.Token) error {
-	return x.step(func() error { return x.lock(key.Slot(), token) })
+	err := x.step(func() error { return x.lock(key.Slot(), token) })
+	if err == nil {
+		x.locked = token
+	}
+	return err
 }
 
 // Reserve implements [semel.TxSteps].
@@ -122,7 +141,7 @@ func (x *callerSteps) Reserve(_ context.Context, r semel.Reservation) (held seme
 
 // Complete implements [semel.TxSteps].
 func (x *callerSteps) Complete(_ context.Context, c semel.Completion) error {
-	return x.step(func() error {
+	err := x.step(func() error {
 		slot := c.Key.Slot()
 		if err := x.open(); err != nil {
 			return err
@@ -132,6 +151,10 @@ func (x *callerSteps) Complete(_ context.Context, c semel.Completion) error {
 		}
 		return x.complete(slot, c)
 	})
+	if errors.Is(err, sql.ErrTxDone) {
+		return x.over(c.Key, c.Token, err)
+	}
+	return err
 }
 
 // step runs one step and then looks at the connection. Not before: a transaction
@@ -168,11 +191,11 @@ func (x *callerSteps) patient() error {
 	return err
 }
 
-// errRolledBack says that SQLite has ended a transaction by itself.
-var errRolledBack = errors.New("sqlitestore: the database has rolled the transaction back")
+// errEnded says that a transaction had ended before its record was completed in it.
+var errEnded = fmt.Errorf("sqlitestore: the transaction has ended: commit after CompleteIn, not before: %w", semel.ErrTxEnded)
 
-// open returns an error when the transaction is none any more. After some errors SQLite
-// rolls back by itself, and what is written next commits on its own.
+// open returns an error when the transaction is none any more: a statement has ended it, or an
+// error of SQLite, and what was written since is committed on its own.
 func (x *callerSteps) open() error {
 	_, err := x.tx.ExecContext(uncancelled(), "BEGIN")
 	switch {
@@ -182,7 +205,19 @@ func (x *callerSteps) open() error {
 		return err
 	}
 	_, err = x.tx.ExecContext(uncancelled(), "ROLLBACK")
-	return errors.Join(errRolledBack, err)
+	return errors.Join(errEnded, err)
+}
+
+// over tells what has become of a transaction that package sql has ended: a promise that
+// Lock would have ended with a commit, and that stands, says that it was rolled back.
+func (x *callerSteps) over(key semel.Key, token semel.Token, cause error) error {
+	if x.locked == token {
+		held, err := x.store.Look(uncancelled(), key)
+		if err == nil && held.State == semel.StateReserved && held.Token == token && held.Deferred {
+			return fmt.Errorf("sqlitestore: the transaction was rolled back before CompleteIn: %w", cause)
+		}
+	}
+	return fmt.Errorf("%w: %w", errEnded, cause)
 }
 
 // atWork is the answer to r while a transaction of which nothing is known is at work

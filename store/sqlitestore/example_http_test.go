@@ -54,13 +54,14 @@ func ExampleTx() {
 	shop := openShop()
 	defer shop.close()
 	order := func(w http.ResponseWriter, r *http.Request) error {
-		ctx := r.Context()
+		ctx := context.WithoutCancel(r.Context()) // package sql rolls back beside you when a context ends
 		tx, err := shop.db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // does nothing after the commit
-		if err := semelhttp.LockIn(ctx, sqlitestore.Tx(tx)); err != nil {
+		own := sqlitestore.Tx(tx)            // one for both calls
+		if err := semelhttp.LockIn(ctx, own); err != nil {
 			return err
 		}
 		result, err := tx.ExecContext(ctx, "INSERT INTO orders (item) VALUES (?)", r.URL.Query().Get("item"))
@@ -70,7 +71,7 @@ func ExampleTx() {
 		id, _ := result.LastInsertId()
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprintf(w, "order %d", id)
-		if err := semelhttp.CompleteIn(ctx, w, sqlitestore.Tx(tx)); err != nil {
+		if err := semelhttp.CompleteIn(ctx, w, own); err != nil {
 			return err
 		}
 		return tx.Commit()

@@ -2,10 +2,19 @@ package sqlitestore
 
 import (
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
+	"github.com/semel-go/semel"
 	"modernc.org/sqlite"
+)
+
+var (
+	// errRolledBack says that SQLite has ended a transaction by itself.
+	errRolledBack = errors.New("sqlitestore: the database has rolled the transaction back")
+	// errRefused says that the guard did not let business code commit.
+	errRefused = fmt.Errorf("sqlitestore: a statement would have committed, and was refused: %w", semel.ErrTxOwned)
 )
 
 // guard watches a connection while one of our transactions is on it. After some
@@ -15,6 +24,7 @@ import (
 // (invariant I8).
 type guard struct {
 	completed  atomic.Bool
+	refused    atomic.Bool // a commit, which was made a rollback
 	rolledBack atomic.Bool
 }
 
@@ -28,6 +38,7 @@ func (g *guard) install(c any) error {
 		if g.completed.Load() {
 			return 0
 		}
+		g.refused.Store(true)
 		return 1 // roll back instead
 	})
 	h.RegisterRollbackHook(func() { g.rolledBack.Store(true) })
@@ -50,7 +61,10 @@ func (g *guard) complete() { g.completed.Store(true) }
 
 // gone returns an error when the transaction was rolled back.
 func (g *guard) gone() error {
-	if g.rolledBack.Load() {
+	switch {
+	case g.refused.Load():
+		return errRefused
+	case g.rolledBack.Load():
 		return errRolledBack
 	}
 	return nil

@@ -125,12 +125,13 @@ func (d dialect) Begin(ctx context.Context, conn *sql.Conn, _ sql.IsolationLevel
 }
 
 // Damage implements [semelsql.Dialect]. What undoes its statement alone is listed;
-// that SQLite rolled back all the same, as INSERT OR ROLLBACK wants it, the guard tells.
+// that SQLite rolled back all the same, as INSERT OR ROLLBACK wants it, or instead of a
+// commit, the guard tells.
 func (d dialect) Damage(err error) semelsql.Damage {
 	code := codeOf(err)
 	switch {
 	case code == codeCommitHook:
-		return semelsql.Gone
+		return semelsql.None // the guard knows better what it is
 	case code == 0: // the statement was not sent, or there is nobody to send it to
 		if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) {
 			return semelsql.Gone

@@ -9,7 +9,7 @@ func Mutants() []Mutant {
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
-		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
+		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(), ownMutants(),
 	} {
 		all = append(all, group...)
 	}

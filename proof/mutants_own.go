@@ -6,7 +6,7 @@ func ownMutants() []Mutant {
 	http := func(name, file, before, after, test string) Mutant {
 		return Mutant{name, "semelhttp/" + file, before, after, "semelhttp", test}
 	}
-	return []Mutant{
+	return append(sweepPauseMutants(), []Mutant{
 		http("own transactions: a success without CompleteIn is kept", "finish.go",
 			"case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():", "case false:", "^TestLockInWithoutCompleteIn$"),
 		http("own transactions: a success whose completion was rolled back is kept", "finish.go",
@@ -25,5 +25,20 @@ func ownMutants() []Mutant {
 			"the lease ends before it is written down that the outcome is unknown", "effects.go",
 			"	c.doubted.Store(!c.engine.endPromise(", "	c.doubted.Store(false && !c.engine.endPromise(", "semelhttp", "^TestLockInWithoutCompleteInWhileTheStoreFails$",
 		},
+	}...)
+}
+
+func sweepPauseMutants() []Mutant {
+	return []Mutant{
+		coreMutant("a sweep forgets which route an attempt was of", "sweep.go",
+			"Route: rec.Route, ", "", "^TestSweepKeepsRoute$"),
+		coreMutant("a sweep asks in every round", "sweep.go",
+			"ok && now.Before(l.at) &&", "ok && false &&", "^TestSweepPauses$"),
+		coreMutant("the pauses of a sweep grow for ever", "sweep.go",
+			"min(2*before.pause, max(pause, longestPause))", "2 * before.pause", "^TestSweepPauses$"),
+		coreMutant("a sweep waits with an attempt that began anew", "sweep.go",
+			"(rec.Fence == l.fence || rec.Lapses > l.lapses)", "l.pause > 0", "^TestSweepOfANewAttempt$"),
+		coreMutant("sweeps of several processes do not pause", "sweep.go",
+			"(rec.Fence == l.fence || rec.Lapses > l.lapses)", "rec.Fence == l.fence", "^TestSweepPausesInEveryProcess$"),
 	}
 }

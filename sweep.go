@@ -15,6 +15,10 @@ type Sweeping struct {
 	// Recover is asked about each lapsed attempt. Default [Config].Recover; one of
 	// the two is required.
 	Recover RecoverFunc
+	// Only, when not nil, tells which attempts are to be asked about. Those that it refuses
+	// stay as they are, for a retry or an operator. It gets the record as it is listed, and
+	// must be quick. Default: all.
+	Only func(held Record) bool
 	// Every is the pause between two rounds. Default 1 min.
 	Every time.Duration
 	// Batch is how many lapsed attempts one round asks about, going on where the last
@@ -96,9 +100,12 @@ type later struct {
 // longestPause is between two questions about one attempt, if Every is not longer.
 const longestPause = time.Hour
 
-// waits reports whether it is too early to ask about an attempt again. One that began anew
+// waits reports whether an attempt is not to be asked about, or it is too early to do so again. One that began anew
 // meanwhile is another; one that somebody else has asked about is not.
 func (w *sweeper) waits(rec Record, now time.Time) bool {
+	if w.cfg.Only != nil && !rec.Blameless() && !w.cfg.Only(rec) {
+		return true
+	}
 	l, ok := w.later[rec.Key.Slot()]
 	return ok && now.Before(l.at) && (rec.Fence == l.fence || rec.Lapses > l.lapses)
 }

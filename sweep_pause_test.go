@@ -103,3 +103,22 @@ func TestSweepOfANewAttempt(t *testing.T) {
 		}
 	})
 }
+
+// What nobody is to be asked about stays as it is, and what cannot have begun is freed all the same (I9).
+func TestSweepOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		crashed(t, store, semel.Call{Key: secretKey, Route: "held"})
+		crashed(t, store, deferring("blameless", "x"))
+		time.Sleep(lapse)
+		before := listed(t, store).Fence
+		book := &ledger{}
+		e, _ := process(t, store, semel.Config{})
+		sweeping(t, e, semel.Sweeping{Recover: book.recover, Only: func(held semel.Record) bool { return held.Route != "held" && held.Route != "" }})
+		time.Sleep(time.Hour)
+		if got := listed(t, store).Fence; got != before || book.times(secretKey.ID) != 0 {
+			t.Errorf("asked %d times, and the fence is %d, want never, and %d", book.times(secretKey.ID), got, before)
+		}
+		reserve(t, e, call("blameless", "another request"))
+	})
+}

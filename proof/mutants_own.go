@@ -32,6 +32,10 @@ func sweepPauseMutants() []Mutant {
 	return []Mutant{
 		coreMutant("a sweep forgets which route an attempt was of", "sweep.go",
 			"Route: rec.Route, ", "", "^TestSweepKeepsRoute$"),
+		coreMutant("a sweep takes over what it is not to ask about", "sweep.go",
+			"w.cfg.Only != nil && !rec.Blameless()", "false && !rec.Blameless()", "^TestSweepOnly$"),
+		coreMutant("a sweep leaves what cannot have begun", "sweep.go",
+			"w.cfg.Only != nil && !rec.Blameless()", "w.cfg.Only != nil", "^TestSweepOnly$"),
 		coreMutant("a sweep asks in every round", "sweep.go",
 			"ok && now.Before(l.at) &&", "ok && false &&", "^TestSweepPauses$"),
 		coreMutant("the pauses of a sweep grow for ever", "sweep.go",

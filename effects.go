@@ -50,6 +50,18 @@ func (c *Claim) BeginEffects(ctx context.Context) error {
 	return err
 }
 
+// EndPromise says that the promise of [Call].DeferEffects does not hold, because nobody can tell
+// what the attempt has done: its outcome is unknown when it is abandoned. It is for those who
+// find that out afterwards, as a transport does, and does nothing without the promise. Until it is
+// written down, which is tried in the background if it must, Abandon lets the lease stand.
+func (c *Claim) EndPromise(ctx context.Context) {
+	if !c.deferred.Swap(false) {
+		return
+	}
+	c.doubted.Store(true) // before anybody may end the lease
+	c.doubted.Store(!c.engine.endPromise(ctx, c.key, c.token, c.attempt.lease))
+}
+
 func (e *Engine) beginEffects(ctx context.Context, c *Claim) (err error) {
 	beginner, ok := As[EffectBeginner](e.store)
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"time"
 )
@@ -14,6 +15,10 @@ type Sweeping struct {
 	// Recover is asked about each lapsed attempt. Default [Config].Recover; one of
 	// the two is required.
 	Recover RecoverFunc
+	// Only, when not nil, tells which attempts are to be asked about. Those that it refuses
+	// stay as they are, for a retry or an operator. It gets the record as it is listed, and
+	// must be quick. Default: all.
+	Only func(held Record) bool
 	// Every is the pause between two rounds. Default 1 min.
 	Every time.Duration
 	// Batch is how many lapsed attempts one round asks about, going on where the last
@@ -28,7 +33,9 @@ var sweepKey = Key{Scope: "semel", ID: "sweeper"}
 // RunSweep asks a recovery hook about the attempts that lapsed, without waiting for
 // a retry of their clients, until ctx ends, whose cause it returns. What
 // was executed is kept, so that a retry is replayed; what was not is freed; what is
-// still unknown stays so for the next round. An attempt that cannot have had any
+// still unknown stays so, and is asked about again after a pause that doubles each time, from
+// Every to an hour. For each question the sweep takes the attempt over, which gives the record a
+// new fence, owner and time. An attempt that cannot have had any
 // effect is freed without a question.
 //
 // Of all processes that run it on one store only one works at a time: it holds a
@@ -53,7 +60,7 @@ func (e *Engine) RunSweep(ctx context.Context, s Sweeping) error {
 	if s.Recover == nil || s.Every < 0 || s.Batch < 0 {
 		return errors.New("semel: Sweeping needs a Recover func, and Every and Batch above 0")
 	}
-	w := &sweeper{engine: e, lister: lister, cfg: s}
+	w := &sweeper{engine: e, lister: lister, cfg: s, later: make(map[Slot]later)}
 	timer := time.NewTimer(s.Every)
 	defer timer.Stop()
 	for {
@@ -78,7 +85,47 @@ type sweeper struct {
 	engine *Engine
 	lister Lister
 	cfg    Sweeping
-	place  time.Time // of the last attempt that was asked about; zero: begin anew
+	place  time.Time // of the last attempt that was looked at; zero: begin anew
+	later  map[Slot]later
+}
+
+// later is when an attempt whose outcome is still unknown is asked about again.
+type later struct {
+	at     time.Time
+	pause  time.Duration
+	fence  int64 // of the record that was left, and lapses too
+	lapses int
+}
+
+// longestPause is between two questions about one attempt, if Every is not longer.
+const longestPause = time.Hour
+
+// waits reports whether an attempt is not to be asked about, or it is too early to do so again. One that began anew
+// meanwhile is another; one that somebody else has asked about is not.
+func (w *sweeper) waits(rec Record, now time.Time) bool {
+	if w.cfg.Only != nil && !rec.Blameless() && !w.cfg.Only(rec) {
+		return true
+	}
+	l, ok := w.later[rec.Key.Slot()]
+	return ok && now.Before(l.at) && (rec.Fence == l.fence || rec.Lapses > l.lapses)
+}
+
+// note writes down how a question has ended.
+func (w *sweeper) note(out Outcome, slot Slot) {
+	if out.Kind != InFlight || !out.Lapsed {
+		delete(w.later, slot)
+		return
+	}
+	pause := w.cfg.Every
+	if before, ok := w.later[slot]; ok {
+		pause = min(2*before.pause, max(pause, longestPause))
+	}
+	w.later[slot] = later{time.Now().Add(pause), pause, out.Record.Fence, out.Record.Lapses}
+}
+
+// forget drops what somebody else must have settled: its time came long ago.
+func (w *sweeper) forget(now time.Time) {
+	maps.DeleteFunc(w.later, func(_ Slot, l later) bool { return now.Sub(l.at) > 2*max(w.cfg.Every, longestPause) })
 }
 
 // sweep is one round, if no other process is at one.
@@ -106,7 +153,7 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 			err = errors.Join(err, rerr)
 		}
 	}()
-	lapsed, err := w.lapsed(round)
+	lapsed, place, err := w.lapsed(round)
 	if err != nil {
 		return err
 	}
@@ -116,34 +163,41 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 		}
 		looked++
 		w.place = rec.CreatedAt
-		if serr := e.sweepOne(round, rec, w.asks(round)); serr != nil {
+		out, serr := e.sweepOne(round, rec, w.asks(round))
+		if serr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", e.Ref(rec.Key), serr))
+			continue
 		}
+		w.note(out, rec.Key.Slot())
 	}
-	if looked < w.cfg.Batch { // that were the last ones
-		w.place = time.Time{}
-	}
+	w.place = place
 	return err
 }
 
-// lapsed lists the next attempts to ask about, the youngest first. Of several that
-// were made in the same microsecond as the last one asked about, some may have to wait
-// until the list begins anew.
-func (w *sweeper) lapsed(ctx context.Context) ([]Record, error) {
-	var found []Record
+// mostLooks is how many batches of attempts a round passes over that are not to be asked about yet.
+const mostLooks = 100
+
+// lapsed lists the next attempts to ask about, the youngest first, and where to go on after
+// them: zero when the list has ended. Of several that were made in the same
+// microsecond as the last one, some may have to wait until the list begins anew.
+func (w *sweeper) lapsed(ctx context.Context) (found []Record, place time.Time, err error) {
+	now, looks := time.Now(), 0
+	w.forget(now)
 	f := Filter{States: []State{StateReserved}, Lapsed: true, Margin: w.engine.cfg.Margin}
 	for rec, err := range w.lister.List(ctx, f) {
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, time.Time{}, err
 		case rec.Key == sweepKey, !w.place.IsZero() && !rec.CreatedAt.Before(w.place):
 			continue
+		case !w.waits(rec, now):
+			found = append(found, rec)
 		}
-		if found = append(found, rec); len(found) == w.cfg.Batch {
-			break
+		if looks++; len(found) == w.cfg.Batch || looks >= mostLooks*w.cfg.Batch {
+			return found, rec.CreatedAt, nil
 		}
 	}
-	return found, nil
+	return found, time.Time{}, nil
 }
 
 // asks is the hook in one round.
@@ -163,16 +217,16 @@ func (w *sweeper) asks(round context.Context) RecoverFunc {
 
 // sweepOne settles one lapsed attempt as a retry under [Recover] would, except that
 // nobody is there to run what was not executed.
-func (e *Engine) sweepOne(ctx context.Context, rec Record, hook RecoverFunc) error {
+func (e *Engine) sweepOne(ctx context.Context, rec Record, hook RecoverFunc) (Outcome, error) {
 	out, err := e.begin(ctx, Call{ // what a record has is stored already
-		Key: rec.Key, Fingerprint: rec.Fingerprint, Retention: rec.ExpiresAt.Sub(rec.CreatedAt),
+		Key: rec.Key, Fingerprint: rec.Fingerprint, Route: rec.Route, Retention: rec.ExpiresAt.Sub(rec.CreatedAt),
 		Lapsed: Recover, Recover: hook, DeferEffects: true,
 	})
 	if err != nil || out.Kind != Reserved {
-		return err
+		return out, err
 	}
 	if err := out.Claim.Release(ctx); err != nil && !errors.Is(err, ErrLost) {
-		return err
+		return out, err
 	}
-	return nil
+	return out, nil
 }

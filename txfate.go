@@ -10,11 +10,15 @@ import (
 
 // confess ends the promise of an attempt whose transaction was ended by a statement:
 // what it wrote may be committed, so the next one must not run as if nothing were.
-// It reports whether that is written down; if not, it is tried on for one lease, which
-// must not be ended before.
 func (e *Engine) confess(ctx context.Context, key Key, token Token, lease time.Duration) bool {
-	log := e.cfg.Logger.With("ref", e.Ref(key))
-	log.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown")
+	e.cfg.Logger.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown", "ref", e.Ref(key))
+	return e.endPromise(ctx, key, token, lease)
+}
+
+// endPromise ends the promise of an attempt that nobody can vouch for. It reports
+// whether that is written down; if not, it is tried on for one lease, which must not be
+// ended before.
+func (e *Engine) endPromise(ctx context.Context, key Key, token Token, lease time.Duration) bool {
 	beginner, ok := As[EffectBeginner](e.store)
 	if !ok {
 		return true // a store that keeps no promise
@@ -29,7 +33,7 @@ func (e *Engine) confess(ctx context.Context, key Key, token Token, lease time.D
 	}
 	_, err := await(e, e.cfg.ReserveTimeout, func() (struct{}, error) { return struct{}{}, confessed() }, nil)
 	if err != nil {
-		log.ErrorContext(ctx, "that the outcome is unknown is not written down yet: the next attempt may run", "err", err)
+		e.cfg.Logger.ErrorContext(ctx, "that the outcome is unknown is not written down yet: the next attempt may run", "ref", e.Ref(key), "err", err)
 		e.inBackground(e.quit.Done(), e.longest(lease), func() bool { return confessed() == nil })
 	}
 	return err == nil

@@ -10,8 +10,7 @@ func Mutants() []Mutant {
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
-		unseenMutants(),
-		promiseMutants(),
+		unseenMutants(), promiseMutants(), ownMutants(),
 	} {
 		all = append(all, group...)
 	}

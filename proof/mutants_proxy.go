@@ -77,8 +77,20 @@ func proxyMutants() []Mutant {
 			" && !rec.Blameless()", "", "cmd/semel", "^TestScripts$/^records_list$",
 		},
 		{
-			"command: a sweep asks one service about the attempts of another", "cmd/semel/internal/config/recovery.go",
-			"(!recovers || r.url != c.RecoverURL)", "!recovers", "cmd/semel/internal/config", "^TestRecoverNeedsURL$",
+			"command: a sweep asks one service about the attempts of another", "cmd/semel/internal/proxy/sweep.go",
+			"	if r, ok := a.routes[held.Route]; ok {\n		return r\n	}\n", "", "cmd/semel/internal/proxy", "^TestSweepAsksByRoute$",
+		},
+		{
+			"command: a sweep asks about the attempts of routes that are no more", "cmd/semel/internal/proxy/sweep.go",
+			"r == nil || a.others != nil && r.url != a.others.url", "r == nil", "cmd/semel/internal/proxy", "^TestSweepHoldsWhatIsOfNoRoute$",
+		},
+		{
+			"command: a sweep takes over what it does not ask about", "cmd/semel/internal/proxy/sweep.go",
+			"return s.current().asks.of(held) != nil", "return true", "cmd/semel/internal/proxy", "^TestSweepAsksByRoute$",
+		},
+		{
+			"command: a sweep with nobody to ask starts", "cmd/semel/internal/config/recovery.go",
+			"c.Sweep != 0 && !recovering", "c.Sweep != 0 && false", "cmd/semel/internal/config", "^TestRecoverNeedsURL$",
 		},
 		{
 			"command: a proxy that should ask nobody starts", "cmd/semel/internal/config/recovery.go",

@@ -171,9 +171,9 @@ func sweepMutants() []Mutant {
 		coreMutant("what a sweep keeps has the engine's retention", "sweep.go",
 			"rec.ExpiresAt.Sub(rec.CreatedAt),", "0,", "^TestSweepSettlesWhatHasLapsed$"),
 		coreMutant("a sweep asks about the same attempts for ever", "sweep.go",
-			"		w.place = rec.CreatedAt\n", "", "^TestSweepPages$"),
+			"		w.place = rec.CreatedAt\n", "", "^TestSweepHookHangs$"),
 		coreMutant("a sweep begins anew in each round", "sweep.go",
-			"if looked < w.cfg.Batch {", "if looked > 0 {", "^TestSweepPages$"),
+			"return found, rec.CreatedAt, nil", "return found, time.Time{}, nil", "^TestSweepPages$"),
 		coreMutant("the sweep of a closed engine goes on", "sweep.go",
 			"case e.isClosed():", "case false:", "^TestSweepOfAClosedEngine$"),
 	}

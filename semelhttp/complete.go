@@ -27,6 +27,10 @@ var (
 // not know whether another attempt has the slot, or its own lease was over. Its client
 // gets what is kept, or is told that nothing was committed. Without an attempt, see
 // [CompleteIn], it does nothing.
+//
+// A handler that has the lock and answers below 400, or not at all, without CompleteIn is not
+// believed, whether it has committed or not: its client is told outcome-unknown. One that rolls
+// back and gives up calls [Reset].
 func LockIn(ctx context.Context, tx semel.Tx) error {
 	claim := semel.FromContext(ctx)
 	if claim == nil {
@@ -61,6 +65,9 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	case c == nil:
 		claim.Doubt("the answer is hidden from its transaction")
 		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
+		if !claim.Locked() {
+			_ = claim.LockIn(ctx, tx) // so that the middleware knows that it must not send it either
+		}
 		return errHidden
 	}
 	c.mu.Lock()

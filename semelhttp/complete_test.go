@@ -698,18 +698,22 @@ func TestCompleteInThroughAnotherWriter(t *testing.T) {
 	for name, c := range map[string]struct {
 		between func(http.Handler) http.Handler
 		ok      bool
+		locks   bool
 	}{
 		"with Unwrap": {func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(unwrapping{w}, r) })
-		}, true},
-		"without": {hideWriter, false},
+		}, true, true},
+		"without":             {hideWriter, false, true},
+		"without, nor LockIn": {hideWriter, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := newTxStore()
 			handler := c.between(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				tx := ownTx{db.begin()}
 				defer tx.Rollback(q.Context())
-				must(semelhttp.LockIn(q.Context(), tx))
+				if c.locks {
+					must(semelhttp.LockIn(q.Context(), tx))
+				}
 				must(tx.insert("paid"))
 				pay(w, q)
 				err := semelhttp.CompleteIn(q.Context(), w, tx)
@@ -729,10 +733,25 @@ func TestCompleteInThroughAnotherWriter(t *testing.T) {
 				r.wantRows("paid")
 				return
 			}
+			r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown) // and not of what it wrote
 			r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+			r.wantRuns(1)
 			r.wantRows()
 		})
 	}
+}
+
+// A hidden answer holds the key also where its transaction cannot have the lock.
+func TestCompleteInOfAnotherStoreThroughAnotherWriter(t *testing.T) {
+	r := newOwnRig(t, newTxStore(), hideWriter(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		pay(w, q)
+		if semelhttp.CompleteIn(q.Context(), w, ownTx{newTxStore().begin()}) == nil {
+			t.Error("got no error")
+		}
+	})).ServeHTTP, nil)
+	r.post(secretKey, "x")
+	r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+	r.wantRuns(1)
 }
 
 // Without an attempt the handler runs as ever, and Semel takes no part in it.

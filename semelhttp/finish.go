@@ -29,6 +29,9 @@ func (c *recorder) finish(ctx context.Context) {
 	switch {
 	case c.frozen:
 		c.finishFrozen(ctx)
+	case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():
+		out, err := c.claim.Confirm(ctx)
+		c.finishUncompleted(ctx, out, err)
 	case ended && c.mode == buffering:
 		c.finishEnded(ctx, how)
 	case ended:
@@ -147,7 +150,11 @@ func (c *recorder) finishEnded(ctx context.Context, how semel.Disposition) {
 	}
 	out, err := c.claim.Confirm(ctx)
 	if _, ended := c.claim.Settled(); !ended { // its transaction was rolled back
-		c.conclude(ctx)
+		if c.succeeds() {
+			c.finishUncompleted(ctx, out, err)
+		} else {
+			c.conclude(ctx)
+		}
 		return
 	}
 	if err != nil || out.Kind != semel.Replay {

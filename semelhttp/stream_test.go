@@ -218,15 +218,16 @@ func (x *transaction) Complete(_ context.Context, c semel.Completion) error { x.
 
 func (x *transaction) commit(ctx context.Context) error { return x.store.Complete(ctx, x.c) }
 
-// I2: what a transaction has held back, and was rolled back, is an answer over the limit as
+// I2: a refusal that a transaction has held back, and was rolled back, is an answer over the limit as
 // any other.
 func TestLargeAnswerRolledBack(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		kept, _ := semelhttp.Kept{Status: 201}.Encode()
 		_ = semel.FromContext(q.Context()).CompleteIn(q.Context(), rolledBack{}, kept)
+		w.WriteHeader(http.StatusConflict)
 		_, _ = io.WriteString(w, strings.Repeat("large", 99))
 	}, func(c *semelhttp.Config) { c.MaxResponse = 100 })
-	if a := r.post(secretKey, "x"); a.status != 200 || a.body != strings.Repeat("large", 99) {
+	if a := r.post(secretKey, "x"); a.status != 409 || a.body != strings.Repeat("large", 99) {
 		t.Errorf("got %+v, want the whole answer", a)
 	}
 	r.wantProblem(r.post(secretKey, "x"), 410, semelhttp.ProblemResponseNotKept)

@@ -25,6 +25,8 @@ type bank struct {
 	pool    *pgxpool.Pool
 	engine  *semel.Engine
 	guarded *semelhttp.Middleware
+	own     *semelhttp.Middleware // of the handler that has a transaction of its own
+	commit  func(ctx context.Context, tx pgx.Tx) error
 }
 
 func newBank(ctx context.Context, pool *pgxpool.Pool, mode semel.TxMode) (*bank, error) {
@@ -50,7 +52,12 @@ func newBank(ctx context.Context, pool *pgxpool.Pool, mode semel.TxMode) (*bank,
 	if err != nil {
 		return nil, err
 	}
-	return &bank{pool: pool, engine: engine, guarded: guarded}, nil
+	// What is not committed has had no effect: DeferEffects says so.
+	own, err := plain.With(func(c *semelhttp.Config) { c.DeferEffects = true })
+	if err != nil {
+		return nil, err
+	}
+	return &bank{pool: pool, engine: engine, guarded: guarded, own: own, commit: commit}, nil
 }
 
 func (b *bank) close(ctx context.Context) error {
@@ -62,6 +69,7 @@ func (b *bank) close(ctx context.Context) error {
 func (b *bank) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /transfers", b.guarded.Wrap(http.HandlerFunc(transfer)))
+	mux.Handle("POST /own/transfers", b.own.Wrap(http.HandlerFunc(b.transferOwn)))
 	mux.HandleFunc("GET /accounts", b.accounts)
 	return mux
 }
@@ -77,12 +85,23 @@ var errNoMoney = errors.New("no account with enough money")
 // transfer writes in the transaction of its request. It neither commits nor rolls back:
 // an answer below 500 commits, any other rolls back.
 func transfer(w http.ResponseWriter, r *http.Request) {
-	var o order
-	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
-		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+	o, ok := orderOf(w, r)
+	if !ok {
 		return
 	}
 	id, err := move(r.Context(), pgstore.TxFrom(r.Context()), o)
+	answer(w, id, err)
+}
+
+func orderOf(w http.ResponseWriter, r *http.Request) (o order, ok bool) {
+	if err := json.NewDecoder(r.Body).Decode(&o); err != nil || o.Amount <= 0 || o.From == o.To {
+		http.Error(w, "an order is {from, to, amount}", http.StatusBadRequest)
+		return o, false
+	}
+	return o, true
+}
+
+func answer(w http.ResponseWriter, id int64, err error) {
 	switch {
 	case errors.Is(err, errNoMoney):
 		http.Error(w, err.Error(), http.StatusPaymentRequired) // kept: a retry is told the same

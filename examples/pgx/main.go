@@ -1,6 +1,7 @@
 // Command pgx is a bank with one operation, on PostgreSQL with pgx: POST /transfers
 // moves money, and GET /accounts shows the balances. A transfer and the answer
-// to its idempotency key are committed in one transaction.
+// to its idempotency key are committed in one transaction. POST /own/transfers does the same
+// in a transaction that its handler begins and commits by itself.
 //
 //	go run ./examples/pgx -database postgres://postgres@127.0.0.1/postgres
 //	curl -i http://127.0.0.1:8090/transfers -H 'Authorization: Bearer me' -H 'Idempotency-Key: rent-1' -d '{"from":"alice","to":"bob","amount":2500}'

@@ -122,8 +122,8 @@ func (c Config) checkRecovery() []error {
 	bad := func(source Source, name, format string, args ...any) {
 		errs = append(errs, &ValueError{Setting: name, Source: source, Err: fmt.Errorf(format, args...)})
 	}
-	asked, told, late := false, false, false // the common one; that one is missing, that it takes too long
-	var other *recovering                    // the first that does not ask the common one
+	asked, recovering := false, false // the common one, any
+	told, late := false, false        // that one is missing, that it takes too long
 	for _, r := range c.recoverings() {
 		recovers := r.policy == semel.Recover
 		switch {
@@ -134,12 +134,10 @@ func (c Config) checkRecovery() []error {
 			bad(r.source, "recover_url", "%w", ErrNotRecover)
 		}
 		asked = asked || recovers && !r.own
+		recovering = recovering || recovers
 		if recovers && c.RecoverTimeout >= r.lease && r.lease >= leastLease && !late {
 			bad(c.origin["recover_timeout"], "recover_timeout", "%v is not less than the lease of %v from %v: set recover_timeout to less, or the lease to more", c.RecoverTimeout, r.lease, r.from)
 			late = true
-		}
-		if other == nil && (!recovers || r.url != c.RecoverURL) {
-			other = &r
 		}
 		if r.own {
 			c.checkAsked(r.url, r.source, bad)
@@ -152,12 +150,8 @@ func (c Config) checkRecovery() []error {
 			bad(source, "recover_url", "%w", ErrNotRecover)
 		}
 	}
-	switch {
-	case c.Sweep == 0 || other == nil:
-	case c.Lapsed != semel.Recover:
+	if c.Sweep != 0 && !recovering {
 		bad(c.origin["sweep"], "sweep", "%w", ErrNoSweep)
-	case c.RecoverURL != "": // else it was said above
-		bad(c.origin["sweep"], "sweep", "%w, unlike %v", ErrOneURL, other.source)
 	}
 	return errs
 }

@@ -80,8 +80,9 @@ func TestRecoverNeedsURL(t *testing.T) {
 		{"sweep: 1m\n", "semel.yaml:2: sweep: it asks recover_url, so it needs lapsed to be recover"},
 		{"lapsed: recover\nsweep: 1m\n", "semel.yaml:2: lapsed: recover needs a recover_url to ask"},
 		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    " + asked, ""},
-		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    lapsed: hold\n", "semel.yaml:3: sweep: a record does not say which route made it: every route must recover, by the one recover_url, unlike"},
-		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    recover_url: http://other\n", "by the one recover_url, unlike"},
+		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    lapsed: hold\n", ""},
+		{"lapsed: recover\nsweep: 1m\n" + asked + "routes:\n  - match: /a\n    recover_url: http://other\n", ""},
+		{"sweep: 1m\nroutes:\n  - match: /a\n    lapsed: recover\n    recover_url: http://other\n", ""},
 
 		{"lapsed: recover\nrecover_url: http://localhost:8080/{key}\n", "semel.yaml:3: recover_url: it leads to the address of listen from the default: the proxy would ask itself"},
 		{"lapsed: recover\nadmin: :9\nrecover_url: http://127.0.0.1:9\n", "semel.yaml:4: recover_url: it leads to the address of admin from"},

@@ -96,9 +96,11 @@ type Config struct {
 	// Routes say what differs for some requests. Default none.
 	Routes []Route
 
-	// Sweep is the pause between two rounds in which RecoverURL is asked about
-	// all that is lapsed in the store, see [semel.Engine.RunSweep]. The store
-	// must be of this service alone, and every route must recover by this URL.
+	// Sweep is the pause between two rounds in which the recovery URL of each
+	// route is asked about what is lapsed in the store, see
+	// [semel.Engine.RunSweep]. What is of a route that does not recover waits for an
+	// operator, and so does what is of no route of this Config, unless all
+	// recover by one URL. The store must be of these services alone.
 	// Default 0: only retries ask.
 	Sweep time.Duration
 

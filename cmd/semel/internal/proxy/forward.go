@@ -25,7 +25,6 @@ type upstream struct {
 	closers []func()               // end idle connections
 	via     []string               // the line of HeaderVia that names this sidecar
 	buffers buffers
-	shared  *recovery // the one of Config.RecoverURL; nil when nobody asks it
 	metrics *Metrics
 	logger  *slog.Logger
 }

@@ -17,6 +17,7 @@ type live struct {
 	cfg     Config
 	handler http.Handler
 	ways    []*upstream // the first is the one of all routes that have none of their own
+	asks    askers
 
 	// The server's mutex guards these.
 	users   int  // requests under way
@@ -63,7 +64,7 @@ func (l *live) checkSweep(store semel.Store) error {
 	switch _, lists := semel.As[semel.Lister](store); {
 	case l.cfg.Sweep == 0:
 		return nil
-	case l.ways[0].shared == nil:
+	case !l.asks.any():
 		return errors.New("proxy: a sweep needs a recovery URL")
 	case !lists:
 		return errors.New("proxy: a sweep needs a store that can list its records")

@@ -17,9 +17,11 @@ import (
 func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *live) (http.Handler, error) {
 	up := l.ways[0]
 	shared := up.hooked(cfg.HTTP, cfg.FailOpen, cfg.Shadow)
-	if up.shared = up.newRecovery(shared, cfg.RecoverURL); up.shared != nil {
-		shared.Recover = up.shared.ask
+	common := up.newRecovery(shared, cfg.RecoverURL)
+	if common != nil {
+		shared.Recover = common.ask
 	}
+	l.asks = askers{routes: map[string]*recovery{shared.Route: common}, others: common}
 	mw, err := semelhttp.New(engine, scope, shared)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 	}
 	r := &router{mux: http.NewServeMux(), other: mw.Wrap(base)}
 	for _, route := range cfg.Routes {
-		h, err := base.with(route, cfg, l.way(route.Upstream))
+		h, err := base.with(route, cfg, l.way(route.Upstream), &l.asks)
 		if err != nil {
 			return nil, fmt.Errorf("proxy: route %q: %w", route.Pattern, err)
 		}
@@ -49,7 +51,7 @@ func newHandler(engine *semel.Engine, scope semelhttp.ScopeFunc, cfg Config, l *
 }
 
 // with returns the handler of a route.
-func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, error) {
+func (f *forwarder) with(route Route, cfg Config, up *upstream, asks *askers) (http.Handler, error) {
 	own := *f
 	own.upstream = up
 	if route.Bypass {
@@ -66,9 +68,11 @@ func (f *forwarder) with(route Route, cfg Config, up *upstream) (http.Handler, e
 		if route.Change != nil {
 			route.Change(h)
 		}
-		if r := f.newRecovery(*h, cmp.Or(route.RecoverURL, cfg.RecoverURL)); r != nil {
+		r := f.newRecovery(*h, cmp.Or(route.RecoverURL, cfg.RecoverURL))
+		if r != nil {
 			h.Recover = r.ask
 		}
+		asks.add(h.Route, r)
 		*h = up.hooked(*h, or(route.FailOpen, cfg.FailOpen), or(route.Shadow, cfg.Shadow))
 		changed = h.WithPreset()
 	})

@@ -124,13 +124,7 @@ func (s *Server) Run(ctx context.Context) error {
 		r.start("purge", func() error { return s.engine.RunPurge(tidying, s.cfg.Purging) })
 	}
 	if s.cfg.Sweep > 0 {
-		ask := func(ctx context.Context, rec semel.Record) (semel.Recovery, error) {
-			l := s.enter()
-			defer s.leave(l)
-			return l.ways[0].shared.ask(ctx, rec)
-		}
-		sweeping := semel.Sweeping{Recover: ask, Every: s.cfg.Sweep}
-		r.start("sweep", func() error { return s.engine.RunSweep(tidying, sweeping) })
+		r.start("sweep", func() error { return s.engine.RunSweep(tidying, s.sweeping()) })
 	}
 	s.tellReady(listen, admin)
 

@@ -137,3 +137,73 @@ func TestSweepNeeds(t *testing.T) {
 		})
 	}
 }
+
+// byRoutes is a sidecar with three routes: two that ask one service each, and one that holds.
+// Requests of no route are held.
+func byRoutes(a, b *service) func(*setup) {
+	return func(c *setup) {
+		recovers := func(h *semelhttp.Config) { h.Lapsed = semel.Recover }
+		c.Sweep = time.Millisecond
+		c.Routes = []Route{
+			{Pattern: "/a", Change: recovers, RecoverURL: a.url + "/ops/{key}?of={key}"},
+			{Pattern: "/b", Change: recovers, RecoverURL: b.url + "/ops/{key}?of={key}"},
+			{Pattern: "/held"},
+		}
+	}
+}
+
+// fences returns the fence of each record of the scope that tests have, by its route.
+func fences(t *testing.T, s *sidecar) map[string]int64 {
+	t.Helper()
+	all := map[string]int64{}
+	lister, _ := semel.As[semel.Lister](s.server.engine.Store())
+	for rec, err := range lister.List(t.Context(), semel.Filter{States: []semel.State{semel.StateReserved}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[rec.Route] = rec.Fence
+	}
+	return all
+}
+
+// TestSweepAsksByRoute: each service is asked about its own operations, and what nobody is to be
+// asked about stays as it is (I7, I9).
+func TestSweepAsksByRoute(t *testing.T) {
+	a, b := newService(t, settles("hold")), newService(t, settles("keep"))
+	a.dies.Store(4)
+	s := newSidecar(t, a.url, byRoutes(a, b))
+	for _, path := range []string{"/held", "/"} {
+		want(t, s.send(t, "POST", path, "k"+path, "x"), 504, "outcome_unknown")
+	}
+	before := fences(t, s)
+	want(t, s.send(t, "POST", "/b", "kb", "x"), 504, "outcome_unknown")
+	until(t, s, "the service of the route has told it", func() bool { return strings.Contains(s.logs.String(), "settle=keep") })
+	until(t, s, "a round has ended after it", endOf(t, s.metrics, semel.StepSweep))
+	if got := a.asked.Load(); got != 0 {
+		t.Errorf("a service was asked %d times about the operations of another", got)
+	}
+	want(t, s.send(t, "POST", "/a", "ka", "x"), 504, "outcome_unknown")
+	until(t, s, "the other was asked too", func() bool { return a.asked.Load() > 0 })
+	for route, fence := range before {
+		if got := fences(t, s)[route]; got != fence {
+			t.Errorf("the record of route %q has the fence %d, want %d: nobody is asked about it", route, got, fence)
+		}
+	}
+}
+
+// TestSweepHoldsWhatIsOfNoRoute: with one service for all it is asked about everything; with
+// several nobody knows who has heard of the operations of a route that is no more (I7).
+func TestSweepHoldsWhatIsOfNoRoute(t *testing.T) {
+	one, other := &recovery{url: "http://one"}, &recovery{url: "http://other"}
+	gone := semel.Record{Route: "/gone"}
+	a := askers{routes: map[string]*recovery{"": one}, others: one}
+	a.add("/a", &recovery{url: "http://one"})
+	if a.of(gone) != one {
+		t.Error("with one service it is not asked")
+	}
+	a.add("/b", other)
+	a.add("/c", &recovery{url: "http://one"})
+	if a.of(gone) != nil || a.of(semel.Record{Route: "/b"}) != other || a.of(semel.Record{}) != one {
+		t.Error("with several a service is asked that may not know")
+	}
+}

@@ -1,0 +1,48 @@
+package proof
+
+// ownMutants break what guards handlers that have transactions of their own, and what is
+// found out about attempts that have lapsed.
+func ownMutants() []Mutant {
+	http := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "semelhttp/" + file, before, after, "semelhttp", test}
+	}
+	return append(sweepPauseMutants(), []Mutant{
+		http("own transactions: a success without CompleteIn is kept", "finish.go",
+			"case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():", "case false:", "^TestLockInWithoutCompleteIn$"),
+		http("own transactions: a success whose completion was rolled back is kept", "finish.go",
+			"		if c.succeeds() {\n", "		if false {\n", "^TestLockInWithoutCompleteIn$"),
+		http("own transactions: a hidden answer is sent", "uncompleted.go",
+			"(!told || wish == semel.Unknown)", "!told && wish == semel.Unknown", "^TestCompleteInThroughAnotherWriter$"),
+		http("own transactions: a hidden answer without a lock is sent", "complete.go",
+			"		if !claim.Locked() {\n			_ =", "		if false {\n			_ =", "^TestCompleteInThroughAnotherWriter$"),
+		http("own transactions: what the handler says of its end is not heard", "uncompleted.go",
+			" && (!told || wish == semel.Unknown)", " && (!told || wish >= semel.Unknown)", "^TestLockInAndAnswerOtherwise$"),
+		http("own transactions: a refusal without CompleteIn is unknown", "uncompleted.go",
+			"status < http.StatusBadRequest && ", "status < 1000+http.StatusBadRequest && ", "^TestLockInAndAnswerOtherwise$"),
+		http("own transactions: a success without CompleteIn runs again", "uncompleted.go",
+			"	c.claim.EndPromise(ctx)\n", "", "^TestLockInWithoutCompleteIn$"),
+		{
+			"the lease ends before it is written down that the outcome is unknown", "effects.go",
+			"	c.doubted.Store(!c.engine.endPromise(", "	c.doubted.Store(false && !c.engine.endPromise(", "semelhttp", "^TestLockInWithoutCompleteInWhileTheStoreFails$",
+		},
+	}...)
+}
+
+func sweepPauseMutants() []Mutant {
+	return []Mutant{
+		coreMutant("a sweep forgets which route an attempt was of", "sweep.go",
+			"Route: rec.Route, ", "", "^TestSweepKeepsRoute$"),
+		coreMutant("a sweep takes over what it is not to ask about", "sweep.go",
+			"w.cfg.Only != nil && !rec.Blameless()", "false && !rec.Blameless()", "^TestSweepOnly$"),
+		coreMutant("a sweep leaves what cannot have begun", "sweep.go",
+			"w.cfg.Only != nil && !rec.Blameless()", "w.cfg.Only != nil", "^TestSweepOnly$"),
+		coreMutant("a sweep asks in every round", "sweep.go",
+			"ok && now.Before(l.at) &&", "ok && false &&", "^TestSweepPauses$"),
+		coreMutant("the pauses of a sweep grow for ever", "sweep.go",
+			"min(2*before.pause, max(pause, longestPause))", "2 * before.pause", "^TestSweepPauses$"),
+		coreMutant("a sweep waits with an attempt that began anew", "sweep.go",
+			"(rec.Fence == l.fence || rec.Lapses > l.lapses)", "l.pause > 0", "^TestSweepOfANewAttempt$"),
+		coreMutant("sweeps of several processes do not pause", "sweep.go",
+			"(rec.Fence == l.fence || rec.Lapses > l.lapses)", "rec.Fence == l.fence", "^TestSweepPausesInEveryProcess$"),
+	}
+}

@@ -95,6 +95,16 @@ func TestTransactionsSurvive(t *testing.T) {
 			after tx.Complete 1: ok
 			before tx.Commit 1: ok
 			after tx.Commit 1: ok`,
+		"one trip": `
+			before Reserve 1: ok
+			after Reserve 1: ok
+			before tx.Begin 1: ok
+			after tx.Begin 1: ok
+			before tx.Lock 1: ok
+			after tx.Lock 1: ok
+			at paid 1: ok
+			before tx.Commit 1: ok
+			after tx.Commit 1: ok`,
 		"own transaction": `
 			before Reserve 1: ok
 			after Reserve 1: ok

@@ -45,9 +45,11 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 	}
 	switch variant := p.Args[1]; variant {
 	case "claim":
-		return s.inTx(semel.ClaimTx)
+		return s.inTx(transactions{s.db, semel.ClaimTx})
 	case "single":
-		return s.inTx(semel.SingleTx)
+		return s.inTx(transactions{s.db, semel.SingleTx})
+	case "one trip":
+		return s.inTx(oneTrips{transactions{s.db, semel.ClaimTx}})
 	case "recover":
 		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.ask}, semelhttp.Config{}, s.pay)
 	case "recover, once":
@@ -112,10 +114,10 @@ func (s service) guard(cfg semel.Config, httpCfg semelhttp.Config) (*semelhttp.M
 	return semelhttp.New(engine, semelhttp.Global(), httpCfg)
 }
 
-func (s service) inTx(mode semel.TxMode) (http.Handler, error) {
+func (s service) inTx(txs semel.Transactions) (http.Handler, error) {
 	mw, err := s.guard(semel.Config{}, semelhttp.Config{})
 	if err == nil {
-		mw, err = mw.InTx(s.p.Transactions(transactions{s.db, mode}))
+		mw, err = mw.InTx(s.p.Transactions(txs))
 	}
 	if err != nil {
 		return nil, err

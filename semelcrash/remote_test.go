@@ -25,6 +25,12 @@ var (
 	_ semel.Looker         = (*remote)(nil)
 )
 
+// unlisted is a store that cannot list.
+type unlisted struct {
+	semel.Store
+	semel.Renewer
+}
+
 // line is one connection.
 type line struct {
 	mu   sync.Mutex

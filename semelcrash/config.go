@@ -43,7 +43,7 @@ type Config struct {
 	Judge func(Answer) Told
 	// Once kills a request once and lets its retry live, except at random. Default: after
 	// the runs with one kill come those whose retry is killed as well, at each of
-	// its steps.
+	// its steps. That is three times the runs, and each of them waits for two leases.
 	Once bool
 	// Random is the number of runs that are killed at random moments, up to
 	// three times each. Default 4; negative is none.

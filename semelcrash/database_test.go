@@ -184,11 +184,11 @@ func (s *session) inTx(c call) (reply, bool) {
 	case "tx-reserve":
 		return s.reserve(c.Reserve), true
 	case "tx-complete":
-		held := db.held(c.Complete.Key)
-		mine := held.State == semel.StateReserved && held.Token == c.Complete.Token ||
-			s.reserved != nil && s.reserved.Token == c.Complete.Token
+		return reply{Is: !s.complete(c.Complete)}, true
+	case "tx-complete-and-commit":
+		mine := s.complete(c.Complete)
 		if mine {
-			s.kept = &c.Complete
+			s.commit()
 		}
 		return reply{Is: !mine}, true
 	case "tx-effect":
@@ -222,6 +222,17 @@ func (s *session) reserve(r semel.Reservation) reply {
 		Key: r.Key, Fingerprint: r.Fingerprint, State: semel.StateReserved,
 		Token: r.Token, Fence: time.Now().UnixMicro(), Attempts: 1, Deferred: r.Deferred,
 	}}
+}
+
+// complete reports whether c is of who holds the slot.
+func (s *session) complete(c semel.Completion) bool {
+	held := s.db.held(c.Key)
+	mine := held.State == semel.StateReserved && held.Token == c.Token ||
+		s.reserved != nil && s.reserved.Token == c.Token
+	if mine {
+		s.kept = &c
+	}
+	return mine
 }
 
 func (s *session) commit() {

@@ -36,15 +36,19 @@
 // been taken and its answer has not arrived. It starts the service again and asks
 // with the same key until it is told how the request ended, as a client would; then
 // it counts the effects. The steps of a retry after a crash are others: it is killed
-// at each of them as well, after one of the first kills that lead to the same retry. In
-// the end come kills at random moments.
+// at each of them as well, each time that it comes there until its client is told, after
+// one of the first kills that lead to the same retry. In the end come kills at random moments.
 //
 // # Advice
 //
 //   - The database must outlive the service: it runs elsewhere, or lies in a file.
-//   - A run starts the service two or three times and waits for its leases: some forty of
-//     them, a second each or so. [Config].Parallel does several at a time, Once leaves the
-//     second kills away.
+//   - A run starts the service two or three times and waits for a lease after each kill:
+//     some forty of them, a second or two each. A route that holds has more, as its client
+//     asks three times until it believes that. [Config].Parallel does several at a time, Once
+//     leaves the second kills away.
+//   - To kill a retry each time that it comes to a step, the store must be able to list
+//     ([semel.Lister]), as all stores of this module can. Else it is the first time of each
+//     step: the client asks while the lease runs, and how often is chance.
 //   - "Reserve 2" is the second time that the service came to the step: after
 //     CompleteIn the middleware reads the record by it.
 //   - A retry waits until the lease of the killed attempt is over. Give the engine

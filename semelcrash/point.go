@@ -26,8 +26,9 @@ type Point struct {
 }
 
 // The steps of [Process.Store], of [Process.Transactions] and of [Process.Tx].
-// Abandon is a renewal that ends the lease. Of Rollback there is no step: dying is
-// one.
+// Abandon is a renewal that ends the lease. A transaction that completes and commits in
+// one round trip, as that of pgstore does, has no tx.Complete: its tx.Commit is both. Of
+// Rollback there is no step: dying is one.
 const (
 	StepReserve      = "Reserve"
 	StepBeginEffects = "BeginEffects"

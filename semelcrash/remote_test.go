@@ -25,6 +25,12 @@ var (
 	_ semel.Looker         = (*remote)(nil)
 )
 
+// unlisted is a store that cannot list.
+type unlisted struct {
+	semel.Store
+	semel.Renewer
+}
+
 // line is one connection.
 type line struct {
 	mu   sync.Mutex
@@ -182,6 +188,28 @@ func (x *transaction) Commit(context.Context) error {
 }
 
 func (x *transaction) Rollback(context.Context) { _ = x.conn.Close() }
+
+// oneTrip is a transaction that completes and commits in one round trip.
+type oneTrip struct{ *transaction }
+
+func (x oneTrip) CompleteAndCommit(_ context.Context, c semel.Completion) error {
+	_, err := x.do(call{Op: "tx-complete-and-commit", Complete: c})
+	if err != nil && !errors.Is(err, semel.ErrLost) {
+		return errors.Join(semel.ErrCommitUnknown, err)
+	}
+	return err
+}
+
+// oneTrips begins them.
+type oneTrips struct{ transactions }
+
+func (t oneTrips) Begin(ctx context.Context) (semel.Transaction, error) {
+	begun, err := t.transactions.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return oneTrip{begun.(*transaction)}, nil
+}
 
 // ownTx is a transaction that a handler has begun.
 type ownTx struct{ *transaction }

@@ -19,8 +19,7 @@ type aftermath struct {
 }
 
 func (a aftermath) equal(b aftermath) bool {
-	held := func(record string) bool { return record == "reserved" || record == "lapsed" } // in a moment
-	return (a.record == b.record || held(a.record) && held(b.record)) && a.effects == b.effects && slices.Equal(a.points, b.points)
+	return a.record == b.record && a.effects == b.effects && slices.Equal(a.points, b.points)
 }
 
 // retries lists the runs in which the retry is killed as well: the steps after a crash
@@ -46,10 +45,27 @@ func (h *harness) retries() []job {
 	return chosen(jobs, func(only string) string { return only })
 }
 
-// firsts are the points that a service came to for the first time: how often a client
-// asks in vain is chance.
-func firsts(points []Point) []Point {
-	return slices.DeleteFunc(points, func(p Point) bool { return p.N != 1 })
+// left is what the kill of a run has left behind, as the service after it will find it
+// when no attempt holds the slot any more.
+func (h *harness) left(ctx context.Context, s *service, key string) (aftermath, error) {
+	h.awaitLapse(ctx, s, key)
+	effects, err := h.cfg.Effects(ctx, key)
+	if err != nil {
+		return aftermath{}, fmt.Errorf("the effects cannot be counted: %w", err)
+	}
+	return aftermath{record: s.record(ctx, h.http, key), effects: effects}, nil
+}
+
+// retried are the points to which the service of r came until the client was told. Where
+// nobody can wait for the lease, as the store cannot list, it has asked in vain, and how
+// often is chance: those are the first of each.
+func (h *harness) retried(ctx context.Context, s *service, r Result) []Point {
+	s.record(ctx, h.http, r.Key)
+	points := s.passed()
+	if r.after.record == "" {
+		points = slices.DeleteFunc(points, func(p Point) bool { return p.N != 1 })
+	}
+	return points
 }
 
 // awaitLapse waits until no attempt holds the slot, so that the first reserve of the

@@ -212,14 +212,17 @@ func (h *harness) one(ctx context.Context, j job, key string) (Result, error) {
 		return h.broken(ctx, r, err)
 	}
 	defer s.kill()
-	r.after.record = s.record(ctx, h.http, key)
-	if once := j.strikes[0]; !h.cfg.Once && once.point != (Point{}) && len(j.strikes) == 1 {
-		if r.after.effects, err = h.cfg.Effects(ctx, key); err != nil {
-			return h.broken(ctx, r, fmt.Errorf("the effects cannot be counted: %w", err))
+	noted := !h.cfg.Once && j.strikes[0].point != (Point{}) && len(j.strikes) == 1
+	if noted {
+		if r.after, err = h.left(ctx, s, key); err != nil {
+			return h.broken(ctx, r, err)
 		}
 	}
-	err = h.conclude(ctx, &r, c, s, c.ask(ctx, s))
-	r.after.points = firsts(s.passed())
+	told := c.ask(ctx, s)
+	if noted {
+		r.after.points = h.retried(ctx, s, r)
+	}
+	err = h.conclude(ctx, &r, c, s, told)
 	return r, err
 }
 

@@ -95,6 +95,16 @@ func TestTransactionsSurvive(t *testing.T) {
 			after tx.Complete 1: ok
 			before tx.Commit 1: ok
 			after tx.Commit 1: ok`,
+		"one trip": `
+			before Reserve 1: ok
+			after Reserve 1: ok
+			before tx.Begin 1: ok
+			after tx.Begin 1: ok
+			before tx.Lock 1: ok
+			after tx.Lock 1: ok
+			at paid 1: ok
+			before tx.Commit 1: ok
+			after tx.Commit 1: ok`,
 		"own transaction": `
 			before Reserve 1: ok
 			after Reserve 1: ok
@@ -165,10 +175,21 @@ func TestOutsideOfTransactions(t *testing.T) {
 	}
 }
 
-// A retry is killed as well, at each step of each kind of retry. (I8)
+// A retry is killed as well, at each step of each kind of retry, also when it comes to
+// the step once more: after its own commit the middleware reads the record. (I8)
 func TestRetriesAreKilled(t *testing.T) {
-	t.Parallel()
-	cfg, db := configWithDatabase(t, "claim")
+	for variant, committed := range map[string]string{"claim": "after tx.Commit 1", "own transaction": "at committed 1"} {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			retriesAreKilled(t, variant, committed)
+		})
+	}
+}
+
+// retriesAreKilled expects that the first kill after the commit is at committed.
+func retriesAreKilled(t *testing.T, variant, committed string) {
+	t.Helper()
+	cfg, db := configWithDatabase(t, variant)
 	cfg.Once, cfg.Random = false, -1
 	report := semelcrash.Run(t, cfg)
 	var first, got []string
@@ -192,9 +213,29 @@ func TestRetriesAreKilled(t *testing.T) {
 	for _, then := range first[1:] { // it is taken over
 		want = append(want, "after Reserve 1, then "+then)
 	}
-	want = append(want, "after tx.Commit 1, then before Reserve 1", "after tx.Commit 1, then after Reserve 1") // a replay
+	want = append(want, committed+", then before Reserve 1", committed+", then after Reserve 1") // a replay
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Where nobody can see when a lease is over, what depends on how often a client asks in
+// vain is no place to be killed at.
+func TestRetriesOfAStoreThatCannotList(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "unlisted")
+	cfg.Once, cfg.Random, cfg.MayHold = false, -1, true
+	twice := 0
+	for _, r := range semelcrash.Run(t, cfg).Runs {
+		if r.Then != (semelcrash.Point{}) {
+			twice++
+		}
+		if !r.Reached || r.Then.N > 1 {
+			t.Errorf("%s: reached %v", r.Name, r.Reached)
+		}
+	}
+	if twice == 0 {
+		t.Error("no retry was killed")
 	}
 }
 

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 // service is what the handlers below have.
 type service struct {
 	db       *remote
+	store    semel.Store // db, or something of it
 	p        *semelcrash.Process
 	receipts *sync.Map // by order
 }
@@ -39,15 +40,17 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := service{db, p, new(sync.Map)}
+	s := service{db, db, p, new(sync.Map)}
 	guarded := func(policy semel.Policy, h http.HandlerFunc) (http.Handler, error) {
 		return s.wrap(semel.Config{Lapsed: policy}, semelhttp.Config{}, h)
 	}
 	switch variant := p.Args[1]; variant {
 	case "claim":
-		return s.inTx(semel.ClaimTx)
+		return s.inTx(transactions{s.db, semel.ClaimTx})
 	case "single":
-		return s.inTx(semel.SingleTx)
+		return s.inTx(transactions{s.db, semel.SingleTx})
+	case "one trip":
+		return s.inTx(oneTrips{transactions{s.db, semel.ClaimTx}})
 	case "recover":
 		return s.wrap(semel.Config{Lapsed: semel.Recover, Recover: s.ask}, semelhttp.Config{}, s.pay)
 	case "recover, once":
@@ -58,6 +61,9 @@ func serve(_ context.Context, p *semelcrash.Process) (http.Handler, error) {
 		return s.wrap(semel.Config{}, semelhttp.Config{DeferEffects: true}, s.payInOwn)
 	case "deferred":
 		return s.wrap(semel.Config{}, semelhttp.Config{DeferEffects: true}, s.payDeferred)
+	case "unlisted":
+		s.store = unlisted{db, db}
+		return guarded(semel.Hold, s.pay)
 	case "hold":
 		// A step of its own, before any request, is no step of the request.
 		boot := semel.Reservation{
@@ -105,17 +111,17 @@ func (s service) wrap(cfg semel.Config, httpCfg semelhttp.Config, h http.Handler
 
 func (s service) guard(cfg semel.Config, httpCfg semelhttp.Config) (*semelhttp.Middleware, error) {
 	cfg.Lease, cfg.Margin = time.Second, -1
-	engine, err := semel.New(s.p.Store(s.db), cfg)
+	engine, err := semel.New(s.p.Store(s.store), cfg)
 	if err != nil {
 		return nil, err
 	}
 	return semelhttp.New(engine, semelhttp.Global(), httpCfg)
 }
 
-func (s service) inTx(mode semel.TxMode) (http.Handler, error) {
+func (s service) inTx(txs semel.Transactions) (http.Handler, error) {
 	mw, err := s.guard(semel.Config{}, semelhttp.Config{})
 	if err == nil {
-		mw, err = mw.InTx(s.p.Transactions(transactions{s.db, mode}))
+		mw, err = mw.InTx(s.p.Transactions(txs))
 	}
 	if err != nil {
 		return nil, err

@@ -34,7 +34,11 @@ func (w *watchedTransactions) Begin(ctx context.Context) (tx semel.Transaction, 
 	if err != nil {
 		return nil, err
 	}
-	return &watchedTransaction{tx, watchedSteps{w.p, tx}}, nil
+	watched := watchedTransaction{tx, watchedSteps{w.p, tx}}
+	if both, ok := tx.(semel.CompleteCommitter); ok {
+		return &watchedOneTrip{watched, both}, nil
+	}
+	return &watched, nil
 }
 
 // inner is a transaction without its steps, which are watched.
@@ -52,6 +56,18 @@ type watchedTransaction struct {
 
 func (w *watchedTransaction) Commit(ctx context.Context) (err error) {
 	w.p.step(StepTxCommit, func() { err = w.inner.Commit(ctx) })
+	return err
+}
+
+// watchedOneTrip is a transaction that completes and commits in one round trip, as
+// the engine then asks of it: one step, the commit.
+type watchedOneTrip struct {
+	watchedTransaction
+	both semel.CompleteCommitter
+}
+
+func (w *watchedOneTrip) CompleteAndCommit(ctx context.Context, c semel.Completion) (err error) {
+	w.p.step(StepTxCommit, func() { err = w.both.CompleteAndCommit(ctx, c) })
 	return err
 }
 

@@ -1,0 +1,21 @@
+package proof
+
+// harnessMutants break what the two harnesses with kills, semelcrash and the ledger, must
+// not overlook.
+func harnessMutants() []Mutant {
+	crash := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "semelcrash/" + file, before, after, "semelcrash", test}
+	}
+	return []Mutant{
+		crash("a watched transaction completes and commits in two trips where it can in one", "tx.go",
+			"		return &watchedOneTrip{watched, both}, nil\n", "		_ = both\n", "^TestTransactionsCan$"),
+		crash("a completion in one trip with its commit passes by the watch", "tx.go",
+			"	w.p.step(StepTxCommit, func() { err = w.both.CompleteAndCommit(ctx, c) })\n	return err\n", "	return w.both.CompleteAndCommit(ctx, c)\n", "^TestTransactionsSurvive$"),
+		crash("a retry is killed at the first time of each step only", "retries.go",
+			"	if r.after.record == \"\" {\n", "	if true {\n", "^TestRetriesAreKilled$"),
+		crash("a retry is killed where it came by chance", "retries.go",
+			"	if r.after.record == \"\" {\n", "	if false {\n", "^TestRetriesOfAStoreThatCannotList$"),
+		crash("the steps of a retry are noted while the lease runs", "retries.go",
+			"	h.awaitLapse(ctx, s, key)\n", "", "^TestRetriesAreKilled$"),
+	}
+}

@@ -17,9 +17,10 @@ var (
 	// not its own: whoever began it ends it. What was asked for did not happen,
 	// and the transaction will be rolled back.
 	ErrTxOwned = errors.New("semel: the transaction is committed by who began it, not by the handler")
-	// ErrTxEnded: a statement of the business code has ended the transaction behind
-	// its handle, such as "INSERT …; COMMIT" in one text. What it wrote may be
-	// committed without its record, so the outcome is unknown.
+	// ErrTxEnded: the transaction was over before it was completed. A statement of the
+	// business code has ended it behind its handle, such as "INSERT …; COMMIT" in one text, or
+	// a handler has committed its own before CompleteIn. What it wrote may be committed without
+	// its record, so the outcome is unknown.
 	ErrTxEnded = errors.New("semel: a statement has ended the transaction, and may have committed it")
 	// ErrOtherStore: a transaction does not belong to the engine's store.
 	ErrOtherStore = errors.New("semel: the transaction is not one of the engine's store")

@@ -25,7 +25,7 @@ func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) [
 		mutant("a completion in a second transaction succeeds", "sql/complete_in.sql",
 			"OR txid_current_if_assigned() = $7)", "OR $7 > 0)", "^TestDoTxCommitsBehindOurBack$"),
 		mutant("a lock that a savepoint gave up has ended its transaction", "tx.go",
-			"		case id != t.id:\n", "		case true:\n", "^TestCallersSavepoint$"),
+			"		case id != t.id:\n", "		case id == t.id:\n", "^TestCallersSavepoint$"),
 		mutant("a lock does not know its transaction", "tx.go",
 			"	t.id, err = t.hit(", "	_, err = t.hit(", "^TestDoTxCommitsBehindOurBack$"),
 		mutant("a single reservation does not know its transaction", "tx.go",

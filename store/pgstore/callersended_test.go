@@ -245,6 +245,26 @@ func TestConnEndsThePromise(t *testing.T) {
 	}
 }
 
+// Whoever asks for the connection again and again, as one that waits for the server to end it, does
+// not keep it busy.
+func TestConnTellsOnce(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, servertest.Postgres(t).DSN())
+	pool, count := countingPool(t, l.url)
+	s, err := pgstore.New(pool, pgstore.Config{Schema: l.schema, Logger: quiet})
+	must(t, err)
+	l.Store = s
+	h := handleOf(t, l.begin(t, s.Transactions(pgstore.TxConfig{}), deferred(servertest.Name(t))))
+	h.Conn()
+	before := count.n.Load()
+	for range 3 {
+		h.Conn()
+	}
+	if got := count.n.Load() - before; got != 0 {
+		t.Errorf("got %d round trips, want none", got)
+	}
+}
+
 // I7: a connection that was given out while the server took nothing is not forgotten.
 func TestConnOfASpoiledTransaction(t *testing.T) {
 	t.Parallel()

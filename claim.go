@@ -245,7 +245,15 @@ func (c *Claim) Abandon(ctx context.Context) {
 		return
 	}
 	c.engine.running.remove(c) // first, so that no renewal undoes it
-	c.engine.tell(ctx, slog.LevelWarn, c, "an attempt is held: its outcome is not known", "reason", c.reason())
+	msg := "an attempt is held: its outcome is not known"
+	switch {
+	case !c.deferred.Load():
+	case c.Locked():
+		msg = "an attempt has ended in a transaction: its next request finds the answer, or runs"
+	default:
+		msg = "an attempt has ended without effect: its next request runs"
+	}
+	c.engine.tell(ctx, slog.LevelWarn, c, msg, "reason", c.reason())
 	if how == abandoned {
 		c.engine.abandon(ctx, c)
 	}

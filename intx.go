@@ -136,8 +136,8 @@ type transacted struct {
 // singly reserves in the transaction of the business code.
 func (t *transacted) singly(ctx context.Context) (TxOutcome, bool, error) {
 	defer func() { // also after a panic
-		if t.ended {
-			t.engine.confess(ctx, t.asked.Key, t.asked.Token, t.asked.Lease)
+		if t.ended && t.engine.confess(ctx, t.asked.Key, t.asked.Token, t.asked.Lease) && t.claim != nil {
+			t.engine.abandon(ctx, t.claim) // a reservation that was committed too runs no more
 		}
 	}()
 	return t.tries(ctx, t.single)

@@ -81,6 +81,32 @@ func TestLogsWhatBecomesOfAttempts(t *testing.T) {
 	})
 }
 
+// An attempt that has promised to have had no effect is not held when it ends: the line does not
+// say so, and does not say more than is known of one in a transaction.
+func TestLogsWhatEndsWithoutEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := newBank(t).teller(t, semel.Config{})
+		e, logs := told(t, s, semel.Config{})
+		pay := semel.Call{Key: secretKey, Route: "POST /payments", DeferEffects: true}
+		first := reserve(t, e, pay)
+		first.Abandon(t.Context())
+		wantLine(t, logs, e, first, "an attempt has ended without effect: its next request runs", "reason=abandoned")
+		second := reserve(t, e, pay)
+		if err := second.BeginEffects(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		second.Abandon(t.Context())
+		wantLine(t, logs, e, second, "an attempt is held: its outcome is not known")
+		pay.Key.ID += "2"
+		third := reserve(t, e, pay)
+		x := own(t, s)
+		x.pay(t, third, "paid")
+		third.Abandon(t.Context())
+		wantLine(t, logs, e, third, "an attempt has ended in a transaction: its next request finds the answer, or runs")
+		x.Rollback(context.WithoutCancel(t.Context()))
+	})
+}
+
 // The line of a held attempt says why, in the words of whoever knew it first.
 func TestHeldAttemptSaysWhy(t *testing.T) {
 	const held = "an attempt is held: its outcome is not known"

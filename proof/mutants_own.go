@@ -15,6 +15,12 @@ func ownMutants() []Mutant {
 			"(!told || wish == semel.Unknown)", "!told && wish == semel.Unknown", "^TestCompleteInThroughAnotherWriter$"),
 		http("own transactions: a hidden answer without a lock is sent", "complete.go",
 			"		if !claim.Locked() {\n			_ =", "		if false {\n			_ =", "^TestCompleteInThroughAnotherWriter$"),
+		http("own transactions: the log says rolled back where CompleteIn has failed", "complete.go",
+			"		if c.failed != nil {\n", "		if false {\n", "^TestCompleteInEndedByAStatement$"),
+		http("transactions: a retry is told to help where none can", "transaction.go",
+			"d.Retryable, d.ReuseKey = false, false", "d.ReuseKey = true", "^TestInTxInsideWithout$"),
+		http("transactions: a refusal is logged without its attempt", "transaction.go",
+			"	if x.fence > 0 {\n", "	if false {\n", "^TestInTxMistakes$"),
 		http("own transactions: what the handler says of its end is not heard", "uncompleted.go",
 			" && (!told || wish == semel.Unknown)", " && (!told || wish >= semel.Unknown)", "^TestLockInAndAnswerOtherwise$"),
 		http("own transactions: a refusal without CompleteIn is unknown", "uncompleted.go",
@@ -30,6 +36,12 @@ func ownMutants() []Mutant {
 
 func sweepPauseMutants() []Mutant {
 	return []Mutant{
+		coreMutant("what has ended in single mode counts as running", "intx.go",
+			"			t.engine.abandon(ctx, t.claim) // a reservation", "			_ = t.claim // a reservation", "^TestInTxEndedByAStatement$"),
+		coreMutant("an attempt without effect is told as held", "claim.go",
+			"	case !c.deferred.Load():\n", "	case true:\n", "^TestLogsWhatEndsWithoutEffect$"),
+		coreMutant("an attempt in a transaction is told to be without effect", "claim.go",
+			"	case c.Locked():\n		msg", "	case false:\n		msg", "^TestLogsWhatEndsWithoutEffect$"),
 		coreMutant("a sweep forgets which route an attempt was of", "sweep.go",
 			"Route: rec.Route, ", "", "^TestSweepKeepsRoute$"),
 		coreMutant("a sweep takes over what it is not to ask about", "sweep.go",

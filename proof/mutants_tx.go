@@ -103,7 +103,7 @@ func inTxMutants() []Mutant {
 		coreMutant("a handler that commits by itself is forgiven", "intx.go",
 			"case errors.Is(spoiled, ErrTxOwned):", "case false:", "^TestInTxOwned$"),
 		coreMutant("a single transaction that was committed by a statement runs again", "intx.go",
-			"			t.engine.confess(ctx, t.asked.Key, t.asked.Token, t.asked.Lease)\n", "", "^TestInTxEndedByAStatement$"),
+			"t.ended && t.engine.confess(ctx, t.asked.Key, t.asked.Token, t.asked.Lease) &&", "t.ended &&", "^TestInTxEndedByAStatement$"),
 		coreMutant("an end that nobody has seen is not asked for", "intx.go",
 			"if cause := x.ended(); cause != nil {", "if cause := x.ended(); false {", "^TestInTxEndedUnseen$"),
 		coreMutant("a panic hides that the transaction was ended", "intx.go",

@@ -185,14 +185,14 @@ func (m *Middleware) refuseFailure(w http.ResponseWriter, r *http.Request, key s
 		m.refuseDamaged(w, r, m.engine.StoredKey(key), err)
 		return
 	case errors.Is(err, semel.ErrKeyUnavailable):
-		m.log(r.Context(), "a request is refused because the key of the kept responses is not available", err)
+		m.logRefused(r, m.engine.StoredKey(key), "a request is refused because the key of the kept responses is not available", err)
 		d := p.Details()
 		d.Detail = "The keys of kept responses are not available. Retry with the same key."
 		d.Extra = extra
 		m.render(w, r, d)
 		return
 	case !errors.Is(err, context.Cause(r.Context())): // the caller has not just left
-		m.log(r.Context(), "a request is refused because the store failed", err)
+		m.logRefused(r, m.engine.StoredKey(key), "a request is refused because the store failed", err)
 	}
 	m.refuse(w, r, p, extra)
 }
@@ -205,6 +205,12 @@ func (m *Middleware) refuseDamaged(w http.ResponseWriter, r *http.Request, store
 
 func (m *Middleware) log(ctx context.Context, msg string, err error) {
 	m.cfg.Logger.ErrorContext(ctx, msg, "err", err) //nolint:sloglint // the callers' messages are constants
+}
+
+// logRefused tells which record and which route it is about, and more.
+func (m *Middleware) logRefused(r *http.Request, stored semel.Key, msg string, err error, more ...any) {
+	args := append([]any{"ref", m.engine.Ref(stored), "route", m.route(r), "err", err}, more...)
+	m.cfg.Logger.ErrorContext(r.Context(), msg, args...) //nolint:sloglint // the callers' messages are constants
 }
 
 // replay answers from the kept record, if the route still authorises it.

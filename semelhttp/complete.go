@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/semel-go/semel"
@@ -17,7 +18,7 @@ var (
 	errSent       = errors.New("semelhttp: the answer, or a part of it, has been sent")
 	errHidden     = errors.New("semelhttp: the answer is written to a ResponseWriter that hides the middleware's: it needs a method Unwrap")
 	errOtherClaim = errors.New("semelhttp: the context is not that of the request that the answer belongs to")
-	errRolledBack = errors.New("semelhttp: the transaction of the answer was rolled back, or never committed")
+	errRolledBack = errors.New("semelhttp: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")
 )
 
 // LockIn is [semel.Claim.LockIn] of the attempt of ctx, for a handler that has begun tx
@@ -92,7 +93,8 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	}
 	whole, trailer := c.answer()
 	c.s.trailer = trailer
-	return claim.CompleteIn(ctx, tx, whole)
+	c.failed = claim.CompleteIn(ctx, tx, whole)
+	return c.failed
 }
 
 // Reset forgets what the handler has written to w, so that it may answer anew: after
@@ -121,7 +123,7 @@ func Reset(w http.ResponseWriter) error {
 	c.reset()
 	clear(c.s.header)
 	c.s.out, c.s.blob, c.s.trailer = c.s.out[:0], c.s.blob[:0], nil
-	c.emptied = !c.inTx
+	c.emptied, c.failed = !c.inTx, nil
 	c.status, c.written, c.length, c.frozen = 0, 0, -1, false
 	tellReset(w)
 	return nil
@@ -159,7 +161,11 @@ func (c *recorder) finishFrozen(ctx context.Context) {
 		c.log(ctx, "it cannot be told whether the transaction of an answer was committed; it may still be open", err)
 		c.endUnsent(ctx, func(w http.ResponseWriter, r *http.Request) { c.mw.refuseCommitUnknown(w, r, c.claim.Key()) })
 	case out.Kind == semel.Reserved:
-		c.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+		cause := errRolledBack
+		if c.failed != nil {
+			cause = fmt.Errorf("semelhttp: CompleteIn has failed: %w", c.failed)
+		}
+		c.log(ctx, "a handler has returned and its answer does not count", cause)
 		if how, wished := c.claim.Settlement(); wished && how == semel.Free && c.claim.Release(ctx) == nil {
 			c.reset()
 			c.refuseNotCommitted(c.w, c.r)

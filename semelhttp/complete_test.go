@@ -317,6 +317,9 @@ func TestCompleteInEndedByAStatement(t *testing.T) {
 			r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
 		}
 		r.wantRuns(1)
+		if text := r.log.String(); !strings.Contains(text, "CompleteIn has failed") || strings.Contains(text, "rolled back") {
+			t.Errorf("the log does not say that CompleteIn has failed:\n%s", text)
+		}
 	}
 }
 

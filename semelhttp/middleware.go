@@ -300,9 +300,12 @@ func (m *Middleware) call(r *http.Request, key semel.Key, fp semel.Fingerprint) 
 	return semel.Call{
 		Key: key, Fingerprint: fp,
 		Retention: m.cfg.Retention, MaxRun: m.cfg.MaxRun, Lease: m.cfg.Lease, Wait: m.cfg.Wait, Lapsed: m.cfg.Lapsed, Recover: m.cfg.Recover,
-		DeferEffects: m.cfg.DeferEffects, Route: cmp.Or(m.cfg.Route, r.Pattern),
+		DeferEffects: m.cfg.DeferEffects, Route: m.route(r),
 	}
 }
+
+// route names the kind of request.
+func (m *Middleware) route(r *http.Request) string { return cmp.Or(m.cfg.Route, r.Pattern) }
 
 // isInside reports whether r belongs to the attempt that holds the slot.
 func isInside(r *http.Request, held semel.Record) bool {

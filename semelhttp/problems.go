@@ -61,7 +61,8 @@ const (
 	ProblemRecordDamaged Problem = "record-damaged"
 	// ProblemNotCommitted (500): the request ran in a transaction that was not
 	// committed. Nothing happened. It may be a mistake in the service; sending the
-	// same request with the same key again does no harm.
+	// same request with the same key again does no harm, and no good when retryable is
+	// false: the service is not set up for the request then.
 	ProblemNotCommitted Problem = "not-committed"
 	// ProblemRequestTooOld (412): the request was first sent so long ago that it may be
 	// forgotten; it may have happened. Never take a new key. Ask for the state of the

@@ -48,6 +48,7 @@ type recorder struct {
 	told    bool  // that it is frozen
 	ended   bool  // the handler has returned: no more is to come
 	why     error // with mode over
+	failed  error // of CompleteIn
 	status  int   // 0 until WriteHeader
 	written int64 // bytes of body the handler wrote
 	length  int64 // declared Content-Length, -1 without one

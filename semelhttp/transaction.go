@@ -53,6 +53,7 @@ type transacting struct {
 	content []byte    // the request's
 	s       *scratch  // while no try has it
 	last    *recorder // of the last try
+	fence   int64     // of the attempt, once it has been tried
 	trailer http.Header
 	short   bool // the store has no room for the bytes of the answer
 }
@@ -84,7 +85,7 @@ func (x *transacting) run(call semel.Call) {
 		x.mw.replay(x.w, x.r, out.Record)
 	case isInside(x.r, out.Record):
 		x.reset()
-		x.refuse(call.Key, errNested)
+		x.refuseNested(call.Key)
 	default:
 		x.reset()
 		x.mw.refuseHeld(x.w, x.r, call.Key, out.Outcome)
@@ -98,7 +99,7 @@ func (x *transacting) try(ctx context.Context) (semel.Ending, error) {
 	x.s.out = x.s.out[:0]
 	c := &recorder{mw: x.mw, w: x.w, r: x.r, claim: semel.FromContext(ctx), s: x.s, length: -1, inTx: true}
 	c.body.rest = x.content
-	x.last, x.s = c, nil
+	x.last, x.s, x.fence = c, nil, c.claim.Fence()
 	// A clone, because a handler may change the header or the URL where they lie.
 	x.next.ServeHTTP(c, c.body.give(x.r.Clone(context.WithValue(ctx, tryKey{}, c))))
 	end, trailer, err := c.freeze(x.short)
@@ -174,27 +175,43 @@ func (c *recorder) release(trailer http.Header) {
 
 // refuse answers when nothing was committed, or nobody knows.
 func (x *transacting) refuse(key semel.Key, err error) {
-	m, ctx := x.mw, x.r.Context()
+	m, stored := x.mw, x.mw.engine.StoredKey(key)
+	var which []any
+	if x.fence > 0 {
+		which = []any{"fence", x.fence}
+	}
 	if errors.Is(err, semel.ErrCommitUnknown) {
-		m.log(ctx, "it is not known whether a request is committed", err)
-		m.refuseCommitUnknown(x.w, x.r, m.engine.StoredKey(key))
+		m.logRefused(x.r, stored, "it is not known whether a request is committed", err, which...)
+		m.refuseCommitUnknown(x.w, x.r, stored)
 		return
 	}
 	if errors.Is(err, semel.ErrTxEnded) {
-		m.log(ctx, "a request may be committed without its record", err)
+		m.logRefused(x.r, stored, "a request may be committed without its record", err, which...)
 		m.refuse(x.w, x.r, ProblemOutcomeUnknown, m.referenceOf(key))
 		return
 	}
 	for _, mistake := range []error{
-		semel.ErrTxOwned, semel.ErrTxSpoiled, semel.ErrTooLarge, semel.ErrOverran, errSwitch, errNested,
+		semel.ErrTxOwned, semel.ErrTxSpoiled, semel.ErrTooLarge, semel.ErrOverran, errSwitch,
 	} {
 		if errors.Is(err, mistake) {
-			m.log(ctx, "a request is not committed", err)
+			m.logRefused(x.r, stored, "a request is not committed", err, which...)
 			m.refuse(x.w, x.r, ProblemNotCommitted, m.referenceOf(key))
 			return
 		}
 	}
 	m.refuseFailure(x.w, x.r, key, err)
+}
+
+// refuseNested answers where the handler would run without its transaction. Nothing has
+// happened, and no retry helps: somebody has to set it up otherwise.
+func (x *transacting) refuseNested(key semel.Key) {
+	stored := x.mw.engine.StoredKey(key)
+	x.mw.logRefused(x.r, stored, "a request is not committed", errNested)
+	d := ProblemNotCommitted.Details()
+	d.Retryable, d.ReuseKey = false, false
+	d.Detail = "Nothing was done: the service is not set up to run this request in a transaction. A retry does not help."
+	d.Extra = x.mw.reference(stored)
+	x.mw.render(x.w, x.r, d)
 }
 
 // refuseCommitUnknown answers when nobody knows whether a transaction was

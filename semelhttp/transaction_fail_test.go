@@ -152,8 +152,10 @@ func TestInTxMistakes(t *testing.T) {
 					if !d.Retryable || !d.ReuseKey || first.header.Get("Location") != "" {
 						t.Errorf("got %+v", first)
 					}
-					if !strings.Contains(r.log.String(), "not committed") {
-						t.Errorf("the log does not say why:\n%s", r.log)
+					for _, want := range []string{"not committed", " ref=", ` route=""`, " fence="} {
+						if !strings.Contains(r.log.String(), want) {
+							t.Errorf("the log does not say %q:\n%s", want, r.log)
+						}
 					}
 					r.wantRows()
 					if a := r.post(secretKey, "x"); a.status != 201 {

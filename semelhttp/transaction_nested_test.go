@@ -71,6 +71,8 @@ func TestInTxInsideWithout(t *testing.T) {
 					for range 2 {
 						if a := postTo(t, handler, "k"); a.Code != 500 || !strings.Contains(a.Body.String(), "not_committed") || a.Header().Get("Idempotent-Replayed") != "" {
 							t.Errorf("got %d %s, want a fresh not-committed", a.Code, a.Body)
+						} else if !strings.Contains(a.Body.String(), `"retryable":false`) {
+							t.Errorf("got %s, want that a retry does not help", a.Body)
 						}
 					}
 				})

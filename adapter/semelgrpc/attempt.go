@@ -120,7 +120,7 @@ func (a *attempt) unsent(ctx context.Context) (any, error) {
 	return nil, a.refuse(ctx, a.method, p, a.reference(a.claim.Key()))
 }
 
-var errRolledBack = errors.New("semelgrpc: the transaction of the answer was rolled back, or never committed")
+var errRolledBack = errors.New("semelgrpc: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")
 
 // disposition is how the answer ends the attempt, unless the handler has said so. No refusal of
 // Semel, by an interceptor of another engine inside, is an outcome.

@@ -21,7 +21,7 @@ var (
 	// business code has ended it behind its handle, such as "INSERT …; COMMIT" in one text, or
 	// a handler has committed its own before CompleteIn. What it wrote may be committed without
 	// its record, so the outcome is unknown.
-	ErrTxEnded = errors.New("semel: a statement has ended the transaction, and may have committed it")
+	ErrTxEnded = errors.New("semel: the transaction had ended before its record was in it, and may have been committed")
 	// ErrOtherStore: a transaction does not belong to the engine's store.
 	ErrOtherStore = errors.New("semel: the transaction is not one of the engine's store")
 )
@@ -46,7 +46,8 @@ type TxSteps interface {
 	// the transaction, if token holds the slot, whether its lease is over or
 	// not; otherwise it returns [ErrLost]. As long as the transaction is open,
 	// nobody can take the slot over: the lock is a lease that the store's clock
-	// does not end. Other attempts do not wait for it, see [Store].
+	// does not end. Other attempts do not wait for it, see [Store]. In a caller's own
+	// transaction it also ends the promise of [Call].DeferEffects, unless that is rolled back.
 	Lock(ctx context.Context, key Key, token Token) error
 	// Complete turns the reservation of c.Token into a kept response. Unlike
 	// [Completer] it returns [ErrLost] also when that token has completed the

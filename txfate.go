@@ -8,10 +8,10 @@ import (
 
 // What has become of an attempt whose transaction did not end before our eyes.
 
-// confess ends the promise of an attempt whose transaction was ended by a statement:
+// confess ends the promise of an attempt whose transaction had ended before its completion:
 // what it wrote may be committed, so the next one must not run as if nothing were.
 func (e *Engine) confess(ctx context.Context, key Key, token Token, lease time.Duration) bool {
-	e.cfg.Logger.ErrorContext(ctx, "business code has ended its transaction by a statement: the outcome is unknown", "ref", e.Ref(key))
+	e.cfg.Logger.ErrorContext(ctx, "a transaction had ended before its record was in it: the outcome is unknown", "ref", e.Ref(key))
 	return e.endPromise(ctx, key, token, lease)
 }
 

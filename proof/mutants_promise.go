@@ -46,6 +46,10 @@ func promiseMutants() []Mutant {
 // promiseInPostgres are those of PostgreSQL.
 func promiseInPostgres(pg func(name, file, before, after, test string) Mutant) []Mutant {
 	return []Mutant{
+		{
+			"PostgreSQL: a statement that nobody sees raises no doubt", "store/pgstore/sqltransactions.go",
+			"f.raise(mayHaveEnded) },", "_ = f },", "store/pgstore", "^TestPreparedOnThePoolCommits$",
+		},
 		pg("a caller's lock leaves the promise", "sql/lock_in.sql",
 			"SET deferred_fence = 0", "SET deferred_fence = deferred_fence", "^TestCallersLockEndsThePromise$"),
 		pg("a completion in autocommit stands", "sql/complete_in.sql",

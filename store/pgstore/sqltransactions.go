@@ -135,7 +135,8 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 				return nil, d.endPromise(ctx, tx, takes, f.taken.Load())
 			}
 		},
-		Fate: func(over bool) error { return f.ended(d.store, over) },
+		Unseen: func() { f.raise(mayHaveEnded) },
+		Fate:   func(over bool) error { return f.ended(d.store, over) },
 		Gone: func() (gone error) {
 			err := conn.Raw(func(any) error { // not while a statement is under way
 				gone = lost(pg)

@@ -222,12 +222,7 @@ func (m *Middleware) guard(w http.ResponseWriter, r *http.Request, id string, fo
 	}
 	out, err := m.engine.Begin(r.Context(), call)
 	if err != nil {
-		if m.opens(r, err) {
-			w.Header().Set(HeaderStored, "false")
-			giveTo(next, w, r, s.in[preamble:])
-			return
-		}
-		m.refuseFailure(w, r, key, err)
+		m.withoutStore(w, r, key, err, func() { giveTo(next, w, r, s.in[preamble:]) })
 		return
 	}
 	switch out.Kind {
@@ -278,6 +273,17 @@ func (m *Middleware) keyOrAnswer(w http.ResponseWriter, r *http.Request, next ht
 		m.refuseKeyless(w, r)
 	}
 	return "", false
+}
+
+// withoutStore runs a request unguarded when the store cannot be reached and the route
+// wants that, and refuses it otherwise.
+func (m *Middleware) withoutStore(w http.ResponseWriter, r *http.Request, key semel.Key, err error, run func()) {
+	if !m.opens(r, err) {
+		m.refuseFailure(w, r, key, err)
+		return
+	}
+	w.Header().Set(HeaderStored, "false")
+	run()
 }
 
 // opens reports whether a request runs unguarded because the store cannot be reached.

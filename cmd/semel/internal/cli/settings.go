@@ -117,8 +117,6 @@ func configFault(err error) error {
 		return wrong("add --lapsed recover", "%w", err)
 	case errors.Is(err, config.ErrNoSweep):
 		return wrong("add --lapsed recover and --recover-url", "%w", err)
-	case errors.Is(err, config.ErrOneURL):
-		return wrong("leave sweep away, and retries ask; or take one policy and one recover_url for all", "%w", err)
 	case errors.Is(err, config.ErrAsksItself):
 		return wrong("recover_url is asked of the service itself: take the address of upstream", "%w", err)
 	case errors.Is(err, config.ErrNoTLS):

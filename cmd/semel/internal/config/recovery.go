@@ -19,8 +19,6 @@ var (
 	ErrNotRecover = errors.New("nobody asks it: it needs lapsed to be recover")
 	// ErrNoSweep says that a sweep has nobody to ask.
 	ErrNoSweep = errors.New("it asks recover_url, so it needs lapsed to be recover")
-	// ErrOneURL says that a sweep cannot tell whom to ask about an attempt.
-	ErrOneURL = errors.New("a record does not say which route made it: every route must recover, by the one recover_url")
 	// ErrAsksItself says that the proxy would ask itself what has happened.
 	ErrAsksItself = errors.New("the proxy would ask itself")
 )

@@ -10,7 +10,7 @@ func ownMutants() []Mutant {
 		http("own transactions: a success without CompleteIn is kept", "finish.go",
 			"case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():", "case false:", "^TestLockInWithoutCompleteIn$"),
 		http("own transactions: a success whose completion was rolled back is kept", "finish.go",
-			"		if c.succeeds() {\n", "		if false {\n", "^TestLockInWithoutCompleteIn$"),
+			"		if c.succeeds() {\n", "		if false {\n", "^TestClaimCompletedAndRolledBack$"),
 		http("own transactions: a hidden answer is sent", "uncompleted.go",
 			"(!told || wish == semel.Unknown)", "!told && wish == semel.Unknown", "^TestCompleteInThroughAnotherWriter$"),
 		http("own transactions: a hidden answer without a lock is sent", "complete.go",
@@ -27,6 +27,10 @@ func ownMutants() []Mutant {
 			"status < http.StatusBadRequest && ", "status < 1000+http.StatusBadRequest && ", "^TestLockInAndAnswerOtherwise$"),
 		http("own transactions: a success without CompleteIn runs again", "uncompleted.go",
 			"	c.claim.EndPromise(ctx)\n", "", "^TestLockInWithoutCompleteIn$"),
+		{
+			"grpc: a success without CompleteIn is kept", "adapter/semelgrpc/attempt.go",
+			"got.err == nil && a.claim.Locked() &&", "got.err == nil && false &&", "adapter/semelgrpc", "^TestHandlerForgetsToComplete$",
+		},
 		{
 			"the lease ends before it is written down that the outcome is unknown", "effects.go",
 			"	c.doubted.Store(!c.engine.endPromise(", "	c.doubted.Store(false && !c.engine.endPromise(", "semelhttp", "^TestLockInWithoutCompleteInWhileTheStoreFails$",

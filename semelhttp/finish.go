@@ -30,8 +30,7 @@ func (c *recorder) finish(ctx context.Context) {
 	case c.frozen:
 		c.finishFrozen(ctx)
 	case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():
-		out, err := c.claim.Confirm(ctx)
-		c.finishUncompleted(ctx, out, err)
+		c.finishUncompleted(ctx)
 	case ended && c.mode == buffering:
 		c.finishEnded(ctx, how)
 	case ended:
@@ -151,7 +150,8 @@ func (c *recorder) finishEnded(ctx context.Context, how semel.Disposition) {
 	out, err := c.claim.Confirm(ctx)
 	if _, ended := c.claim.Settled(); !ended { // its transaction was rolled back
 		if c.succeeds() {
-			c.finishUncompleted(ctx, out, err)
+			c.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+			c.endUnsent(ctx, c.refuseNotCommitted)
 		} else {
 			c.conclude(ctx)
 		}

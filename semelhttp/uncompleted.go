@@ -21,11 +21,11 @@ func (c *recorder) succeeds() bool {
 	return status < http.StatusBadRequest && (!told || wish == semel.Unknown)
 }
 
-// finishUncompleted answers for such a handler when it succeeds, after Confirm has told out and
-// err. Its answer says what may not be committed, and what it has committed must not run again
-// by the promise of its route: nothing is known.
-func (c *recorder) finishUncompleted(ctx context.Context, out semel.Outcome, err error) {
-	switch {
+// finishUncompleted answers for such a handler when it succeeds. Its answer says what may not be
+// committed, and what it has committed must not run again by the promise of its route:
+// nothing is known.
+func (c *recorder) finishUncompleted(ctx context.Context) {
+	switch out, err := c.claim.Confirm(ctx); {
 	case err != nil:
 		c.log(ctx, "a handler has returned and its answer does not count; its transaction may still be open", err)
 	case out.Kind == semel.Reserved:

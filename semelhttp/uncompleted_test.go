@@ -27,11 +27,6 @@ var endings = map[string]struct {
 	"201, committed": {end: func(w http.ResponseWriter, q *http.Request, tx ownTx) { pay(w, q); must(tx.Commit(q.Context())) }, rows: []string{
 		"paid",
 	}},
-	"a success of its own, rolled back": {end: func(w http.ResponseWriter, q *http.Request, tx ownTx) {
-		must(semel.FromContext(q.Context()).CompleteIn(q.Context(), tx, semel.Response{Status: 201}))
-		tx.Rollback(q.Context())
-		pay(w, q)
-	}},
 	"held, rolled back": {end: func(w http.ResponseWriter, q *http.Request, tx ownTx) {
 		semel.FromContext(q.Context()).Settle(semel.Unknown)
 		tx.Rollback(q.Context())
@@ -122,6 +117,28 @@ func TestLockInAndAnswerOtherwise(t *testing.T) {
 			r.wantReplay(again, first)
 			r.wantRuns(1)
 		})
+	}
+}
+
+// I8: a handler that completes by its claim, rolls back and succeeds all the same: that nothing
+// is committed is known.
+func TestClaimCompletedAndRolledBack(t *testing.T) {
+	for _, deferred := range []bool{false, true} {
+		r := paysNext(t, deferred, func(w http.ResponseWriter, q *http.Request, tx ownTx) {
+			must(semelhttp.LockIn(q.Context(), tx))
+			must(tx.insert("paid"))
+			must(semel.FromContext(q.Context()).CompleteIn(q.Context(), tx, semel.Response{Status: 201}))
+			tx.Rollback(q.Context())
+			pay(w, q)
+		})
+		first := r.post(secretKey, "x")
+		if deferred {
+			r.wantNothingHappened(first)
+			continue
+		}
+		r.wantProblem(first, 409, semelhttp.ProblemOutcomeUnknown)
+		r.wantProblem(r.post(secretKey, "x"), 409, semelhttp.ProblemOutcomeUnknown)
+		r.wantRows()
 	}
 }
 

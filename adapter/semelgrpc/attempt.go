@@ -91,6 +91,9 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 			return a.unsent(ctx)
 		}
 	}
+	if wish, told := a.claim.Settlement(); got.err == nil && a.claim.Locked() && (!told || wish == semel.Unknown) {
+		return a.uncompleted(ctx, outer)
+	}
 	how := a.disposition(got)
 	if how == semel.Keep {
 		return a.keep(ctx, outer, got)
@@ -118,6 +121,19 @@ func (a *attempt) unsent(ctx context.Context) (any, error) {
 	a.claim.Abandon(ctx)
 	a.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
 	return nil, a.refuse(ctx, a.method, p, a.reference(a.claim.Key()))
+}
+
+// uncompleted answers for a handler that has locked its slot in a transaction and succeeds without
+// CompleteIn: whether that is committed nobody knows, so nothing of it is told, and it does not run
+// again by the promise of its method.
+func (a *attempt) uncompleted(ctx, outer context.Context) (any, error) {
+	out, err := a.claim.Confirm(ctx)
+	if err == nil && out.Kind != semel.Reserved {
+		return a.instead(ctx, outer, out, nil, semel.ErrLost)
+	}
+	a.claim.EndPromise(ctx)
+	a.claim.Doubt("LockIn without CompleteIn")
+	return a.unsent(ctx)
 }
 
 var errRolledBack = errors.New("semelgrpc: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")

@@ -176,3 +176,37 @@ func TestHandlerCompletesInItsOwnTx(t *testing.T) {
 	commits = true
 	pay(as(t, "l"), cc, "y").wantReply(t, "kept", false)
 }
+
+// I7, I8: a handler that locks its slot and succeeds without completing is not believed, whether it
+// has committed or not, and does not run again.
+func TestHandlerForgetsToComplete(t *testing.T) {
+	for _, commits := range []bool{false, true} {
+		s := newShopDB(t)
+		guard := newGuard(t, s.engine, semelgrpc.Config{DeferEffects: true})
+		runs := 0
+		cc := serve(t, shop(func(ctx context.Context, req *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+			runs++
+			tx, err := s.db.BeginTx(context.WithoutCancel(ctx), nil)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = tx.Rollback() }()
+			if err := semel.FromContext(ctx).LockIn(ctx, sqlitestore.Tx(tx)); err != nil {
+				return nil, err
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO payments VALUES (?)", req.GetValue()); err != nil {
+				return nil, err
+			}
+			if commits {
+				err = tx.Commit()
+			}
+			return wrapperspb.String("paid"), err
+		}), nil, guard.Unary())
+		for range 2 {
+			pay(as(t, "k"), cc, "x").want(t, codes.Aborted, "OUTCOME_UNKNOWN")
+		}
+		if want := map[bool]int{true: 1}[commits]; runs != 1 || s.payments(t) != want {
+			t.Errorf("got %d runs and %d payments, want 1 and %d", runs, s.payments(t), want)
+		}
+	}
+}

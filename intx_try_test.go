@@ -264,7 +264,7 @@ func TestInTxEndedByAStatement(t *testing.T) {
 					wantUnknown(t, inTx(t, e, call("order-1", "x"), s.mode(mode), next.run).Outcome)
 					next.wantRuns(t, 0)
 					b.wantPaid(t, call("order-1", "x").Key, 1)
-					if !strings.Contains(log.String(), "ended its transaction by a statement") {
+					if !strings.Contains(log.String(), "a transaction had ended before its record was in it") {
 						t.Errorf("got log %s, want the alarm", log)
 					}
 				})

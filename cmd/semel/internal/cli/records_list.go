@@ -167,6 +167,9 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 		return o.cut(p, n, err)
 	}
 	p.end(n)
+	if filter.Lapsed {
+		o.tellMargin()
+	}
 	if more {
 		o.say("hint: there are more than %d records: --after %s goes on, --limit 0 lists all", l.limit, formatPlace(last))
 	}
@@ -200,6 +203,7 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 		return o.cut(p, n, err)
 	}
 	p.end(n)
+	o.tellMargin()
 	if n < len(work) {
 		o.say("hint: %d more need a decision: --limit 0 lists all", len(work)-n)
 	}
@@ -207,6 +211,13 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 		o.say("hint: %d more lapsed without any effect and run again by themselves: --state lapsed lists them", themselves)
 	}
 	return nil
+}
+
+// tellMargin says that a long margin hides what is lapsed for those who have a shorter one.
+func (o *operator) tellMargin() {
+	if o.cfg.Margin > semel.DefaultMargin {
+		o.say("hint: what has lapsed within the last %v is left out: --margin", o.cfg.Margin)
+	}
 }
 
 // cut ends a list that err keeps from being whole, so that nobody takes it for all there

@@ -167,11 +167,11 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 		return o.cut(p, n, err)
 	}
 	p.end(n)
-	if filter.Lapsed {
-		o.tellMargin()
-	}
 	if more {
 		o.say("hint: there are more than %d records: --after %s goes on, --limit 0 lists all", l.limit, formatPlace(last))
+	}
+	if filter.Lapsed {
+		o.tellMargin()
 	}
 	return nil
 }
@@ -203,13 +203,13 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 		return o.cut(p, n, err)
 	}
 	p.end(n)
-	o.tellMargin()
 	if n < len(work) {
 		o.say("hint: %d more need a decision: --limit 0 lists all", len(work)-n)
 	}
 	if themselves > 0 {
 		o.say("hint: %d more lapsed without any effect and run again by themselves: --state lapsed lists them", themselves)
 	}
+	o.tellMargin()
 	return nil
 }
 

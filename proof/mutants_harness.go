@@ -36,3 +36,16 @@ func recordHintMutants() []Mutant {
 			"	if o.cfg.Margin > semel.DefaultMargin {\n", "	if false {\n", "^TestScripts$/^records_list$"),
 	}
 }
+
+// exampleMutants break what the examples show.
+func exampleMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "examples/outbox/" + file, before, after, "examples/outbox", test}
+	}
+	return []Mutant{
+		mutant("outbox: messages that fail stay at the head of the line", "worker.go",
+			"err, w.postpone(ctx, m))", "err)", "^TestFailingMessagesHoldUpNoOther$"),
+		mutant("outbox: what is not due is sent", "worker.go",
+			" AND next_at <= unixepoch()", "", "^TestNotDue$"),
+	}
+}

@@ -22,8 +22,8 @@ type Selector struct {
 // MaxAmbiguous is how many records an [AmbiguousError] has.
 const MaxAmbiguous = 10
 
-// refLen is how many hexadecimal digits a reference has.
-const refLen = 12
+// RefLen is how many hexadecimal digits a reference has.
+const RefLen = 12
 
 // Find returns the record that s names. It fails with [ErrSelector], [ErrNoRecord]
 // or an [*AmbiguousError].
@@ -98,8 +98,8 @@ func (d *Desk) filter(s Selector) (semel.Filter, error) {
 	case len(slot) > hex.EncodedLen(len(semel.Slot{})) || strings.Trim(slot, hexDigits) != "":
 		return semel.Filter{}, fmt.Errorf("%w: a slot has up to %d hexadecimal digits", ErrSelector, hex.EncodedLen(len(semel.Slot{})))
 	case s.Ref != "":
-		if len(ref) != refLen || strings.Trim(ref, hexDigits) != "" {
-			return semel.Filter{}, fmt.Errorf("%w: a reference has %d hexadecimal digits", ErrSelector, refLen)
+		if len(ref) != RefLen || strings.Trim(ref, hexDigits) != "" {
+			return semel.Filter{}, fmt.Errorf("%w: a reference has %d hexadecimal digits", ErrSelector, RefLen)
 		}
 		return semel.Filter{}, nil
 	case slot != "":

@@ -7,7 +7,7 @@ func Mutants() []Mutant {
 	for _, group := range [][]Mutant{
 		coreMutants(), httpMutants(), httpTxMutants(), proxyMutants(), observeMutants(), memoryMutants(),
 		sqliteMutants(), sqliteOperatorMutants(), sqliteTxMutants(), pgMutants(), mysqlMutants(), redisMutants(), natsMutants(),
-		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), harnessMutants(), sealMutants(), doorMutants(),
+		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), harnessMutants(), recordHintMutants(), exampleMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
 		unseenMutants(), promiseMutants(), ownMutants(),

@@ -19,3 +19,33 @@ func harnessMutants() []Mutant {
 			"	h.awaitLapse(ctx, s, key)\n", "", "^TestRetriesAreKilled$"),
 	}
 }
+
+// recordHintMutants break what the operator's command says when it does nothing.
+func recordHintMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "cmd/semel/internal/cli/" + file, before, after, "cmd/semel", test}
+	}
+	return []Mutant{
+		mutant("a reference in the place of a slot is not told", "records.go",
+			"	case len(s.slot) == operators.RefLen:\n", "	case false:\n", "^TestScripts$/^records_show$"),
+		mutant("a scope that is no hash is not told", "records.go",
+			"	case s.scope != \"\" && !strings.HasPrefix(s.scope, \"h:\"):\n", "	case false:\n", "^TestScripts$/^records_show$"),
+		mutant("what had no effect is said to be unknown", "records_resolve.go",
+			"	if !o.NeedsDecision(rec) {\n", "	if false {\n", "^TestScripts$/^records_release$"),
+		mutant("a margin hides records without a word", "records_list.go",
+			"	if o.cfg.Margin > semel.DefaultMargin {\n", "	if false {\n", "^TestScripts$/^records_list$"),
+	}
+}
+
+// exampleMutants break what the examples show.
+func exampleMutants() []Mutant {
+	mutant := func(name, file, before, after, test string) Mutant {
+		return Mutant{name, "examples/outbox/" + file, before, after, "examples/outbox", test}
+	}
+	return []Mutant{
+		mutant("outbox: messages that fail stay at the head of the line", "worker.go",
+			"err, w.postpone(ctx, m))", "err)", "^TestFailingMessagesHoldUpNoOther$"),
+		mutant("outbox: what is not due is sent", "worker.go",
+			" AND next_at <= unixepoch()", "", "^TestNotDue$"),
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"entgo.io/ent/dialect"
@@ -36,6 +37,9 @@ func newBank(ctx context.Context, file string) (_ *bank, err error) {
 			err = errors.Join(err, b.close(ctx))
 		}
 	}()
+	if strings.Contains(file, "://") {
+		return b, errors.New("this example is on SQLite: its database is a file, such as bank.db, and has no URL")
+	}
 	if b.store, err = sqlitestore.Open(file, sqlitestore.Config{Guest: true}); err != nil {
 		return b, err
 	}

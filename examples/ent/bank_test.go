@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/semel-go/semel/examples/internal/banktest"
@@ -31,4 +32,11 @@ func bankOf(b *bank) banktest.Bank {
 		}
 		return n
 	}}
+}
+
+// A URL, which this example does not take, is told so.
+func TestDatabaseIsNoURL(t *testing.T) {
+	if _, err := newBank(t.Context(), "postgres://127.0.0.1/bank"); err == nil || !strings.Contains(err.Error(), "this example is on") {
+		t.Errorf("got %v", err)
+	}
 }

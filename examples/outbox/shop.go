@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/semel-go/semel"
@@ -23,8 +24,11 @@ CREATE TABLE IF NOT EXISTS outbox (
 	mail TEXT NOT NULL,
 	text TEXT NOT NULL,
 	sent INTEGER NOT NULL DEFAULT 0, -- or refused
-	refusal TEXT NOT NULL DEFAULT '' -- what the provider said who will never take it
-)`
+	refusal TEXT NOT NULL DEFAULT '', -- what the provider said who will never take it
+	tries INTEGER NOT NULL DEFAULT 0, -- that failed
+	next_at INTEGER NOT NULL DEFAULT 0 -- when it is due again, in seconds since 1970
+);
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (next_at) WHERE sent = 0`
 
 // shop keeps orders, and beside them the answers to idempotency keys.
 type shop struct {
@@ -41,6 +45,9 @@ func newShop(ctx context.Context, file string) (_ *shop, err error) {
 			err = errors.Join(err, s.close(ctx))
 		}
 	}()
+	if strings.Contains(file, "://") {
+		return s, errors.New("this example is on SQLite: its database is a file, such as shop.db, and has no URL")
+	}
 	if s.store, err = sqlitestore.Open(file, sqlitestore.Config{Guest: true}); err != nil {
 		return s, err
 	}

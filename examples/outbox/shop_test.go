@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,10 @@ func newRig(t *testing.T) *rig {
 	office := &postOffice{print: func(string, ...any) { r.printed.Add(1) }}
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		r.sent.Add(1)
+		if q.URL.Query().Get("to") == "full@example.com" {
+			http.Error(w, "the mailbox is full", http.StatusServiceUnavailable)
+			return
+		}
 		if status := r.failing.Load(); status != 0 {
 			http.Error(w, "closed", int(status))
 			return
@@ -58,6 +63,14 @@ func (r *rig) order(t *testing.T, key string) (status int, body string) {
 	w := httptest.NewRecorder()
 	r.routes().ServeHTTP(w, q)
 	return w.Code, w.Body.String()
+}
+
+// wait makes everything due, as time does.
+func (r *rig) wait(t *testing.T) {
+	t.Helper()
+	if _, err := r.pool.ExecContext(t.Context(), "UPDATE outbox SET next_at = 0"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (r *rig) count(t *testing.T, query string) (n int) {
@@ -105,11 +118,45 @@ func TestProviderIsDown(t *testing.T) {
 		t.Error("got no error from a provider that is down")
 	}
 	r.failing.Store(0)
+	r.wait(t)
 	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if n := r.printed.Load(); n != 1 {
 		t.Errorf("got %d mails, want 1", n)
+	}
+}
+
+// Messages that keep failing hold up no other, however many they are.
+func TestFailingMessagesHoldUpNoOther(t *testing.T) {
+	r := newRig(t)
+	for n := range 2 * batch {
+		if _, err := r.pool.ExecContext(t.Context(), "INSERT INTO outbox (key, mail, text) VALUES (?, 'full@example.com', 'hello')", fmt.Sprintf("%064d", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.order(t, "lamp-1")
+	w := &worker{r.shop, r.url, slog.Default()}
+	for range 4 {
+		_ = w.round(t.Context()) // of the others it is an error
+	}
+	if n := r.printed.Load(); n != 1 {
+		t.Errorf("got %d mails, want 1", n)
+	}
+	if n := r.count(t, "SELECT count(*) FROM outbox WHERE sent = 0 AND (tries = 0 OR next_at <= 0)"); n != 0 {
+		t.Errorf("got %d messages that nobody has tried, or that are due again at once", n)
+	}
+}
+
+// A message that has failed is not sent before it is due again.
+func TestNotDue(t *testing.T) {
+	r := newRig(t)
+	r.order(t, "lamp-1")
+	if _, err := r.pool.ExecContext(t.Context(), "UPDATE outbox SET next_at = unixepoch() + 3600"); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&worker{r.shop, r.url, slog.Default()}).round(t.Context()); err != nil || r.sent.Load() != 0 {
+		t.Errorf("got %d requests, %v", r.sent.Load(), err)
 	}
 }
 
@@ -128,6 +175,7 @@ func TestProviderRefuses(t *testing.T) {
 			t.Errorf("%d: got %v", status, err)
 		}
 		r.failing.Store(0)
+		r.wait(t)
 		if err := w.round(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -198,5 +246,12 @@ func TestNoOrderNoMail(t *testing.T) {
 	}
 	if n := r.printed.Load(); n != 1 {
 		t.Errorf("got %d mails, want 1", n)
+	}
+}
+
+// A URL, which this example does not take, is told so.
+func TestDatabaseIsNoURL(t *testing.T) {
+	if _, err := newShop(t.Context(), "postgres://127.0.0.1/shop"); err == nil || !strings.Contains(err.Error(), "this example is on") {
+		t.Errorf("got %v", err)
 	}
 }

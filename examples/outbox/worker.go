@@ -40,9 +40,13 @@ func (w *worker) run(ctx context.Context) {
 
 type message struct{ key, mail, text string }
 
-// round sends every message that is not sent yet.
+// batch is how many messages a round sends at most.
+const batch = 20
+
+// round sends what is due. A message that fails is due later each time: it goes to the
+// end of the line, so that any number of them holds up no other.
 func (w *worker) round(ctx context.Context) error {
-	rows, err := w.shop.pool.QueryContext(ctx, "SELECT key, mail, text FROM outbox WHERE sent = 0 LIMIT 100")
+	rows, err := w.shop.pool.QueryContext(ctx, "SELECT key, mail, text FROM outbox WHERE sent = 0 AND next_at <= unixepoch() ORDER BY next_at LIMIT ?", batch)
 	if err != nil {
 		return err
 	}
@@ -59,10 +63,19 @@ func (w *worker) round(ctx context.Context) error {
 		return err
 	}
 	var failed error
-	for _, m := range all { // one that cannot be sent holds up no other
-		failed = errors.Join(failed, w.deliver(ctx, m))
+	for _, m := range all { // one that cannot be sent does not end the round
+		if err := w.deliver(ctx, m); err != nil {
+			failed = errors.Join(failed, err, w.postpone(ctx, m))
+		}
 	}
 	return failed
+}
+
+// postpone makes a message due in 2, 4, 8 seconds and so on, up to five minutes.
+func (w *worker) postpone(ctx context.Context, m message) error {
+	_, err := w.shop.pool.ExecContext(ctx,
+		"UPDATE outbox SET tries = tries + 1, next_at = unixepoch() + min(300, 2 << min(tries, 8)) WHERE key = ?", m.key)
+	return err
 }
 
 // deliver sends a message and marks it. The message has a slot of its own, so two workers
@@ -77,7 +90,7 @@ func (w *worker) deliver(ctx context.Context, m message) error {
 	refusal, err := semel.Do(ctx, w.shop.engine, call, func(ctx context.Context) (string, error) { return w.send(ctx, m) })
 	switch {
 	case errors.Is(err, semel.ErrInFlight): // another worker is at it, or was, and its lease is not over
-		return nil
+		return w.postpone(ctx, m)
 	case err != nil:
 		return fmt.Errorf("message %s: %w", m.key[:8], err)
 	}

@@ -38,6 +38,9 @@ func newBank(ctx context.Context, database string) (_ *bank, err error) {
 			err = errors.Join(err, b.close(ctx))
 		}
 	}()
+	if strings.Contains(database, "://") {
+		return b, errors.New("this example is on MySQL: its database is a DSN of go-sql-driver/mysql, USER:PASSWORD@tcp(HOST:3306)/DATABASE, and no URL")
+	}
 	if b.pool, err = sql.Open("mysql", database); err != nil {
 		return b, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/semel-go/semel/examples/internal/banktest"
@@ -46,4 +47,11 @@ func bankOf(b *bank) banktest.Bank {
 		}
 		return n
 	}}
+}
+
+// A URL, which this example does not take, is told so.
+func TestDatabaseIsNoURL(t *testing.T) {
+	if _, err := newBank(t.Context(), "mysql://root@127.0.0.1:3306/bank"); err == nil || !strings.Contains(err.Error(), "this example is on") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -28,13 +28,18 @@ const (
 	routeClaim  = "claim"
 	routeSingle = "single"
 	routeOwned  = "owned" // the handler's transaction, in which it completes
+	routeLate   = "late"  // the same, but its first try does not lock the slot
 	routePlain  = "plain" // the handler commits by itself
 )
 
-var routes = []string{routeClaim, routeSingle, routeOwned, routePlain}
+var routes = []string{routeClaim, routeSingle, routeOwned, routeOwned, routeLate, routeLate, routePlain, routePlain}
 
-// crashHeader asks the app to kill itself at about the commit.
-const crashHeader = "Ledger-Crash"
+// crashHeader asks the app to kill itself at about the commit, and idleHeader to do
+// nothing for longer than a lease before it writes.
+const (
+	crashHeader = "Ledger-Crash"
+	idleHeader  = "Ledger-Idle"
+)
 
 // appConfig is what an app process is told.
 type appConfig struct {
@@ -99,7 +104,12 @@ func newApp(b bank) (http.Handler, error) {
 	a := &app{b}
 	mux := http.NewServeMux()
 	mux.Handle("POST /"+routePlain, plain.Wrap(http.HandlerFunc(a.alone)))
-	mux.Handle("POST /"+routeOwned, deferring.Wrap(http.HandlerFunc(a.owned)))
+	mux.Handle("POST /"+routeOwned, tellAttempt(deferring.Wrap(http.HandlerFunc(a.owned))))
+	late, err := a.late(deferring)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("POST /"+routeLate, tellAttempt(late))
 	for route, mode := range map[string]semel.TxMode{routeClaim: semel.ClaimTx, routeSingle: semel.SingleTx} {
 		txs, err := b.transactions(mode)
 		if err != nil {
@@ -109,7 +119,7 @@ func newApp(b bank) (http.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
-		mux.Handle("POST /"+route, mw.Wrap(http.HandlerFunc(a.inTx)))
+		mux.Handle("POST /"+route, tellAttempt(mw.Wrap(http.HandlerFunc(a.inTx))))
 	}
 	return mux, nil
 }
@@ -120,6 +130,7 @@ func read(r *http.Request) (key string, o order, err error) {
 
 // inTx writes in the transaction of its request.
 func (a *app) inTx(w http.ResponseWriter, r *http.Request) {
+	noteAttempt(r)
 	key, o, err := read(r)
 	if err == nil {
 		err = a.bank.move(r.Context(), key, o)
@@ -128,44 +139,6 @@ func (a *app) inTx(w http.ResponseWriter, r *http.Request) {
 		crashSoon()
 	}
 	answer(w, r, err)
-}
-
-// owned writes, and completes, in a transaction that it begins itself. It tries again
-// until it is told that an earlier try, or another attempt, has committed.
-func (a *app) owned(w http.ResponseWriter, r *http.Request) {
-	ctx := context.WithoutCancel(r.Context())
-	key, o, err := read(r)
-	unknown := false // whether an earlier try has committed
-	for range tries {
-		if err != nil && !unknown && !a.bank.again(err) || semelhttp.Reset(w) != nil {
-			break
-		}
-		var cut bool
-		cut, err = a.bank.own(ctx, key, o, func(tx semel.Tx, move func() error) error {
-			if err := semelhttp.LockIn(ctx, tx); err != nil {
-				return err
-			}
-			unknown = false // it has not, or there would be no lock
-			moved := move()
-			if moved != nil && !errors.Is(moved, errNoMoney) {
-				return moved
-			}
-			if answer(w, r, moved); crashes(r) {
-				crashSoon()
-			}
-			return semelhttp.CompleteIn(ctx, w, tx)
-		})
-		if unknown = unknown || cut; err == nil || errors.Is(err, semel.ErrLost) {
-			return // the middleware sends what is kept
-		}
-	}
-	if unknown {
-		return // the middleware asks the store
-	}
-	if semelhttp.Reset(w) == nil { // rolled back
-		semel.FromContext(ctx).Settle(semel.Free)
-		answer(w, r, err)
-	}
 }
 
 func crashes(r *http.Request) bool { return r.Header.Get(crashHeader) != "" }

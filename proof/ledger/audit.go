@@ -11,10 +11,10 @@ import (
 
 // Report is what a run has shown.
 type Report struct {
-	Keys, Effects, Answers, Replays, Cuts int
+	Keys, Effects, Answers, Replays, Cuts, Undone, Overtaken int
 	// Kills of app processes by the supervisor, and at the moments that matter most by
-	// themselves; and kills of the database's server.
-	AppKills, Crashes, ServerKills int
+	// themselves; kills of the database's server, and breaks of the line to it.
+	AppKills, Crashes, ServerKills, Breaks int
 	// Unknown is how many keys of the route without a transaction of Semel's ended
 	// as unknown, and UnknownDone how many of them had happened all the same.
 	Unknown, UnknownDone int
@@ -36,15 +36,17 @@ func (r *Report) String() string {
 	for _, what := range slices.Sorted(maps.Keys(r.Refused)) {
 		refused = append(refused, fmt.Sprintf("%s: %d", what, r.Refused[what]))
 	}
-	return fmt.Sprintf("%d keys, %d effects, %d answers (%d replays), %d cut; %d kills of apps, %d crashes, %d kills of the server; %d unknown without a transaction (%d of them had happened), %d open; refused: %s",
-		r.Keys, r.Effects, r.Answers, r.Replays, r.Cuts, r.AppKills, r.Crashes, r.ServerKills, r.Unknown, r.UnknownDone, r.Open, strings.Join(refused, ", "))
+	return fmt.Sprintf("%d keys, %d effects, %d answers (%d replays), %d cut, %d told that nothing was done, %d that they lost; %d kills of apps, %d crashes, %d kills of the server, %d breaks of the line; %d unknown without a transaction (%d of them had happened), %d open; refused: %s",
+		r.Keys, r.Effects, r.Answers, r.Replays, r.Cuts, r.Undone, r.Overtaken, r.AppKills, r.Crashes, r.ServerKills, r.Breaks, r.Unknown, r.UnknownDone, r.Open, strings.Join(refused, ", "))
 }
 
 // check holds what clients were told against the books.
 func (r *Report) check(found *books, all []*seen) {
 	effects := make(map[string][]order)
+	done := make(map[string]bool) // by attempt
 	for _, t := range found.transfers {
 		effects[t.key] = append(effects[t.key], t.order)
+		done[t.attempt] = true
 	}
 	r.checkBalances(found)
 	r.Effects = len(found.transfers)
@@ -61,8 +63,13 @@ func (r *Report) check(found *books, all []*seen) {
 			}
 			r.Refused[what] += n
 		}
-		if done := effects[s.Key]; len(done) > 0 && done[0] != s.Order {
-			r.broken("I8: %s has moved %+v, want %+v", s.Key, done[0], s.Order)
+		if moved := effects[s.Key]; len(moved) > 0 && moved[0] != s.Order {
+			r.broken("I8: %s has moved %+v, want %+v", s.Key, moved[0], s.Order)
+		}
+		r.Undone += len(s.Undone)
+		r.Overtaken += s.Overtaken
+		if slices.ContainsFunc(s.Undone, func(attempt string) bool { return done[attempt] }) {
+			r.broken("I8: a client was told that its attempt at %s has done nothing, and it has", s.Key)
 		}
 		r.checkKey(s, len(effects[s.Key]), found.records[s.Key])
 	}

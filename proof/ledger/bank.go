@@ -11,7 +11,7 @@ import (
 
 // The accounts are few, so that transfers meet.
 const (
-	accounts = 8
+	accounts = 16
 	balance  = 1_000_000
 )
 
@@ -29,9 +29,13 @@ var errNoMoney = errors.New("there is not so much money on the account")
 
 // transfer is one effect.
 type transfer struct {
-	key string
+	key     string
+	attempt string // that had it
 	order
 }
+
+// attempt names the attempt of ctx.
+func attempt(ctx context.Context) string { return semel.FromContext(ctx).Token().String() }
 
 // books is what an audit finds.
 type books struct {
@@ -56,6 +60,11 @@ type bank interface { //nolint:interfacebloat // all that differs between databa
 	migrate(ctx context.Context) error
 	audit(ctx context.Context) (*books, error)
 	close()
+}
+
+// watcher is a bank that sees when a slow commit of a session called [FarName] is under way.
+type watcher interface {
+	committing(ctx context.Context) bool
 }
 
 // levels are those of the app processes: each has another one, beside the others.

@@ -32,7 +32,12 @@ type seen struct {
 	Order order
 	// Answers are those that count: 201 and 402, each as often as it came.
 	Answers []told
-	// Unknown is how often the outcome was called unknown.
+	// Undone are the attempts of which it was told that they have done nothing.
+	Undone []string
+	// Overtaken is how often the outcome of an attempt that had lost its slot was called
+	// unknown, while the one that has it now was at work.
+	Overtaken int
+	// Unknown is how often the outcome of the key was called unknown.
 	Unknown int
 	// Refused counts the other answers by status and problem.
 	Refused map[string]int
@@ -45,6 +50,10 @@ type told struct {
 	Body     string
 	Replayed bool
 }
+
+// impatience is how long at most a client waits that does not wait for long. It is more
+// than a lease, so that what it leaves behind can be overtaken.
+const impatience = 2 * time.Second
 
 // client is one client process.
 type client struct {
@@ -109,8 +118,17 @@ func (c *client) work(ctx context.Context, worker int) {
 func (c *client) operation(ctx context.Context, s *seen, o order) {
 	body, _ := json.Marshal(o) // two strings and a number
 	give := c.cfg.Until.Add(c.cfg.Drain)
-	if c.intn(8) == 0 && time.Now().Before(c.cfg.Until) {
+	often := 8
+	if s.Route == routePlain {
+		often = 3 // or too few are left unknown
+	}
+	if c.intn(often) == 0 && time.Now().Before(c.cfg.Until) {
 		c.send(ctx, s, body, crashHeader, "yes")
+	}
+	if s.Route == routeLate && c.intn(2) == 0 && time.Now().Before(c.cfg.Until) {
+		short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+		c.send(short, s, body, idleHeader, "yes")
+		stop()
 	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
 		if c.intn(5) == 0 { // a duplicate beside it
@@ -134,7 +152,19 @@ func (c *client) operation(ctx context.Context, s *seen, o order) {
 
 // send sends the transfer once, with what is more in its header, and notes the answer.
 func (c *client) send(ctx context.Context, s *seen, body []byte, header ...string) {
-	url := "http://" + c.cfg.Addrs[c.intn(len(c.cfg.Addrs))] + "/" + s.Route
+	addr := c.cfg.Addrs[c.intn(len(c.cfg.Addrs))]
+	switch {
+	case slices.Contains(header, idleHeader):
+		addr = c.cfg.Addrs[0] // which no line cuts off meanwhile
+	case (s.Route == routeLate || s.Route == routeOwned) && c.intn(3) > 0:
+		addr = c.cfg.Addrs[len(c.cfg.Addrs)-1] // by the line, if there is one
+	}
+	url := "http://" + addr + "/" + s.Route
+	if c.intn(3) == 0 { // it goes to another app while this one may be at it
+		var stop func()
+		ctx, stop = context.WithTimeout(ctx, time.Duration(1+c.intn(int(impatience))))
+		defer stop()
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, io.NopCloser(bytes.NewReader(body)))
 	if err != nil {
 		panic(err) // the URL is ours
@@ -172,9 +202,18 @@ func (s *seen) hear(resp *http.Response, body []byte) {
 	}
 	var problem struct{ Code string }
 	_ = json.Unmarshal(body, &problem) // an answer of the handler's has none
-	if problem.Code == "outcome_unknown" {
+	attempt := resp.Header.Get(attemptHeader)
+	switch {
+	case problem.Code != "outcome_unknown":
+	case attempt != "": // the handler ran, and another attempt has taken the slot over and goes on
+		s.Overtaken++
+		return
+	default:
 		s.Unknown++
 		return
+	}
+	if own := resp.StatusCode == http.StatusInternalServerError && problem.Code == ""; attempt != "" && (own || problem.Code == "not_committed") {
+		s.Undone = append(s.Undone, attempt)
 	}
 	s.Refused[fmt.Sprintf("%d %s", resp.StatusCode, problem.Code)]++
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,9 @@ func (s server) Start() error { s.Server.Start(s.t); return nil }
 // I3, I7, I8, L1, L4: see the package.
 func TestPostgres(t *testing.T) {
 	s := servertest.NewPostgres(t, "fsync=on", "synchronous_commit=on", "max_connections=200")
-	try(t, ledger.Config{Kind: "postgres", DSN: s.DSN(), Server: server{s, t}})
+	line := servertest.NewLink(t, s.Addr())
+	far := strings.Replace(s.DSN(), s.Addr(), line.Addr(), 1) + "&application_name=" + ledger.FarName
+	try(t, ledger.Config{Kind: "postgres", DSN: s.DSN(), Server: server{s, t}, Line: line, FarDSN: far})
 }
 
 func TestMariaDB(t *testing.T) {
@@ -97,7 +100,7 @@ func try(t *testing.T, cfg ledger.Config) {
 		t.Error(sentence)
 	}
 	// A run in which nothing happens proves nothing.
-	if report.Effects == 0 || report.Replays == 0 || report.Cuts == 0 || report.AppKills == 0 || report.Crashes == 0 || cfg.Server != nil && report.ServerKills == 0 {
+	if report.Effects == 0 || report.Replays == 0 || report.Cuts == 0 || report.AppKills == 0 || report.Crashes == 0 || cfg.Server != nil && report.ServerKills == 0 || cfg.Line != nil && report.Breaks == 0 {
 		t.Error("too little has happened")
 	}
 	if report.UnknownDone == 0 {

@@ -43,7 +43,7 @@ func openMariaDB(dsn string, level sql.IsolationLevel) (bank, error) {
 		refused:   func(err error) bool { return number(err) != 0 },
 		schema: []string{
 			"CREATE TABLE accounts (name VARCHAR(40) PRIMARY KEY, balance BIGINT NOT NULL) ENGINE = InnoDB",
-			"CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, idem VARCHAR(255) NOT NULL, source VARCHAR(40) NOT NULL, target VARCHAR(40) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
+			"CREATE TABLE transfers (id BIGINT AUTO_INCREMENT PRIMARY KEY, idem VARCHAR(255) NOT NULL, attempt VARCHAR(40) NOT NULL, source VARCHAR(40) NOT NULL, target VARCHAR(40) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
 		},
 		migrateSlot: slots.Migrate,
 		shut:        func() { _ = errors.Join(slots.Close(), db.Close()) },

@@ -64,7 +64,7 @@ func movePostgres(ctx context.Context, tx pgx.Tx, key string, o order) error {
 	if _, err := tx.Exec(ctx, "UPDATE accounts SET balance = balance + $2 WHERE name = $1", o.To, o.Amount); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, "INSERT INTO transfers (key, source, target, amount) VALUES ($1, $2, $3, $4)", key, o.From, o.To, o.Amount)
+	_, err := tx.Exec(ctx, "INSERT INTO transfers (key, attempt, source, target, amount) VALUES ($1, $2, $3, $4, $5)", key, attempt(ctx), o.From, o.To, o.Amount)
 	return err
 }
 
@@ -96,7 +96,7 @@ func (b *postgresBank) migrate(ctx context.Context) error {
 	}
 	if _, err := b.pool.Exec(ctx, `CREATE TABLE accounts (name text PRIMARY KEY, balance bigint NOT NULL);
 		CREATE TABLE transfers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL,
-			source text NOT NULL, target text NOT NULL, amount bigint NOT NULL)`); err != nil {
+			attempt text NOT NULL, source text NOT NULL, target text NOT NULL, amount bigint NOT NULL);`+slowCommits); err != nil {
 		return err
 	}
 	for n := range accounts {
@@ -105,6 +105,29 @@ func (b *postgresBank) migrate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// slowCommits makes some commits take their time, by what is to be done in them.
+const slowCommits = `
+	CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		IF current_setting('application_name') = '` + FarName + `' AND random() < 0.8 THEN
+			BEGIN
+				PERFORM pg_sleep(0.1 + 0.3 * random());
+			EXCEPTION WHEN query_canceled THEN -- pgx sends a cancel when its connection breaks
+				PERFORM pg_sleep(0.3);
+			END;
+		END IF;
+		RETURN NULL;
+	END $$;
+	CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON transfers
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_time()`
+
+// committing implements [watcher].
+func (b *postgresBank) committing(ctx context.Context) bool {
+	var n int
+	err := b.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'", FarName).Scan(&n)
+	return err == nil && n > 0 // the server may be down
 }
 
 func (b *postgresBank) audit(ctx context.Context) (*books, error) {
@@ -121,11 +144,11 @@ func (b *postgresBank) audit(ctx context.Context) (*books, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if rows, err = b.pool.Query(ctx, "SELECT key, source, target, amount FROM transfers"); err != nil {
+	if rows, err = b.pool.Query(ctx, "SELECT key, attempt, source, target, amount FROM transfers"); err != nil {
 		return nil, err
 	}
 	var t transfer
-	if _, err := pgx.ForEachRow(rows, []any{&t.key, &t.From, &t.To, &t.Amount}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&t.key, &t.attempt, &t.From, &t.To, &t.Amount}, func() error {
 		found.transfers = append(found.transfers, t)
 		return nil
 	}); err != nil {

@@ -23,12 +23,21 @@ type Server interface {
 	Start() error
 }
 
+// Line leads to the database's server and can be broken: all its connections end, at once
+// for the app and for the server when it looks, and new ones are let through.
+type Line interface{ Break() }
+
 // Config says what to run.
 type Config struct {
 	// Kind is "postgres", "mariadb" or "sqlite", and DSN its database, which is empty.
 	Kind, DSN string
 	// Server is killed, too; nil for none.
 	Server Server
+	// Line is broken, too; nil for none. FarDSN is the database at its other end, for one of
+	// the apps. On PostgreSQL commits of a session whose application_name is FarName are
+	// often slow, so that they go on while nobody is there any more to hear of them.
+	Line   Line
+	FarDSN string
 	// For is how long things are killed.
 	For time.Duration
 	// Seed chooses orders and faults.
@@ -37,10 +46,13 @@ type Config struct {
 	Dir string
 }
 
+// FarName is the application_name of the sessions that come by the [Line].
+const FarName = "far"
+
 const (
 	apps    = 3
 	clients = 2
-	workers = 5
+	workers = 8
 	drain   = 30 * time.Second
 )
 
@@ -55,7 +67,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 	if err := b.migrate(ctx); err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, report: &Report{}}
+	r := &run{cfg: cfg, bank: b, report: &Report{}}
 	defer r.end()
 	if err := r.startApps(); err != nil {
 		return nil, err
@@ -64,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 		return nil, err
 	}
 	stop := r.revive()
-	if err := r.disturb(); err != nil {
+	if err := r.disturb(ctx); err != nil {
 		return nil, errors.Join(err, stop())
 	}
 	all, err := r.finish()
@@ -82,6 +94,7 @@ func Run(ctx context.Context, cfg Config) (_ *Report, err error) {
 // run is one run.
 type run struct {
 	cfg     Config
+	bank    bank
 	report  *Report
 	until   time.Time
 	addrs   []string
@@ -106,7 +119,11 @@ func (r *run) startApps() error {
 }
 
 func (r *run) startApp(n int) (err error) {
-	r.apps[n], err = start("app", appConfig{r.cfg.Kind, r.cfg.DSN, r.addrs[n], levels[n%len(levels)]})
+	dsn := r.cfg.DSN
+	if n == apps-1 && r.cfg.Line != nil {
+		dsn = r.cfg.FarDSN
+	}
+	r.apps[n], err = start("app", appConfig{r.cfg.Kind, dsn, r.addrs[n], levels[n%len(levels)]})
 	return err
 }
 
@@ -172,12 +189,15 @@ func (r *run) reviveApp(n int) error {
 }
 
 // disturb kills until it is time to stop. In the end everything runs.
-func (r *run) disturb() error {
+func (r *run) disturb(ctx context.Context) error {
 	var all errgroup
 	all.Go(func() error { return r.killApps(r.dice(3)) })
 	all.Go(func() error { return r.pauseApps(r.dice(4)) })
 	if r.cfg.Server != nil {
 		all.Go(func() error { return r.killServer(r.dice(5)) })
+	}
+	if r.cfg.Line != nil {
+		all.Go(func() error { return r.breakLine(ctx, r.dice(6)) })
 	}
 	return all.Wait()
 }
@@ -193,7 +213,7 @@ func (r *run) rest(dice *rand.Rand, least, most time.Duration) bool {
 }
 
 func (r *run) killApps(dice *rand.Rand) error {
-	for r.rest(dice, 200*time.Millisecond, 700*time.Millisecond) {
+	for r.rest(dice, 400*time.Millisecond, 1400*time.Millisecond) {
 		n := dice.IntN(apps)
 		r.mu.Lock()
 		r.report.AppKills++
@@ -230,6 +250,19 @@ func (r *run) killServer(dice *rand.Rand) error {
 		if err := r.cfg.Server.Start(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// breakLine breaks the line at random moments, and mostly while a commit is under way.
+func (r *run) breakLine(ctx context.Context, dice *rand.Rand) error {
+	w, watches := r.bank.(watcher)
+	for r.rest(dice, 50*time.Millisecond, 150*time.Millisecond) {
+		if watches && dice.IntN(10) > 0 && !w.committing(ctx) {
+			continue
+		}
+		r.report.Breaks++
+		r.cfg.Line.Break()
 	}
 	return nil
 }

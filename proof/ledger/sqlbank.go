@@ -52,7 +52,7 @@ func moveSQL(ctx context.Context, tx writer, key string, o order) error {
 	if _, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance + ? WHERE name = ?", o.Amount, o.To); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO transfers (idem, source, target, amount) VALUES (?, ?, ?, ?)", key, o.From, o.To, o.Amount)
+	_, err := tx.ExecContext(ctx, "INSERT INTO transfers (idem, attempt, source, target, amount) VALUES (?, ?, ?, ?, ?)", key, attempt(ctx), o.From, o.To, o.Amount)
 	return err
 }
 
@@ -101,9 +101,9 @@ func (b *sqlBank) audit(ctx context.Context) (_ *books, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = b.each(ctx, "SELECT idem, source, target, amount FROM transfers", func(rows *sql.Rows) error {
+	err = b.each(ctx, "SELECT idem, attempt, source, target, amount FROM transfers", func(rows *sql.Rows) error {
 		var t transfer
-		err := rows.Scan(&t.key, &t.From, &t.To, &t.Amount)
+		err := rows.Scan(&t.key, &t.attempt, &t.From, &t.To, &t.Amount)
 		found.transfers = append(found.transfers, t)
 		return err
 	})

@@ -33,7 +33,7 @@ func openSQLite(file string) (bank, error) {
 		refused:   func(err error) bool { return strings.Contains(err.Error(), "SQLITE_BUSY") },
 		schema: []string{
 			"CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER NOT NULL)",
-			"CREATE TABLE transfers (id INTEGER PRIMARY KEY, idem TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, amount INTEGER NOT NULL)",
+			"CREATE TABLE transfers (id INTEGER PRIMARY KEY, idem TEXT NOT NULL, attempt TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, amount INTEGER NOT NULL)",
 		},
 		migrateSlot: func(context.Context) error { return nil }, // Open has
 		shut:        func() { _ = errors.Join(db.Close(), slots.Close()) },

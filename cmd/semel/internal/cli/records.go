@@ -205,11 +205,23 @@ func (o *operator) find(ctx context.Context, s *selector) (semel.Record, error) 
 	case errors.Is(err, operators.ErrNoRecord) && s.ref != "":
 		return rec, refused("references need the --secret-file that the proxy has; and a purge removes what is over", "no record has this reference")
 	case errors.Is(err, operators.ErrNoRecord):
-		return rec, refused("semel records list shows what there is; a purge removes what is over", "no such record")
+		return rec, refused(s.missed(), "no such record")
 	case errors.Is(err, operators.ErrSelector):
 		return rec, wrong("", "%s", strings.TrimPrefix(err.Error(), operators.ErrSelector.Error()+": "))
 	}
 	return rec, deskFault(err)
+}
+
+// missed says what may be wrong with what named no record.
+func (s *selector) missed() string {
+	const list = "semel records list shows what there is; a purge removes what is over"
+	switch {
+	case len(s.slot) == operators.RefLen:
+		return "if that is the ref of an answer or of the log, take --ref " + s.slot + "; " + list
+	case s.scope != "" && !strings.HasPrefix(s.scope, "h:"):
+		return "--scope is as semel records list prints it: h:… for one that is made of a header; a purge removes what is over"
+	}
+	return list
 }
 
 // revealing is the wish to see keys or kept responses.

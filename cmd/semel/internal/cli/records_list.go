@@ -170,6 +170,9 @@ func (o *operator) list(ctx context.Context, l *listing, filter semel.Filter) er
 	if more {
 		o.say("hint: there are more than %d records: --after %s goes on, --limit 0 lists all", l.limit, formatPlace(last))
 	}
+	if filter.Lapsed {
+		o.tellMargin()
+	}
 	return nil
 }
 
@@ -206,7 +209,15 @@ func (o *operator) worklist(ctx context.Context, l *listing, filter semel.Filter
 	if themselves > 0 {
 		o.say("hint: %d more lapsed without any effect and run again by themselves: --state lapsed lists them", themselves)
 	}
+	o.tellMargin()
 	return nil
+}
+
+// tellMargin says that a long margin hides what is lapsed for those who have a shorter one.
+func (o *operator) tellMargin() {
+	if o.cfg.Margin > semel.DefaultMargin {
+		o.say("hint: what has lapsed within the last %v is left out: --margin", o.cfg.Margin)
+	}
 }
 
 // cut ends a list that err keeps from being whole, so that nobody takes it for all there

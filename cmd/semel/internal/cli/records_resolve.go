@@ -152,7 +152,11 @@ func (o *operator) resolve(ctx context.Context, r *resolving) error {
 	if r.response == nil {
 		effect = r.effect
 	}
-	o.say("%s: attempt %d of %s began %s, and its outcome was never recorded", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()))
+	known := "its outcome was never recorded"
+	if !o.NeedsDecision(rec) {
+		known = "had no effect yet: nothing is unknown, and its next request runs without a release"
+	}
+	o.say("%s: attempt %d of %s began %s, and %s", what, rec.Attempts, printable(rec.Owner), untilOrAgo(rec.CreatedAt, time.Now()), known)
 	told := doneView{
 		Done: r.done, DryRun: r.dryRun, Slot: rec.Key.Slot().String(), Ref: o.engine.Ref(rec.Key), Fence: rec.Fence, Effect: effect, Reason: r.reason,
 	}
@@ -186,7 +190,7 @@ func (r *resolving) refusal(err error, rec semel.Record) error {
 	case errors.Is(err, operators.ErrCompleted):
 		return refused("semel records show prints the kept response", "the record is completed: retries get its response")
 	case errors.Is(err, semel.ErrLost) && rec.Fence != r.fence:
-		return refused("another attempt has come: look again with semel records show",
+		return refused("another attempt has come, or the number is mistyped: look again with semel records show",
 			"the record has the fence %d, not %d, and is not %s", rec.Fence, r.fence, r.done)
 	case errors.Is(err, semel.ErrLost), errors.Is(err, operators.ErrNoRecord):
 		return refused("look again with semel records show", "the record was changed just now, and is not %s", r.done)

@@ -120,7 +120,7 @@ func hintFile(err error) string {
 	case errors.As(err, new(noDirectoryError)):
 		return "create the directory, or name a file in another one with --store"
 	case errors.Is(err, fs.ErrNotExist):
-		return "semel proxy makes the file, in a directory that exists; name the same --store here as there"
+		return "name the store of the service: --store sqlite:app.db, also where the file is an application's; semel proxy makes a file of its own when it starts"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNotWritable), isReadOnly(err):
 		return "the file, its directory and the files beside it (-wal, -shm, -lock) must belong to this user"
 	case errors.Is(err, semel.ErrFull):

@@ -132,7 +132,7 @@ func TestOperatorsMakeNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, use := range []Use{Look, Change} {
 		_, err := Open(t.Context(), "sqlite:semel.db", Options{Use: use})
-		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(Hint(err), "semel proxy makes the file") {
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(Hint(err), "semel proxy makes a file") {
 			t.Errorf("use %d: got %v with hint %q", use, err, Hint(err))
 		}
 	}

@@ -58,7 +58,7 @@ type Claim struct {
 	standing    atomic.Uint32          // open, abandoned, ...
 	deferred    atomic.Bool            // no effect yet, by the promise of Call.DeferEffects
 	unlocked    atomic.Bool            // the last LockIn has failed
-	txEnded     atomic.Bool            // a statement may have committed a transaction of CompleteIn
+	txEnded     atomic.Bool            // nobody can tell what a transaction of the attempt has done
 	doubted     atomic.Bool            // so it is, and that is not written down yet
 	wish        atomic.Uint32          // the disposition that Settle was told, plus one
 	why         atomic.Pointer[string] // what Doubt was told; nil before
@@ -173,8 +173,11 @@ func (c *Claim) settle(how uint32) error {
 // on trying in the background for as long as MaxRun, and keeps the lease while
 // it can. ErrTooLarge: the store never takes a response of this size, and the
 // claim is still open; complete it with a smaller one. ErrSettled: the claim was
-// ended before.
+// ended before. ErrTxEnded: see [Claim.IsUnknown].
 func (c *Claim) Complete(ctx context.Context, r Response) error {
+	if c.IsUnknown() {
+		return ErrTxEnded
+	}
 	if err := c.settle(kept); err != nil {
 		return err
 	}
@@ -190,10 +193,14 @@ func (c *Claim) completion(sealed Response) Completion {
 }
 
 // Release says that nothing happened: the slot is free at once. ErrLost means
-// that it was not this claim's any more, which a caller may ignore. After an ErrTxEnded of
-// CompleteIn nobody can say so: Release returns it again, and frees nothing.
+// that it was not this claim's any more, which a caller may ignore. ErrTxEnded: nobody can say
+// so, see [Claim.IsUnknown], and nothing is freed. After a [Claim.LockIn] under the promise of
+// [Call].DeferEffects Release asks first whether something was committed without the record.
 func (c *Claim) Release(ctx context.Context) error {
-	if c.txEnded.Load() {
+	if c.standing.Load() == open && c.Deferred() && c.Locked() {
+		_, _ = c.Confirm(ctx) // which tells by IsUnknown; when it cannot, the store's Release waits as well
+	}
+	if c.IsUnknown() {
 		return ErrTxEnded
 	}
 	if err := c.settle(freed); err != nil {

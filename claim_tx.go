@@ -20,7 +20,7 @@ import (
 // attempt that rolls back and goes on without a transaction asks [Claim.Confirm] first, as
 // its lease may have ended meanwhile.
 func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
-	if c.txEnded.Load() {
+	if c.IsUnknown() {
 		return ErrTxEnded
 	}
 	switch c.standing.Load() {

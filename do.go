@@ -67,6 +67,10 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 	case err != nil:
 		return Result[T]{}, err
 	}
+	if c.Locked() {
+		why = "LockIn without CompleteIn"
+		return uncompleted[T](ctx, c)
+	}
 	why = "the value cannot be kept"
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -78,12 +82,24 @@ func run[T any](ctx context.Context, c *Claim, fn func(context.Context) (T, erro
 		return Result[T]{Value: value}, nil
 	case errors.Is(err, ErrNotStored):
 		return Result[T]{Value: value, NotStored: true}, nil
-	case errors.Is(err, ErrLost), errors.Is(err, ErrSettled):
+	case errors.Is(err, ErrLost), errors.Is(err, ErrSettled), errors.Is(err, ErrTxEnded):
 		return lost[T](ctx, c, err)
 	case errors.Is(err, ErrTooLarge):
 		return Result[T]{Value: value}, err
 	}
 	return Result[T]{}, err
+}
+
+// uncompleted answers for a func that has locked its slot in a transaction of its own and
+// succeeds without CompleteIn: what it says to have done may not be committed, and must not
+// run again if it is.
+func uncompleted[T any](ctx context.Context, c *Claim) (Result[T], error) {
+	out, err := c.Confirm(ctx)
+	if err == nil && out.Kind == Replay {
+		return replayed[T](out.Record)
+	}
+	c.EndPromise(ctx)
+	return Result[T]{}, errors.Join(fmt.Errorf("%w: the func has called LockIn and succeeds without CompleteIn", ErrOutcomeUnknown), err)
 }
 
 // lost answers with what was kept instead: never with one's own value.

@@ -50,11 +50,17 @@ func (c *Claim) BeginEffects(ctx context.Context) error {
 	return err
 }
 
+// IsUnknown reports whether nobody can tell any more what the attempt has done: after an
+// [ErrTxEnded] of CompleteIn, what Confirm has found to be committed without the record, or
+// [Claim.EndPromise]. LockIn, Complete and Release then return ErrTxEnded and do nothing.
+func (c *Claim) IsUnknown() bool { return c.txEnded.Load() }
+
 // EndPromise says that the promise of [Call].DeferEffects does not hold, because nobody can tell
-// what the attempt has done: its outcome is unknown when it is abandoned. It is for those who
-// find that out afterwards, as a transport does, and does nothing without the promise. Until it is
+// what the attempt has done: its outcome is unknown, and the claim is to be abandoned. It is for those who
+// find that out afterwards, as a transport does. Until it is
 // written down, which is tried in the background if it must, Abandon lets the lease stand.
 func (c *Claim) EndPromise(ctx context.Context) {
+	c.txEnded.Store(true)
 	if !c.deferred.Swap(false) {
 		return
 	}

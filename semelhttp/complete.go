@@ -16,6 +16,7 @@ var ErrFrozen = errors.New("semelhttp: the answer is part of a transaction and c
 
 var (
 	errSent       = errors.New("semelhttp: the answer, or a part of it, has been sent")
+	errTooLate    = fmt.Errorf("%w, and its record is completed without the transaction: call LockIn before anything is written", errSent)
 	errHidden     = errors.New("semelhttp: the answer is written to a ResponseWriter that hides the middleware's: it needs a method Unwrap")
 	errOtherClaim = errors.New("semelhttp: the context is not that of the request that the answer belongs to")
 	errRolledBack = errors.New("semelhttp: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")
@@ -66,8 +67,8 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	case c == nil:
 		claim.Doubt("the answer is hidden from its transaction")
 		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
-		if !claim.Locked() {
-			_ = claim.LockIn(ctx, tx) // so that the middleware knows that it must not send it either
+		if !claim.Locked() && claim.LockIn(ctx, tx) != nil { // so that the middleware knows that it must not send it either
+			claim.EndPromise(ctx) // the transaction may be over, and committed
 		}
 		return errHidden
 	}
@@ -77,7 +78,7 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	case c.inTx:
 		return semel.ErrTxOwned
 	case c.mode != buffering:
-		return errSent
+		return errTooLate
 	case c.frozen:
 		return ErrFrozen
 	}

@@ -29,6 +29,8 @@ func (c *recorder) finish(ctx context.Context) {
 	switch {
 	case c.frozen:
 		c.finishFrozen(ctx)
+	case c.mode == buffering && c.isUnknown(ctx, ended):
+		c.finishUnknown(ctx)
 	case c.mode == buffering && !ended && c.claim.Locked() && c.succeeds():
 		c.finishUncompleted(ctx)
 	case ended && c.mode == buffering:

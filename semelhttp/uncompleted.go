@@ -21,6 +21,23 @@ func (c *recorder) succeeds() bool {
 	return status < http.StatusBadRequest && (!told || wish == semel.Unknown)
 }
 
+// isUnknown reports whether nobody can tell what a transaction of the handler's own has done.
+// A refusal is kept, or frees the key, only if nothing was committed behind LockIn without the
+// record, as far as the promise of the route lets that be seen.
+func (c *recorder) isUnknown(ctx context.Context, ended bool) bool {
+	if !ended && !c.succeeds() && c.claim.Deferred() && c.claim.Locked() {
+		_, _ = c.claim.Confirm(ctx) // or the store waits when the answer is kept
+	}
+	return c.claim.IsUnknown()
+}
+
+// finishUnknown answers that nobody knows, whatever the handler says.
+func (c *recorder) finishUnknown(ctx context.Context) {
+	c.log(ctx, "a handler has returned and its answer does not count", semel.ErrTxEnded)
+	c.claim.Doubt("the transaction had ended before its record was in it")
+	c.endUnsent(ctx, c.refuseNotCommitted)
+}
+
 // finishUncompleted answers for such a handler when it succeeds. Its answer says what may not be
 // committed, and what it has committed must not run again by the promise of its route:
 // nothing is known.

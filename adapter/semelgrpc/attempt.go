@@ -91,6 +91,12 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 			return a.unsent(ctx)
 		}
 	}
+	if got.err != nil && a.claim.Deferred() && a.claim.Locked() { // a refusal may follow what was committed
+		_, _ = a.claim.Confirm(ctx)
+	}
+	if a.claim.IsUnknown() {
+		return a.unsent(ctx)
+	}
 	if wish, told := a.claim.Settlement(); got.err == nil && a.claim.Locked() && (!told || wish == semel.Unknown) {
 		return a.uncompleted(ctx, outer)
 	}

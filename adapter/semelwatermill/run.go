@@ -14,6 +14,10 @@ import (
 // errSaidHold is why a message is refused whose handler has returned no error.
 var errSaidHold = fmt.Errorf("%w: the handler said hold", semel.ErrOutcomeUnknown)
 
+// errUncompleted is why a message is refused whose handler has returned no error either: what it says
+// to have done may not be committed, and must not run again if it is.
+var errUncompleted = fmt.Errorf("%w: the handler has called LockIn and succeeds without CompleteIn", semel.ErrOutcomeUnknown)
+
 // errNested refuses a message that would be handled without its transaction.
 var errNested = errors.New("semelwatermill: a Middleware without Tx guards the message already, so the handler would run without a transaction")
 
@@ -41,6 +45,15 @@ func (m *Middleware) run(ctx context.Context, c *semel.Claim, this guarded, next
 	case told && how == semel.Unknown:
 		why = "the handler said hold"
 		return nil, m.refusal(this.key, errSaidHold)
+	}
+	if c.Locked() {
+		why = "LockIn without CompleteIn"
+		out, err := c.Confirm(ctx)
+		if err == nil && out.Kind == semel.Replay {
+			return m.answer(this.key, out)
+		}
+		c.EndPromise(ctx)
+		return nil, m.refusal(this.key, errors.Join(errUncompleted, err))
 	}
 	why = "the produced messages cannot be kept"
 	kept, err := m.encode(msgs)
@@ -99,7 +112,7 @@ func (m *Middleware) keep(ctx context.Context, c *semel.Claim, key semel.Key, ms
 		return msgs, nil
 	case errors.Is(err, semel.ErrNotStored):
 		return nil, m.refusal(key, err)
-	case errors.Is(err, semel.ErrLost), errors.Is(err, semel.ErrSettled):
+	case errors.Is(err, semel.ErrLost), errors.Is(err, semel.ErrSettled), errors.Is(err, semel.ErrTxEnded):
 		return m.lost(ctx, c, key, err)
 	}
 	return nil, err

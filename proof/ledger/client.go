@@ -22,6 +22,7 @@ type clientConfig struct {
 	Seed    uint64
 	Until   time.Time // no new key after it
 	Drain   time.Duration
+	Idles   bool   // whether attempts idle through their lease
 	Out     string // the file for what it has seen
 }
 
@@ -96,9 +97,15 @@ func (c *client) intn(n int) int {
 	return c.rand.IntN(n)
 }
 
+// work sends one transfer after the other. The last comes when nothing is killed any more:
+// its first attempt lives to see that it was overtaken.
 func (c *client) work(ctx context.Context, worker int) {
-	for n := 0; time.Now().Before(c.cfg.Until); n++ {
+	for n, last := 0, false; !last; n++ {
+		last = !time.Now().Before(c.cfg.Until)
 		route := routes[c.intn(len(routes))]
+		if last {
+			route = routeLate
+		}
 		s := &seen{Key: fmt.Sprintf("%s-%s-%d-%d", c.cfg.Name, route, worker, n), Route: route, Refused: map[string]int{}}
 		o := order{From: account(c.intn(accounts)), Amount: int64(1 + c.intn(100))}
 		o.To = account(c.intn(accounts))
@@ -109,13 +116,13 @@ func (c *client) work(ctx context.Context, worker int) {
 		c.mu.Lock()
 		c.all = append(c.all, s)
 		c.mu.Unlock()
-		c.operation(ctx, s, o)
+		c.operation(ctx, s, o, last)
 	}
 }
 
 // operation sends one transfer until there is an answer that counts, and then
 // again, as a client does that lost it.
-func (c *client) operation(ctx context.Context, s *seen, o order) {
+func (c *client) operation(ctx context.Context, s *seen, o order, idles bool) {
 	body, _ := json.Marshal(o) // two strings and a number
 	give := c.cfg.Until.Add(c.cfg.Drain)
 	often := 8
@@ -125,7 +132,8 @@ func (c *client) operation(ctx context.Context, s *seen, o order) {
 	if c.intn(often) == 0 && time.Now().Before(c.cfg.Until) {
 		c.send(ctx, s, body, crashHeader, "yes")
 	}
-	if s.Route == routeLate && c.intn(2) == 0 && time.Now().Before(c.cfg.Until) {
+	idles = idles || s.Route == routeLate && c.intn(4) == 0 && time.Now().Before(c.cfg.Until)
+	if idles && c.cfg.Idles {
 		short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
 		c.send(short, s, body, idleHeader, "yes")
 		stop()
@@ -156,7 +164,7 @@ func (c *client) send(ctx context.Context, s *seen, body []byte, header ...strin
 	switch {
 	case slices.Contains(header, idleHeader):
 		addr = c.cfg.Addrs[0] // which no line cuts off meanwhile
-	case (s.Route == routeLate || s.Route == routeOwned) && c.intn(3) > 0:
+	case s.Route == routeOwned && c.intn(3) > 0:
 		addr = c.cfg.Addrs[len(c.cfg.Addrs)-1] // by the line, if there is one
 	}
 	url := "http://" + addr + "/" + s.Route

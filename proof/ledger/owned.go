@@ -59,7 +59,7 @@ func (a *app) owned(w http.ResponseWriter, r *http.Request) {
 }
 
 // idle is longer than a lease and its margin, by the time that another attempt needs.
-const idle = 1500 * time.Millisecond
+const idle = 1600 * time.Millisecond
 
 func idles(r *http.Request) bool { return r.Header.Get(idleHeader) != "" }
 

@@ -139,6 +139,7 @@ func (r *run) startClients() error {
 		p, err := start("client", clientConfig{
 			Name: fmt.Sprintf("c%d", n), Addrs: r.addrs, Workers: workers, Seed: r.cfg.Seed + uint64(n),
 			Until: r.until, Drain: drain, Out: file,
+			Idles: r.cfg.Kind != "sqlite", // whose only writer would idle with them
 		})
 		if err != nil {
 			return err

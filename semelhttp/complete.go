@@ -66,7 +66,7 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 		return nil
 	case c == nil:
 		claim.Doubt("the answer is hidden from its transaction")
-		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
+		claim.Settle(semel.Unknown)                          // nobody can freeze what was written as if it were committed
 		if !claim.Locked() && claim.LockIn(ctx, tx) != nil { // so that the middleware knows that it must not send it either
 			claim.EndPromise(ctx) // the transaction may be over, and committed
 		}

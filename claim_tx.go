@@ -20,6 +20,7 @@ import (
 // attempt that rolls back and goes on without a transaction asks [Claim.Confirm] first, as
 // its lease may have ended meanwhile.
 func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
+	defer func() { c.unlocked.Store(err != nil) }()
 	if c.IsUnknown() {
 		return ErrTxEnded
 	}
@@ -28,7 +29,6 @@ func (c *Claim) LockIn(ctx context.Context, tx Tx) (err error) {
 	default:
 		return ErrSettled
 	}
-	defer func() { c.unlocked.Store(err != nil) }()
 	e := c.engine
 	if cause := e.running.ended(c); cause != nil {
 		return cause
@@ -79,6 +79,9 @@ func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {
 	steps, err := tx.Steps(e.store)
 	if err != nil {
 		return err
+	}
+	if c.IsUnknown() {
+		return ErrTxEnded
 	}
 	if err := c.settle(keptInTx); err != nil {
 		return err

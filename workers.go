@@ -24,6 +24,7 @@ func (w workers) work(f func(), done <-chan struct{}) {
 	defer timer.Stop()
 	for {
 		f()
+		f = nil // and what it holds
 		timer.Reset(linger)
 		select {
 		case f = <-w:

@@ -282,8 +282,12 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 		m.refuseDamaged(c.w, c.r, c.claim.Key(), err)
 		return
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		m.log(ctx, "the outcome of a lost attempt could not be read", err)
+	case out.Kind == semel.InFlight && c.claim.Deferred(): // nothing of this one has happened, whatever another does
+		m.refuse(c.w, c.r, ProblemInFlight, m.reference(c.claim.Key()))
+		return
 	}
 	m.refuse(c.w, c.r, ProblemOutcomeUnknown, m.reference(c.claim.Key()))
 }

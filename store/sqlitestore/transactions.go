@@ -33,7 +33,7 @@ type TxConfig struct {
 // wait for the transaction itself. While one is open, reservations of slots that are
 // held or completed are answered at once; in [semel.SingleTx] so is a second
 // transaction on the same slot, if both are of one process. Another process waits for
-// the writer: in SingleTx with one transaction at a time, also on a slot that is completed.
+// the writer.
 //
 // Let db keep as many idle connections as there are transactions at a time
 // (SetMaxIdleConns; 2 by default): opening one costs more than a transaction.
@@ -182,11 +182,8 @@ func (x *ownSteps) Lock(_ context.Context, key semel.Key, token semel.Token) err
 func (x *ownSteps) Reserve(_ context.Context, r semel.Reservation) (held semel.Record, err error) {
 	r.TakeOver, r.TakeOverBlameless = false, false
 	slot := r.Key.Slot()
-	x.turn = x.turn || x.store.traffic.tryTurn()
-	if !x.turn {
-		if seen, ok := x.store.unchanged(slot, r); ok {
-			return seen, nil // without a turn
-		}
+	if seen, ok := x.store.unchanged(slot, r); ok {
+		return seen, nil // without a turn, which others that know of none may hold up
 	}
 	if !x.enter(slot, true) {
 		return atWork(r), nil

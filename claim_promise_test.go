@@ -43,7 +43,7 @@ func TestConfirmFindsThePromiseEnded(t *testing.T) {
 }
 
 // I8: who has been told that a transaction had ended before its completion begins none again.
-func TestLockInAfterTheEnd(t *testing.T) {
+func TestNothingAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
 		e, s := b.teller(t, semel.Config{})
@@ -57,6 +57,12 @@ func TestLockInAfterTheEnd(t *testing.T) {
 		wantOutcome(t, confirm(t, c), semel.Reserved)
 		again := own(t, s)
 		wantError(t, c.LockIn(t.Context(), again), semel.ErrTxEnded)
+		if !c.Unlocked() {
+			t.Error("the lock that was refused does not count as failed")
+		}
+		wantError(t, c.CompleteIn(t.Context(), again, answer("paid")), semel.ErrTxEnded)
+		wantError(t, c.Complete(t.Context(), answer("paid")), semel.ErrTxEnded)
+		wantError(t, c.Release(t.Context()), semel.ErrTxEnded)
 		again.Rollback(context.Background())
 	})
 }

@@ -126,7 +126,7 @@ func completeInMutants() []Mutant {
 		mutant("own transactions: it completes twice", "complete.go",
 			"	case c.frozen:\n		return ErrFrozen\n", "", "^TestCompleteInThatIsNotCommitted$"),
 		mutant("own transactions: it completes what has left", "complete.go",
-			"	case c.mode != buffering:\n		return errSent\n	case c.frozen:", "	case c.frozen:", "^TestCompleteInAfterFlush$"),
+			"	case c.mode != buffering:\n		return errTooLate\n	case c.frozen:", "	case c.frozen:", "^TestCompleteInAfterFlush$"),
 		mutant("own transactions: it completes inside another one", "complete.go",
 			"	case c.inTx:\n		return semel.ErrTxOwned\n", "", "^TestInTxClaimIsNotTheHandlers$"),
 		mutant("own transactions: a part that has left is forgotten", "complete.go",

@@ -14,7 +14,7 @@ func ownMutants() []Mutant {
 		http("own transactions: a hidden answer is sent", "uncompleted.go",
 			"(!told || wish == semel.Unknown)", "!told && wish == semel.Unknown", "^TestCompleteInThroughAnotherWriter$"),
 		http("own transactions: a hidden answer without a lock is sent", "complete.go",
-			"		if !claim.Locked() {\n			_ =", "		if false {\n			_ =", "^TestCompleteInThroughAnotherWriter$"),
+			"	if err := claim.LockIn(ctx, tx); err != nil {", "	if err := error(nil); err != nil {", "^TestCompleteInThroughAnotherWriter$"),
 		http("own transactions: the log says rolled back where CompleteIn has failed", "complete.go",
 			"		if c.failed != nil {\n", "		if false {\n", "^TestCompleteInEndedByAStatement$"),
 		http("transactions: a retry is told to help where none can", "transaction.go",
@@ -40,6 +40,26 @@ func ownMutants() []Mutant {
 
 func sweepPauseMutants() []Mutant {
 	return []Mutant{
+		{
+			"a refusal is kept behind what was committed", "semelhttp/uncompleted.go",
+			"	if !ended && !c.succeeds() && c.claim.Deferred()", "	if false && c.claim.Deferred()", "store/sqlitestore", "^TestRefusalAfterACommit$",
+		},
+		{
+			"what a handler says of a transaction that had ended counts", "semelhttp/finish.go",
+			"c.mode == buffering && c.isUnknown(ctx, ended)", "false && c.isUnknown(ctx, ended)", "semelhttp", "^TestEndedWhateverIsSaid$",
+		},
+		{
+			"an answer is sent that was hidden from a transaction which is over", "semelhttp/complete.go",
+			"		claim.EndPromise(ctx)\n	}\n}\n\n// Reset", "		_ = ctx\n	}\n}\n\n// Reset", "semelhttp", "^TestHiddenAndOver$",
+		},
+		{
+			"another's work makes the outcome of one that lost its slot unknown", "semelhttp/answer.go",
+			"case out.Kind == semel.InFlight && c.claim.Deferred():", "case false:", "semelhttp", "^TestLostWhileAnotherWorks$",
+		},
+		{
+			"a replay waits for a writer that the store does not know of", "store/sqlitestore/transactions.go",
+			"	if seen, ok := x.store.unchanged(slot, r); ok {", "	if seen, ok := x.store.unchanged(slot, r); ok && false {", "store/sqlitestore", "^TestReplayBesideAForeignWriter$",
+		},
 		coreMutant("what has ended in single mode counts as running", "intx.go",
 			"			t.engine.abandon(ctx, t.claim) // a reservation", "			_ = t.claim // a reservation", "^TestInTxEndedByAStatement$"),
 		coreMutant("an attempt without effect is told as held", "claim.go",

@@ -66,10 +66,8 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 		return nil
 	case c == nil:
 		claim.Doubt("the answer is hidden from its transaction")
-		claim.Settle(semel.Unknown)                          // nobody can freeze what was written as if it were committed
-		if !claim.Locked() && claim.LockIn(ctx, tx) != nil { // so that the middleware knows that it must not send it either
-			claim.EndPromise(ctx) // the transaction may be over, and committed
-		}
+		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
+		hide(ctx, claim, tx)
 		return errHidden
 	}
 	c.mu.Lock()
@@ -96,6 +94,16 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 	c.s.trailer = trailer
 	c.failed = claim.CompleteIn(ctx, tx, whole)
 	return c.failed
+}
+
+// hide sees to it that the middleware does not send what is hidden from it either.
+func hide(ctx context.Context, claim *semel.Claim, tx semel.Tx) {
+	if claim.Locked() {
+		return
+	}
+	if err := claim.LockIn(ctx, tx); err != nil { // the transaction may be over, and committed
+		claim.EndPromise(ctx)
+	}
 }
 
 // Reset forgets what the handler has written to w, so that it may answer anew: after

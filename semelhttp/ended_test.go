@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
@@ -60,4 +61,26 @@ func TestHiddenAndOver(t *testing.T) {
 	}
 	r.wantRuns(1)
 	r.wantRows("paid")
+}
+
+// I7: an attempt whose route promises that it has no effect but in its transaction, and that
+// lost its slot before, has done nothing. Its client is told of the attempt that works, not
+// that nobody knows.
+func TestLostWhileAnotherWorks(t *testing.T) {
+	db := newTxStore()
+	r := newOwnRig(t, db, func(_ http.ResponseWriter, q *http.Request) {
+		ctx, claim := q.Context(), semel.FromContext(q.Context())
+		must(db.Release(ctx, claim.Key(), claim.Token()))
+		_, err := db.Reserve(ctx, semel.Reservation{
+			Key: claim.Key(), Fingerprint: claim.Fingerprint(), Token: semel.NewToken(), Lease: time.Hour, Retention: time.Hour, Deferred: true,
+		})
+		must(err)
+		tx := ownTx{db.begin()}
+		defer tx.Rollback(ctx)
+		if err := semelhttp.LockIn(ctx, tx); !errors.Is(err, semel.ErrLost) {
+			t.Errorf("LockIn: got %v, want ErrLost", err)
+		}
+	}, deferring)
+	r.wantProblem(r.post(secretKey, "x"), http.StatusConflict, semelhttp.ProblemInFlight)
+	r.wantRuns(1)
 }

@@ -2,6 +2,7 @@ package sqlitestore_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/semel-go/semel"
 	"github.com/semel-go/semel/semelhttp"
 	"github.com/semel-go/semel/store/sqlitestore"
 )
@@ -55,4 +57,22 @@ func TestRefusalAfterACommit(t *testing.T) {
 			})
 		}
 	}
+}
+
+// I7: nor does the claim itself free a key behind which something was committed.
+func TestReleaseAfterACommit(t *testing.T) {
+	eachKind(t, func(b *bank) {
+		call := callOf("a")
+		call.DeferEffects = true
+		out, err := b.engine().Begin(b.t.Context(), call)
+		b.must(err)
+		tx, err := b.db.BeginTx(uncancelled(), nil)
+		b.must(err)
+		b.must(out.Claim.LockIn(b.t.Context(), sqlitestore.Tx(tx)))
+		b.book(tx, "paid")
+		b.must(tx.Commit())
+		if err := out.Claim.Release(b.t.Context()); !errors.Is(err, semel.ErrTxEnded) {
+			b.t.Errorf("got %v, want ErrTxEnded", err)
+		}
+	})
 }

@@ -137,8 +137,6 @@ func completeInMutants() []Mutant {
 			"	if claim != c.claim {\n		return errOtherClaim\n	}\n", "	if claim == nil {\n		return nil\n	}\n", "^TestCompleteInCannot$"),
 		mutant("own transactions: a short answer is completed", "complete.go",
 			"	if err := c.fit(); err != nil {\n		return err\n	}\n", "", "^TestCompleteInCannot$"),
-		mutant("own transactions: what nobody can freeze is kept", "complete.go",
-			"		claim.Settle(semel.Unknown) //", "		_ = 0 //", "^TestCompleteInOfAnotherStoreThroughAnotherWriter$"),
 		mutant("own transactions: a large answer leaves under a lock", "recorder.go",
 			"c.frozen || c.claim.Locked())", "c.frozen)", "^TestLargeAnswerUnderALock$"),
 		mutant("own transactions: a frozen answer leaves by Flush", "recorder.go",

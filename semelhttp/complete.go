@@ -66,7 +66,6 @@ func CompleteIn(ctx context.Context, w http.ResponseWriter, tx semel.Tx) error {
 		return nil
 	case c == nil:
 		claim.Doubt("the answer is hidden from its transaction")
-		claim.Settle(semel.Unknown) // nobody can freeze what was written as if it were committed
 		hide(ctx, claim, tx)
 		return errHidden
 	}

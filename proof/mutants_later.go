@@ -1,0 +1,11 @@
+package proof
+
+// laterMutants break what tells of an unknown outcome, and asks about it, after the attempt.
+func laterMutants() []Mutant {
+	return []Mutant{
+		coreMutant("an attempt after an unknown one is told to be without effect", "claim.go",
+			"	case !c.blameless, !c.deferred.Load():\n", "	case !c.deferred.Load():\n", "^TestLogsWhatStaysUnknown$"),
+		coreMutant("an attempt that has begun is told to be without effect", "claim.go",
+			"	case !c.blameless, !c.deferred.Load():\n", "	case !c.blameless:\n", "^TestLogsWhatEndsWithoutEffect$"),
+	}
+}

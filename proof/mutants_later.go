@@ -7,5 +7,9 @@ func laterMutants() []Mutant {
 			"	case !c.blameless, !c.deferred.Load():\n", "	case !c.deferred.Load():\n", "^TestLogsWhatStaysUnknown$"),
 		coreMutant("an attempt that has begun is told to be without effect", "claim.go",
 			"	case !c.blameless, !c.deferred.Load():\n", "	case !c.blameless:\n", "^TestLogsWhatEndsWithoutEffect$"),
+		coreMutant("a sweep does not pause after an error", "sweep.go",
+			"	case err != nil:\n	case out.Kind == InFlight", "	case err != nil:\n		return\n	case out.Kind == InFlight", "^TestSweepPausesAfterErrors$"),
+		coreMutant("what a sweep has taken over and could not keep counts as another attempt", "sweep.go",
+			"rec.Lapses > l.lapses)", "rec.Lapses > l.lapses+1)", "^TestSweepPausesAfterErrors$"),
 	}
 }

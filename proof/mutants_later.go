@@ -1,8 +1,12 @@
 package proof
 
-// laterMutants break what tells of an unknown outcome, and asks about it, after the attempt.
+// laterMutants break what tells of an unknown outcome, or asks about it, after the attempt.
 func laterMutants() []Mutant {
 	return []Mutant{
+		{
+			"grpc: a handler that has not called CompleteIn is told to have rolled back behind it", "adapter/semelgrpc/attempt.go",
+			"	return a.unsent(ctx, cause)\n", "	return a.unsent(ctx, errRolledBack)\n", "adapter/semelgrpc", "^TestHandlerForgetsToComplete$",
+		},
 		coreMutant("an attempt after an unknown one is told to be without effect", "claim.go",
 			"	case !c.blameless, !c.deferred.Load():\n", "	case !c.deferred.Load():\n", "^TestLogsWhatStaysUnknown$"),
 		coreMutant("an attempt that has begun is told to be without effect", "claim.go",

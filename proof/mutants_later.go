@@ -4,6 +4,10 @@ package proof
 func laterMutants() []Mutant {
 	return []Mutant{
 		{
+			"examples: a file of an older outbox is an error of SQLite", "examples/outbox/shop.go",
+			": if an older version of this example has made %s, delete that file\", err, file)", "\", err)", "examples/outbox", "^TestFileOfAnOlderVersion$",
+		},
+		{
 			"grpc: a handler that has not called CompleteIn is told to have rolled back behind it", "adapter/semelgrpc/attempt.go",
 			"	return a.unsent(ctx, cause)\n", "	return a.unsent(ctx, errRolledBack)\n", "adapter/semelgrpc", "^TestHandlerForgetsToComplete$",
 		},

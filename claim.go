@@ -56,6 +56,7 @@ type Claim struct {
 	attempt     attempt
 	room        attemptContext         // for the first Attach
 	standing    atomic.Uint32          // open, abandoned, ...
+	blameless   bool                   // none before it is unknown, and it has promised to have no effect yet
 	deferred    atomic.Bool            // no effect yet, by the promise of Call.DeferEffects
 	unlocked    atomic.Bool            // the last LockIn has failed
 	txEnded     atomic.Bool            // nobody can tell what a transaction of the attempt has done
@@ -254,9 +255,9 @@ func (c *Claim) Abandon(ctx context.Context) {
 	c.engine.running.remove(c) // first, so that no renewal undoes it
 	msg := "an attempt is held: its outcome is not known"
 	switch {
-	case !c.deferred.Load():
+	case !c.blameless, !c.deferred.Load():
 	case c.Locked():
-		msg = "an attempt has ended in a transaction: its next request finds the answer, or runs"
+		msg = "an attempt has ended in a transaction: its next request finds the answer, runs, or is held if something was committed"
 	default:
 		msg = "an attempt has ended without effect: its next request runs"
 	}

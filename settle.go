@@ -15,6 +15,7 @@ func (e *Engine) claim(held Record, r Reservation, start time.Time, maxRun time.
 		engine: e, key: held.Key, fingerprint: held.Fingerprint, token: held.Token,
 		fence: held.Fence, attempts: held.Attempts, retention: r.Retention, route: r.Route,
 	}
+	c.blameless = held.Blameless()
 	c.deferred.Store(held.Deferred)
 	c.attempt.started, c.attempt.renewed, c.attempt.asked, c.attempt.maxRun = start, start, start, maxRun
 	c.attempt.lease = r.Lease

@@ -33,8 +33,9 @@ var sweepKey = Key{Scope: "semel", ID: "sweeper"}
 // RunSweep asks a recovery hook about the attempts that lapsed, without waiting for
 // a retry of their clients, until ctx ends, whose cause it returns. What
 // was executed is kept, so that a retry is replayed; what was not is freed; what is
-// still unknown stays so, and is asked about again after a pause that doubles each time, from
-// Every to an hour. For each question the sweep takes the attempt over, which gives the record a
+// still unknown, or cannot be kept, stays so, and is asked about again after a pause that doubles
+// each time, from Every to an hour. Each process has pauses of its own, which begin anew when it
+// starts. For each question the sweep takes the attempt over, which gives the record a
 // new fence, owner and time. An attempt that cannot have had any
 // effect is freed without a question.
 //
@@ -110,9 +111,15 @@ func (w *sweeper) waits(rec Record, now time.Time) bool {
 	return ok && now.Before(l.at) && (rec.Fence == l.fence || rec.Lapses > l.lapses)
 }
 
-// note writes down how a question has ended.
-func (w *sweeper) note(out Outcome, slot Slot) {
-	if out.Kind != InFlight || !out.Lapsed {
+// note writes down how the question about rec has ended. After an error nobody knows what the
+// slot holds: if rec was taken over, it lapses once more than rec.
+func (w *sweeper) note(rec Record, out Outcome, err error) {
+	slot := rec.Key.Slot()
+	switch {
+	case err != nil:
+	case out.Kind == InFlight && out.Lapsed:
+		rec = out.Record
+	default:
 		delete(w.later, slot)
 		return
 	}
@@ -120,7 +127,7 @@ func (w *sweeper) note(out Outcome, slot Slot) {
 	if before, ok := w.later[slot]; ok {
 		pause = min(2*before.pause, max(pause, longestPause))
 	}
-	w.later[slot] = later{time.Now().Add(pause), pause, out.Record.Fence, out.Record.Lapses}
+	w.later[slot] = later{time.Now().Add(pause), pause, rec.Fence, rec.Lapses}
 }
 
 // forget drops what somebody else must have settled: its time came long ago.
@@ -166,9 +173,8 @@ func (w *sweeper) sweep(ctx context.Context) (err error) {
 		out, serr := e.sweepOne(round, rec, w.asks(round))
 		if serr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", e.Ref(rec.Key), serr))
-			continue
 		}
-		w.note(out, rec.Key.Slot())
+		w.note(rec, out, serr)
 	}
 	w.place = place
 	return err

@@ -79,6 +79,26 @@ func TestSweepPauses(t *testing.T) {
 	})
 }
 
+// I9: what was executed and cannot be kept stays unknown, and is asked about less and less as well.
+func TestSweepPausesAfterErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(memstore.Config{})
+		crashed(t, store, semel.Call{Key: secretKey})
+		time.Sleep(lapse)
+		e, w := process(t, store, semel.Config{})
+		w.set(at(semel.StepComplete, func() error { return semel.ErrTooLarge }), nil)
+		book := &ledger{knows: map[string]semel.Recovery{secretKey.ID: {Verdict: semel.Executed, Response: answer("found")}}}
+		sweeping(t, e, semel.Sweeping{Recover: book.recover})
+		time.Sleep(5 * time.Hour)
+		if n := book.times(secretKey.ID); n < 9 || n > 12 {
+			t.Errorf("asked %d times in 5 hours, want once an hour at last", n)
+		}
+		w.heal()
+		time.Sleep(time.Hour)
+		wantReplay(t, begin(t, e, semel.Call{Key: secretKey}), answer("found"))
+	})
+}
+
 // That another process has asked is no news.
 func TestSweepPausesInEveryProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

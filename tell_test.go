@@ -102,9 +102,47 @@ func TestLogsWhatEndsWithoutEffect(t *testing.T) {
 		x := own(t, s)
 		x.pay(t, third, "paid")
 		third.Abandon(t.Context())
-		wantLine(t, logs, e, third, "an attempt has ended in a transaction: its next request finds the answer, or runs")
+		wantLine(t, logs, e, third, "an attempt has ended in a transaction: its next request finds the answer, runs, or is held if something was committed")
 		x.Rollback(context.WithoutCancel(t.Context()))
 	})
+}
+
+// I9: an attempt that has promised to have had no effect is held all the same when one before it
+// is unknown, and in a transaction too.
+func TestLogsWhatStaysUnknown(t *testing.T) {
+	type engine = *semel.Engine
+	rerun := semel.Call{Key: secretKey, DeferEffects: true, Lapsed: semel.Rerun}
+	recovers := semel.Call{Key: secretKey, DeferEffects: true, Lapsed: semel.Recover, Recover: (&ledger{}).recover}
+	var s *teller
+	for name, attempt := range map[string]func(t *testing.T, e engine){
+		"a retry asks in vain": func(t *testing.T, e engine) { t.Helper(); wantUnknown(t, begin(t, e, recovers)) },
+		"a rerun is given up":  func(t *testing.T, e engine) { t.Helper(); reserve(t, e, rerun).Abandon(t.Context()) },
+		"a rerun is given up in a transaction": func(t *testing.T, e engine) {
+			t.Helper()
+			x := own(t, s)
+			defer x.Rollback(context.WithoutCancel(t.Context()))
+			c := reserve(t, e, rerun)
+			x.pay(t, c, "paid")
+			c.Abandon(t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var store semel.Store = memstore.New(memstore.Config{})
+				if strings.Contains(name, "transaction") {
+					_, s = newBank(t).teller(t, semel.Config{})
+					store = s
+				}
+				crashed(t, store, semel.Call{Key: secretKey})
+				time.Sleep(lapse)
+				e, logs := told(t, store, semel.Config{})
+				attempt(t, e)
+				if got := logs.String(); strings.Count(got, "an attempt is held: its outcome is not known") != 1 || strings.Contains(got, "an attempt has ended") {
+					t.Errorf("got %s, want one line that it is held", got)
+				}
+			})
+		})
+	}
 }
 
 // The line of a held attempt says why, in the words of whoever knew it first.

@@ -53,7 +53,7 @@ func grpcMutants() []Mutant {
 		mutant("a handler's own words count more than what it kept", "attempt.go",
 			"			return a.sendKept(outer, a.method, out.Record, nil)\n", "			return a.reply(outer, got)\n", "^TestHandlerCompletes$"),
 		mutant("a transaction that was rolled back has succeeded", "attempt.go",
-			"			return a.unsent(ctx)\n", "			return a.reply(outer, got)\n", "^TestHandlerCompletesInItsOwnTx$"),
+			"			return a.unsent(ctx, errRolledBack)\n", "			return a.reply(outer, got)\n", "^TestHandlerCompletesInItsOwnTx$"),
 		mutant("what is not stored is not marked", "attempt.go",
 			"		got.header = metadata.Join(got.header, metadata.Pairs(MetadataStored, \"false\"))\n", "", "^TestNotStored$"),
 		mutant("a refusal of Semel is an outcome", "attempt.go",

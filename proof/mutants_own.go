@@ -63,7 +63,7 @@ func sweepPauseMutants() []Mutant {
 		coreMutant("what has ended in single mode counts as running", "intx.go",
 			"			t.engine.abandon(ctx, t.claim) // a reservation", "			_ = t.claim // a reservation", "^TestInTxEndedByAStatement$"),
 		coreMutant("an attempt without effect is told as held", "claim.go",
-			"	case !c.deferred.Load():\n", "	case true:\n", "^TestLogsWhatEndsWithoutEffect$"),
+			"	case !c.blameless, !c.deferred.Load():\n", "	case true:\n", "^TestLogsWhatEndsWithoutEffect$"),
 		coreMutant("an attempt in a transaction is told to be without effect", "claim.go",
 			"	case c.Locked():\n		msg", "	case false:\n		msg", "^TestLogsWhatEndsWithoutEffect$"),
 		coreMutant("a sweep forgets which route an attempt was of", "sweep.go",

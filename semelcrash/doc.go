@@ -52,7 +52,10 @@
 //   - "Reserve 2" is the second time that the service came to the step: after
 //     CompleteIn the middleware reads the record by it.
 //   - A retry waits until the lease of the killed attempt is over. Give the engine
-//     the shortest lease (1 s) and no margin in the test.
+//     the shortest lease (1 s) and no margin in the test: with one the harness sees the
+//     lapse before the engine does, so the client asks in vain, and how often is chance.
+//   - Leave [semel.Config].HashKeys off in the test. The harness looks for the record by the key
+//     that the client sends, and would not find it: it could not wait for the lease.
 //   - Effects counts what the world sees: rows, messages, calls of a provider.
 //     For a provider that recognises a repetition, count what it has made.
 //   - An outcome that stays unknown and is refused (policy Hold) is a failure,

@@ -3,6 +3,7 @@ package semelgrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/semel-go/semel"
@@ -88,7 +89,7 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 		case ended:
 			return a.instead(ctx, outer, out, err, semel.ErrLost)
 		case got.err == nil: // it does not know that its transaction was rolled back
-			return a.unsent(ctx)
+			return a.unsent(ctx, errRolledBack)
 		}
 	}
 	if got.err != nil && a.claim.Deferred() && a.claim.Locked() { // a refusal may follow what was committed
@@ -118,14 +119,15 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 
 // unsent answers for a handler whose reply says that a transaction is committed which is not.
 // If it has had no effect but in that, nothing has happened; else the outcome is not known.
-func (a *attempt) unsent(ctx context.Context) (any, error) {
+// cause is for the log.
+func (a *attempt) unsent(ctx context.Context, cause error) (any, error) {
 	p := semelhttp.ProblemOutcomeUnknown
 	if a.claim.Deferred() {
 		p = semelhttp.ProblemNotCommitted
 	}
 	a.claim.Doubt("the answer's transaction was not seen to commit")
 	a.claim.Abandon(ctx)
-	a.log(ctx, "a handler has returned and its answer does not count", errRolledBack)
+	a.log(ctx, "a handler has returned and its answer does not count", cause)
 	return nil, a.refuse(ctx, a.method, p, a.reference(a.claim.Key()))
 }
 
@@ -137,12 +139,19 @@ func (a *attempt) uncompleted(ctx, outer context.Context) (any, error) {
 	if err == nil && out.Kind != semel.Reserved {
 		return a.instead(ctx, outer, out, nil, semel.ErrLost)
 	}
+	cause := errUncompleted
+	if err != nil {
+		cause = fmt.Errorf("%w, and the transaction may still be open: %w", cause, err)
+	}
 	a.claim.EndPromise(ctx)
 	a.claim.Doubt("LockIn without CompleteIn")
-	return a.unsent(ctx)
+	return a.unsent(ctx, cause)
 }
 
-var errRolledBack = errors.New("semelgrpc: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")
+var (
+	errRolledBack  = errors.New("semelgrpc: the transaction of the answer was not seen to commit with it: it was rolled back, or never committed after CompleteIn")
+	errUncompleted = errors.New("semelgrpc: a handler has locked its key by LockIn and succeeds without CompleteIn: whether its transaction was committed is not known")
+)
 
 // disposition is how the answer ends the attempt, unless the handler has said so. No refusal of
 // Semel, by an interceptor of another engine inside, is an outcome.

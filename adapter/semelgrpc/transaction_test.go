@@ -1,9 +1,11 @@
 package semelgrpc_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -181,8 +183,8 @@ func TestHandlerCompletesInItsOwnTx(t *testing.T) {
 // has committed or not, and does not run again.
 func TestHandlerForgetsToComplete(t *testing.T) {
 	for _, commits := range []bool{false, true} {
-		s := newShopDB(t)
-		guard := newGuard(t, s.engine, semelgrpc.Config{DeferEffects: true})
+		s, logs := newShopDB(t), new(bytes.Buffer)
+		guard := newGuard(t, s.engine, semelgrpc.Config{DeferEffects: true, Logger: slog.New(slog.NewTextHandler(logs, nil))})
 		runs := 0
 		cc := serve(t, shop(func(ctx context.Context, req *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 			runs++
@@ -207,6 +209,9 @@ func TestHandlerForgetsToComplete(t *testing.T) {
 		}
 		if want := map[bool]int{true: 1}[commits]; runs != 1 || s.payments(t) != want {
 			t.Errorf("got %d runs and %d payments, want 1 and %d", runs, s.payments(t), want)
+		}
+		if got := logs.String(); strings.Count(got, "succeeds without CompleteIn") != 1 || strings.Contains(got, "after CompleteIn") {
+			t.Errorf("got %s, want one line that CompleteIn was not called", got)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func newBank(ctx context.Context, file string) (_ *bank, err error) {
 		return b, err
 	}
 	// ent wants foreign keys; a writer waits for the one before it.
-	if b.pool, err = sql.Open("sqlite", "file:"+file+"?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)"); err != nil {
+	if b.pool, err = sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)"); err != nil {
 		return b, err
 	}
 	if err := b.makeTables(ctx); err != nil {

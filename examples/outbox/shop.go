@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func newShop(ctx context.Context, file string) (_ *shop, err error) {
 		return s, err
 	}
 	if _, err := s.pool.ExecContext(ctx, schema); err != nil {
-		return s, err
+		return s, fmt.Errorf("%w: if an older version of this example has made %s, delete that file", err, file)
 	}
 	// The secret makes keys for others that nobody can guess. It must stay the same; a
 	// real program reads it from where its secrets are.

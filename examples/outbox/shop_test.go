@@ -1,6 +1,8 @@
 package main
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -253,5 +255,21 @@ func TestNoOrderNoMail(t *testing.T) {
 func TestDatabaseIsNoURL(t *testing.T) {
 	if _, err := newShop(t.Context(), "postgres://127.0.0.1/shop"); err == nil || !strings.Contains(err.Error(), "this example is on") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who has tried the example before is told what to do with the file.
+func TestFileOfAnOlderVersion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.db")
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE outbox (key TEXT PRIMARY KEY, mail TEXT NOT NULL, text TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0)")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newShop(t.Context(), file); err == nil || !strings.Contains(err.Error(), "delete that file") {
+		t.Errorf("got %v, want to be told to delete the file", err)
 	}
 }

@@ -111,7 +111,7 @@ func openShop() *shop {
 	dir, err := os.MkdirTemp("", "semel")
 	check(err)
 	path := filepath.Join(dir, "app.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=wal_autocheckpoint(0)")
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)")
 	check(err)
 	_, err = db.ExecContext(context.Background(), "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
 	check(err)

@@ -21,7 +21,7 @@ func ExampleStore_Transactions() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "app.db")
 
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=wal_autocheckpoint(0)")
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)")
 	check(err)
 	defer func() { _ = db.Close() }()
 	_, err = db.ExecContext(ctx, "CREATE TABLE account (id TEXT, balance INTEGER); INSERT INTO account VALUES ('ada', 300)")

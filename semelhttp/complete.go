@@ -31,8 +31,9 @@ var (
 // [CompleteIn], it does nothing.
 //
 // A handler that has the lock and answers below 400, or not at all, without CompleteIn is not
-// believed, whether it has committed or not: its client is told outcome-unknown. One that rolls
-// back and gives up calls [Reset].
+// believed, whether it has committed or not: its client is told outcome-unknown. Believed is one
+// that has rolled back and asked [semel.Claim.Confirm], or that says by [semel.Claim.Settle] (Keep or
+// Free) how it ends. One that rolls back and gives up calls [Reset].
 func LockIn(ctx context.Context, tx semel.Tx) error {
 	claim := semel.FromContext(ctx)
 	if claim == nil {

@@ -96,7 +96,7 @@ func (a *attempt) finish(ctx, outer context.Context, got answer) (any, error) {
 		_, _ = a.claim.Confirm(ctx)
 	}
 	if a.claim.IsUnknown() {
-		return a.unsent(ctx)
+		return a.unsent(ctx, semel.ErrTxEnded)
 	}
 	if wish, told := a.claim.Settlement(); got.err == nil && a.claim.Locked() && (!told || wish == semel.Unknown) {
 		return a.uncompleted(ctx, outer)

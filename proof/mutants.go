@@ -10,7 +10,7 @@ func Mutants() []Mutant {
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), harnessMutants(), recordHintMutants(), exampleMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
-		unseenMutants(), promiseMutants(), ownMutants(),
+		unseenMutants(), toldMutants(), promiseMutants(), ownMutants(),
 	} {
 		all = append(all, group...)
 	}

@@ -10,7 +10,11 @@ func Mutants() []Mutant {
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), harnessMutants(), recordHintMutants(), exampleMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
+<<<<<<< HEAD
 		unseenMutants(), promiseMutants(), ownMutants(), laterMutants(),
+=======
+		unseenMutants(), toldMutants(), promiseMutants(), ownMutants(),
+>>>>>>> h4g
 	} {
 		all = append(all, group...)
 	}

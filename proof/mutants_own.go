@@ -41,6 +41,18 @@ func ownMutants() []Mutant {
 func sweepPauseMutants() []Mutant {
 	return []Mutant{
 		{
+			"Watermill publishes what a handler has not completed", "adapter/semelwatermill/run.go",
+			"	if c.Locked() {\n", "	if false {\n", "adapter/semelwatermill", "^TestOwnTransactionWithoutCompleteIn$",
+		},
+		{
+			"a refusal over gRPC is kept behind what was committed", "adapter/semelgrpc/attempt.go",
+			"	if got.err != nil && a.claim.Deferred()", "	if false && a.claim.Deferred()", "adapter/semelgrpc", "^TestRefusalAfterACommit$",
+		},
+		{
+			"what is said over gRPC of a transaction that had ended counts", "adapter/semelgrpc/attempt.go",
+			"	if a.claim.IsUnknown() {\n", "	if false {\n", "adapter/semelgrpc", "^TestRefusalAfterACommit$",
+		},
+		{
 			"a refusal is kept behind what was committed", "semelhttp/uncompleted.go",
 			"	if !ended && !c.succeeds() && c.claim.Deferred()", "	if false && c.claim.Deferred()", "store/sqlitestore", "^TestRefusalAfterACommit$",
 		},

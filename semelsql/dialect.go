@@ -64,7 +64,7 @@ type Session struct {
 	// Fate, unless nil, tells of a transaction that was not committed whether a statement
 	// had ended it before, and may have committed what came before that: [semel.ErrTxEnded],
 	// also when nobody can tell. It may ask the database, if what Watch and Unseen were told
-	// of gives reason to, on another connection, and for no longer than a moment. over is true when
+	// of gives reason to, on another connection or in End, and for no longer than a moment. over is true when
 	// Rollback or Commit was called, and false while a step of the session hangs.
 	Fate func(over bool) error
 	// Done, unless nil, gives back what the transaction holds outside of its

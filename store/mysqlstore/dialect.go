@@ -115,8 +115,9 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 		Unseen: f.raise,
 		Fate:   f.ended,
 		End: func(ctx context.Context) error {
+			asked := f.ask(ctx, conn)
 			_, err := conn.ExecContext(ctx, end)
-			return err
+			return errors.Join(asked, err)
 		},
 	}, nil
 }

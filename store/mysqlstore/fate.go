@@ -12,15 +12,17 @@ import (
 // fatePatience bounds how long it is asked what has become of a transaction.
 const fatePatience = 2 * time.Second
 
-// errEnded: a statement of the business code has ended the transaction of its attempt.
-var errEnded error = endedError{}
+var (
+	// errEnded: a statement of the business code has ended the transaction of its attempt.
+	errEnded error = endedError("a statement of the handler has ended the transaction, and may have committed it without the record")
+	// errUntold: there is no answer, and in doubt that is as good as errEnded.
+	errUntold error = endedError("it cannot be found out whether a statement of the handler has ended the transaction and committed it without the record")
+)
 
-type endedError struct{}
+type endedError string
 
 // Error says it in one sentence, where the two errors that it is would be two.
-func (endedError) Error() string {
-	return "mysqlstore: a statement of the handler has ended the transaction, and may have committed it without the record"
-}
+func (e endedError) Error() string { return "mysqlstore: " + string(e) }
 
 // Unwrap returns what it is.
 func (endedError) Unwrap() []error { return []error{semel.ErrTxEnded, semel.ErrTxOwned} }
@@ -30,30 +32,65 @@ func (endedError) Unwrap() []error { return []error{semel.ErrTxEnded, semel.ErrT
 // and the reservation of a transaction end the promise of its attempt, which a rollback
 // restores: a promise that is not there was ended by a commit. It is safe for concurrent use.
 type fate struct {
-	steps *txSteps
-	doubt atomic.Bool
+	steps  *txSteps
+	doubt  atomic.Bool
+	answer atomic.Pointer[bool] // of ask: whether it was ended
 }
 
 // raise says that a statement is on its way which may commit.
 func (f *fate) raise() { f.doubt.Store(true) }
 
+// doubted reports whether there is anything to ask for.
+func (f *fate) doubted() bool { return f.doubt.Load() && (f.steps.mark != 0 || f.steps.ours) }
+
+// ask asks on the connection of a transaction that has ended cleanly, before it is given
+// back: for another one it might have to wait behind all who want one of the pool. Where
+// the completion has come through there is a commit, or it is asked later. After an error
+// the connection is of no more use.
+func (f *fate) ask(ctx context.Context, q querier) error {
+	t := f.steps
+	if !f.doubted() || t.done.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fatePatience)
+	defer cancel()
+	committed, err := t.store.unpromised(ctx, q, t.store.forms.Load().lookNow, t.key, t.token)
+	if err == nil {
+		f.answer.Store(&committed)
+	}
+	_, err = q.ExecContext(ctx, "ROLLBACK") // without autocommit the look has begun a transaction
+	return err
+}
+
 // ended is [semelsql.Session].Fate. What was not doubted costs nothing.
 func (f *fate) ended(over bool) error {
-	t := f.steps
-	if !f.doubt.Load() || t.mark == 0 && !t.ours {
+	if !f.doubted() {
 		return nil
 	}
 	for deadline := time.Now().Add(fatePatience); ; time.Sleep(10 * time.Millisecond) {
-		committed, err := t.store.committed(t.key, t.token, over)
+		committed, err := f.told(over)
 		switch {
 		case err == nil && committed:
 			return errEnded
 		case err == nil:
 			return nil
 		case time.Now().After(deadline): // in doubt, no answer is a yes
-			return fmt.Errorf("%w: %w", errEnded, err)
+			return fmt.Errorf("%w: %w", errUntold, err)
 		}
 	}
+}
+
+// told is what ask was told, or what the store is on a connection of its own.
+func (f *fate) told(over bool) (bool, error) {
+	if known := f.answer.Load(); known != nil {
+		return *known, nil
+	}
+	t := f.steps
+	committed, err := t.store.committed(t.key, t.token, over)
+	if known := f.answer.Load(); err != nil && known != nil { // which came meanwhile
+		return *known, nil
+	}
+	return committed, err
 }
 
 // committed asks, on another connection, whether the slot is reserved by token without a
@@ -70,6 +107,11 @@ func (s *Store) committed(key semel.Key, token semel.Token, over bool) (bool, er
 	if over {
 		text = s.forms.Load().lookNow
 	}
+	return s.unpromised(ctx, q, text, key, token)
+}
+
+// unpromised reports whether the slot is reserved by token without a promise.
+func (s *Store) unpromised(ctx context.Context, q querier, text string, key semel.Key, token semel.Token) (bool, error) {
 	w, found, err := s.find(ctx, q, text, key.Slot())
 	held := w.record
 	return found && held.State == semel.StateReserved && held.Token == token && !held.Deferred, err

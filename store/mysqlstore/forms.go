@@ -3,6 +3,7 @@ package mysqlstore
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"github.com/semel-go/semel"
 )
@@ -29,7 +30,8 @@ type forms struct {
 	// completeOpen is completeLocked where statements commit by themselves once a
 	// transaction has ended: on MariaDB, which can tell, it does nothing then.
 	completeOpen string
-	// lookNow is look that fails where it would wait.
+	// lookNow is look that fails where it would wait. It names the database, as a
+	// connection of business code may have changed to another one.
 	lookNow string
 	// findNow is find where a plain read locks, at SERIALIZABLE.
 	findNow string
@@ -58,17 +60,22 @@ func (s *statements) formsOf(f *facts) *forms {
 		own.insert, own.slotLast, own.lookFirst = s.insertAbsent, true, true
 		own.takeOver, own.slotFirst = s.takeUnlocked, true
 		own.findNow = s.find + " FOR UPDATE NOWAIT" // MariaDB, on which the tests run, has no FOR SHARE
-		own.completeOpen, own.lookNow = s.completeLocked, own.findNow
+		own.completeOpen, own.lookNow = s.completeLocked, own.inSchema(own.findNow)
 		own.insertSingle, own.takeSingle = s.insertBoth, own.takeOver+" AND "+named
 		return own
 	}
 	own.insert, own.takeOver, own.findNow = noWait+s.insert, noWait+s.take, noWait+s.find
-	own.completeOpen, own.lookNow = s.completeLocked+" AND @@in_transaction = 1", noWait+s.look
+	own.completeOpen, own.lookNow = s.completeLocked+" AND @@in_transaction = 1", own.inSchema(noWait+s.look)
 	own.insertSingle, own.takeSingle = noWait+s.insertNamed, own.takeOver+" AND "+named
 	if !f.atLeast(10, 6) {
 		own.renew, own.whole = s.renewWhole, true
 	}
 	return own
+}
+
+// inSchema returns a statement that names the database of the table.
+func (f *forms) inSchema(text string) string {
+	return strings.Replace(text, "`"+f.table+"`", "`"+strings.ReplaceAll(f.schema, "`", "``")+"`.`"+f.table+"`", 1)
 }
 
 // nameOf returns the name of a slot's lock, which is one of the whole server's. It has

@@ -31,8 +31,9 @@ type TxConfig struct {
 // came before is committed then, and the outcome is unknown ([semel.ErrTxEnded]). Such
 // statements cannot be prepared by the handle. One that was prepared on the pool is not seen:
 // if it commits, that is found out when the transaction is not committed in the end, as after
-// every other statement that is not known to be harmless. It takes one question then, and
-// where that has no answer within 2 s the outcome is unknown. An attempt that dies after
+// every other statement that is not known to be harmless. It takes one question then, on the
+// connection of the transaction. Only where that is gone, or somebody has the row locked, it
+// is put by the store's pool, and without an answer within 2 s the outcome is unknown. An attempt that dies after
 // such a commit leaves an unknown outcome. Tables that cannot roll back (MyISAM, Aria, MEMORY) keep what was
 // written. Named locks that business code takes are given back with the transaction in
 // [semel.SingleTx].

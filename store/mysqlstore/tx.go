@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 
 	"github.com/semel-go/semel"
 )
@@ -22,6 +23,7 @@ type txSteps struct {
 	ours  bool               // Reserve has taken the slot
 	key   semel.Key          // that Lock or Reserve was called for
 	token semel.Token        // of the same
+	done  atomic.Bool        // Complete has come through
 	// callers says that statements after the end of the transaction commit by themselves.
 	callers bool
 	// forget, unless nil, gives up prepared statements that are of no more use.
@@ -78,6 +80,7 @@ func (t *txSteps) Complete(ctx context.Context, c semel.Completion) error {
 	case !ok:
 		err = semel.ErrLost
 	}
+	t.done.Store(err == nil)
 	return explain("complete", err)
 }
 

@@ -68,9 +68,10 @@ func TestCallersTxEnded(t *testing.T) {
 		return func(o *own) error { _, err := o.tx.Exec(text); return err }
 	}
 	for name, c := range map[string]struct {
-		end  func(o *own) error
-		open bool // another one is: CompleteIn is as good in that one
-		lock bool // also of who has locked
+		end    func(o *own) error
+		open   bool // another one is: CompleteIn is as good in that one
+		lock   bool // also of who has locked
+		undone bool // of whose lock is known that it was rolled back
 	}{
 		"commit":             {end: func(o *own) error { return o.tx.Commit() }},
 		"rollback":           {end: func(o *own) error { return o.tx.Rollback() }},
@@ -78,7 +79,7 @@ func TestCallersTxEnded(t *testing.T) {
 		"ROLLBACK":           {end: statement("ROLLBACK")},
 		"ALTER":              {end: statement("ALTER TABLE other ADD COLUMN IF NOT EXISTS m INT")},
 		"SET ALTER":          {end: statement("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE other ADD COLUMN IF NOT EXISTS l INT")},
-		"ROLLBACK AND CHAIN": {end: statement("ROLLBACK AND CHAIN"), open: true},
+		"ROLLBACK AND CHAIN": {end: statement("ROLLBACK AND CHAIN"), open: true, undone: true},
 		"COMMIT AND CHAIN":   {end: statement("COMMIT AND CHAIN"), open: true, lock: true},
 	} {
 		for _, lock := range []bool{true, false} {
@@ -89,7 +90,7 @@ func TestCallersTxEnded(t *testing.T) {
 			}
 			err := o.complete()
 			_ = o.tx.Rollback()
-			sure := name == "rollback" && lock
+			sure := lock && (name == "rollback" || c.undone)
 			unseen := c.open && (!lock || c.lock)
 			switch {
 			case unseen && err != nil, sure && (err == nil || errors.Is(err, semel.ErrTxEnded)):
@@ -98,7 +99,7 @@ func TestCallersTxEnded(t *testing.T) {
 				t.Errorf("%s: got %v, want ErrTxEnded", id, err)
 			}
 			early := name == "commit" || name == "rollback" && !lock
-			if errors.Is(err, sql.ErrTxDone) != (early || sure) || early && !strings.Contains(err.Error(), "commit after CompleteIn, not before") {
+			if errors.Is(err, sql.ErrTxDone) != (early || sure && !c.undone) || early && !strings.Contains(err.Error(), "commit after CompleteIn, not before") {
 				t.Errorf("%s: got %v", id, err)
 			}
 			if sure || unseen && !lock {
@@ -109,6 +110,80 @@ func TestCallersTxEnded(t *testing.T) {
 			if err != nil || out.Claim != nil {
 				t.Errorf("%s: got %v, %v, want the key held: %d effects are committed", id, out.Kind, err, b.effects(id))
 			}
+		}
+	}
+}
+
+// I7, I8: a lock that was undone with a savepoint, as a nested transaction is, does not count as the end
+// of its transaction: CompleteIn fails, nothing is committed, and a retry runs. Locked
+// again, the transaction is as good as before.
+func TestCallersLockUndone(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, servertest.MariaDB(t), mysqlstore.TxConfig{})
+	engine := b.engine()
+	for _, again := range []bool{false, true} {
+		id := map[bool]string{false: "undone", true: "again"}[again]
+		o := b.ownTx(engine, id, false)
+		for _, step := range []func() error{
+			func() error { _, err := o.tx.Exec("SAVEPOINT a"); return err },
+			func() error { return o.claim.LockIn(t.Context(), o.in) },
+			func() error { _, err := o.tx.Exec("ROLLBACK TO a"); return err },
+		} {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again {
+			if err := errors.Join(o.claim.LockIn(t.Context(), o.in), o.complete(), o.tx.Commit()); err != nil {
+				t.Error(err)
+			}
+			b.wantEffects(id, 1)
+			continue
+		}
+		err := o.complete()
+		if err == nil || errors.Is(err, semel.ErrTxEnded) || !strings.Contains(err.Error(), "LockIn was rolled back") {
+			t.Errorf("got %v, want that the lock was rolled back", err)
+		}
+		_ = o.tx.Rollback()
+		o.claim.Abandon(t.Context())
+		out, err := engine.Begin(t.Context(), o.call)
+		if err != nil || out.Claim == nil {
+			t.Errorf("got %v, %v, want that the next one runs", out.Kind, err)
+		}
+		b.wantEffects(id, 0)
+	}
+}
+
+// I7: an open transaction in which the slot is another attempt's is not the one that had it locked.
+func TestCallersLockUndoneAndLost(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, servertest.MariaDB(t), mysqlstore.TxConfig{})
+	o := b.ownTx(b.engine(), "k", true)
+	if _, err := o.tx.Exec("ROLLBACK AND CHAIN"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, b.db, "UPDATE semel_slots SET token = ?", make([]byte, len(semel.Token{})))
+	wantError(t, o.complete(), semel.ErrTxEnded)
+}
+
+// I8: one transaction may be that of several claims.
+func TestCallersTxOfTwoClaims(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, servertest.MariaDB(t), mysqlstore.TxConfig{})
+	engine := b.engine()
+	first := b.ownTx(engine, "first", true)
+	second := b.ownTx(engine, "second", false)
+	_ = second.tx.Rollback()
+	second.tx, second.in = first.tx, first.in
+	if err := second.claim.LockIn(t.Context(), second.in); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.complete(), second.complete(), first.tx.Commit()); err != nil {
+		t.Error(err)
+	}
+	for _, o := range []*own{first, second} {
+		if out, err := engine.Begin(t.Context(), o.call); err != nil || out.Kind != semel.Replay {
+			t.Errorf("got %v, %v, want the replay", out.Kind, err)
 		}
 	}
 }

@@ -189,52 +189,13 @@ func TestFateIsAskedForInDoubt(t *testing.T) {
 				t.Errorf("%v, commit %v: got %d round trips, want 2", mode, commit, got)
 			}
 		}
+		if got := trips(true, true); got != 4 { // two of them for Err, which asks the store
+			t.Errorf("%v: got %d round trips of a commit in doubt, want 4", mode, got)
+		}
 		if got := trips(true, false); got <= 2 {
 			t.Errorf("%v: got %d round trips in doubt, want more than the rollback takes", mode, got)
 		}
 	}
-}
-
-// I7: in doubt no answer is a yes: of a store that cannot ask, and of a row that somebody
-// works on when its transaction is over.
-func TestFateWithoutAnAnswer(t *testing.T) {
-	t.Parallel()
-	bothModes(t, func(t *testing.T, b *bank) {
-		t.Helper()
-		doubted := func() *begun {
-			r := reservation(semel.NewToken().String())
-			r.Deferred = true
-			x := b.open(r)
-			x.write("k")
-			if err := x.exec("EXPLAIN SELECT 1"); err != nil {
-				t.Fatal(err)
-			}
-			return x
-		}
-		x := doubted()
-		x.Rollback(x.ctx)
-		if err := x.Err(); err != nil {
-			t.Errorf("got %v, want that nothing is committed", err)
-		}
-		x = doubted()
-		x.Rollback(x.ctx)
-		other, err := b.db.Begin()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = other.Rollback() }()
-		if _, err := other.Exec("SELECT 1 FROM semel_slots FOR UPDATE"); err != nil {
-			t.Fatal(err)
-		}
-		if b.txs.Mode() == semel.ClaimTx { // in single mode there is no row
-			wantError(t, x.Err(), semel.ErrTxEnded)
-		}
-		_ = other.Rollback()
-		x = doubted()
-		x.Rollback(x.ctx)
-		_ = b.store.Close()
-		wantError(t, x.Err(), semel.ErrTxEnded)
-	})
 }
 
 // Temporary tables, and what is prepared by a text, commit nothing; temporary sequences do.

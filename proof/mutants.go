@@ -10,11 +10,7 @@ func Mutants() []Mutant {
 		sqlMutants(), mysqlTxMutants(), crashMutants(), ledgerMutants(), harnessMutants(), recordHintMutants(), exampleMutants(), sealMutants(), doorMutants(),
 		operatorMutants(), consoleMutants(), waitMutants(), commandMutants(),
 		presetMutants(), interopMutants(), grpcMutants(), verifyMutants(), watermillMutants(), hintMutants(), frameworkMutants(),
-<<<<<<< HEAD
-		unseenMutants(), promiseMutants(), ownMutants(), laterMutants(),
-=======
-		unseenMutants(), toldMutants(), promiseMutants(), ownMutants(),
->>>>>>> h4g
+		unseenMutants(), promiseMutants(), ownMutants(), laterMutants(), toldMutants(),
 	} {
 		all = append(all, group...)
 	}

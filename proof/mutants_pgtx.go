@@ -11,7 +11,11 @@ func pgTxMutants(mutant func(name, file, before, after, test string) Mutant) []M
 func pgStepMutants(mutant func(name, file, before, after, test string) Mutant) []Mutant {
 	return []Mutant{
 		mutant("a claim has no lock", "sql/lock.sql",
-			"   FOR NO KEY UPDATE\n", "", "^TestTheLockIsALease$"),
+			`UPDATE "slots" SET deferred_fence = 0
+ WHERE slot = $1::bytea AND token = $2::bytea AND state = 1
+RETURNING CASE WHEN pg_try_advisory_xact_lock($3::bigint) IS NOT NULL THEN txid_current() END`,
+			`SELECT CASE WHEN pg_try_advisory_xact_lock($3::bigint) IS NOT NULL THEN txid_current() END
+  FROM "slots" WHERE slot = $1::bytea AND token = $2::bytea AND state = 1`, "^TestTheLockIsALease$"),
 		mutant("a foreign token locks", "sql/lock.sql",
 			"AND token = $2::bytea", "AND $2::bytea IS NOT NULL", "^TestCallersTransactionIsTakenOver$"),
 		mutant("a completed slot is locked", "sql/lock.sql",
@@ -111,7 +115,7 @@ func pgFateMutants(mutant func(name, file, before, after, test string) Mutant) [
 		mutant("a transaction that was committed counts as rolled back", "fate.go",
 			"status == \"aborted\" && f", "status != \"\" && f", test),
 		mutant("whoever rolled back has committed nothing else", "fate.go",
-			"		doubt = mayBeAnother\n", "		doubt = mayHaveEnded\n", test),
+			"		f.raise(mayBeAnother)\n", "		f.raise(mayHaveEnded)\n", test),
 		mutant("every text of two statements has committed", "fate.go",
 			"			f.doubt.Store(noDoubt)\n			return nil\n", "			return errEnded\n", "^TestDoTxFailsWithManyStatements$"),
 		mutant("every transaction is asked for", "fate.go",

@@ -178,21 +178,23 @@ func TestCompleteInWithoutLockIn(t *testing.T) {
 	}
 }
 
-// I7, I8: a text by which business code may commit ends the promise before it runs, so that
-// what it has committed is not done again when the process dies behind it. Others cost
-// nothing, and a rollback leaves the promise as it was.
-func TestDoubtEndsThePromise(t *testing.T) {
+// I7, I8: a transaction ends the promise as soon as it has the slot, before any text of the
+// business code, which can therefore not go back behind that end: what it has committed
+// is not done again when the process dies. A rollback leaves the promise as it was.
+func TestTransactionEndsThePromise(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, servertest.Postgres(t).DSN())
 	for _, c := range append(l.settings(), l.sqlSettings(t)...) {
-		for by, effects := range map[string]int{
-			"COMMIT; BEGIN": 1, "COMMIT AND CHAIN": 1, "SELECT 1": 0, "SAVEPOINT a": 0,
-			"SAVEPOINT a; SELECT 1; ROLLBACK TO a; COMMIT; BEGIN": 1,
+		for by, effects := range map[string]int{ // INSERT: what is to be done once
+			"INSERT; COMMIT; BEGIN": 1, "INSERT; COMMIT AND CHAIN": 1, "INSERT; SELECT 1": 0, "INSERT; SAVEPOINT b": 0,
+			"INSERT; SAVEPOINT b; SELECT 1; ROLLBACK TO b; COMMIT; BEGIN": 1,
+			"ROLLBACK TO a; INSERT; COMMIT; BEGIN":                        1,
 		} {
 			t.Run(c.name+" "+by, func(t *testing.T) {
 				r := deferred(servertest.Name(t))
 				tx := l.begin(t, c.txs, r)
-				must(t, exec(t, tx, "INSERT INTO "+l.schema+".payments (id) VALUES ('"+r.Key.ID+"'); "+by))
+				must(t, exec(t, tx, "SAVEPOINT a"))
+				must(t, exec(t, tx, strings.Replace(by, "INSERT", "INSERT INTO "+l.schema+".payments (id) VALUES ('"+r.Key.ID+"')", 1)))
 				tx.Rollback(t.Context()) // as the server does when the process ends
 				if n := l.paid(t, r.Key.ID); n != effects {
 					t.Errorf("got %d effects, want %d", n, effects)
@@ -242,68 +244,5 @@ func TestConnEndsThePromise(t *testing.T) {
 			}
 			l.wantNext(t, r, false)
 		}
-	}
-}
-
-// Whoever asks for the connection again and again, as one that waits for the server to end it, does
-// not keep it busy.
-func TestConnTellsOnce(t *testing.T) {
-	t.Parallel()
-	l := newLedger(t, servertest.Postgres(t).DSN())
-	pool, count := countingPool(t, l.url)
-	s, err := pgstore.New(pool, pgstore.Config{Schema: l.schema, Logger: quiet})
-	must(t, err)
-	l.Store = s
-	h := handleOf(t, l.begin(t, s.Transactions(pgstore.TxConfig{}), deferred(servertest.Name(t))))
-	h.Conn()
-	before := count.n.Load()
-	for range 3 {
-		h.Conn()
-	}
-	if got := count.n.Load() - before; got != 0 {
-		t.Errorf("got %d round trips, want none", got)
-	}
-}
-
-// I7: a connection that was given out while the server took nothing is not forgotten.
-func TestConnOfASpoiledTransaction(t *testing.T) {
-	t.Parallel()
-	l := newLedger(t, servertest.Postgres(t).DSN())
-	for _, c := range l.settings() {
-		r := deferred(servertest.Name(t))
-		tx := l.inMode(t, c.txs, r)
-		must(t, exec(t, tx, "SAVEPOINT a"))
-		if exec(t, tx, "SELECT 1 / 0") == nil {
-			t.Error("got a division by nothing")
-		}
-		conn := handleOf(t, tx).Conn()
-		must(t, exec(t, tx, "ROLLBACK TO a"))
-		must(t, exec(t, tx, "SELECT 1"))
-		_, err := conn.Exec(t.Context(), "COMMIT")
-		must(t, err)
-		tx.Rollback(t.Context())
-		l.wantNext(t, r, false)
-	}
-}
-
-// I8: a doubt that cannot be written down, since the server takes no more, is no error of its own:
-// the savepoint heals all.
-func TestDoubtInASpoiledTransaction(t *testing.T) {
-	t.Parallel()
-	l := newLedger(t, servertest.Postgres(t).DSN())
-	for _, c := range append(l.settings(), l.sqlSettings(t)...) {
-		r := deferred(servertest.Name(t))
-		tx := l.inMode(t, c.txs, r)
-		must(t, exec(t, tx, "SAVEPOINT a"))
-		if exec(t, tx, "SELECT 1 / 0") == nil {
-			t.Error("got a division by nothing")
-		}
-		if h := pgstore.TxFrom(tx.Attach(t.Context())); h != nil && h.Conn() == nil {
-			t.Errorf("%s: got no connection", c.name)
-		}
-		must(t, exec(t, tx, "ROLLBACK TO a; SELECT 'COMMIT'"))
-		must(t, tx.Complete(t.Context(), completion(r, "body")))
-		must(t, tx.Commit(t.Context()))
-		l.wantExactly(t, r, true)
 	}
 }

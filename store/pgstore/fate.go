@@ -19,14 +19,7 @@ const fatePatience = 2 * time.Second
 // The completion finds out by itself. It is safe for concurrent use.
 type fate struct {
 	number atomic.Int64 // of the transaction that has taken the slot, as [steps] knows it
-	taken  atomic.Pointer[taken]
 	doubt  atomic.Uint32
-}
-
-// taken is what the transaction has taken.
-type taken struct {
-	slot  semel.Slot
-	token semel.Token
 }
 
 // The doubts that a statement can raise.
@@ -37,19 +30,14 @@ const (
 	hasEnded            // found out
 )
 
-// see looks at a statement before it is sent. It reports whether the statement may commit:
-// then the promise that nothing has happened has to end before it, in the same
-// transaction, for the case that the process ends before the completion.
-func (f *fate) see(text string, args []any) (mayCommit bool) {
-	doubt := noDoubt
+// see looks at a statement before it is sent.
+func (f *fate) see(text string, args []any) {
 	switch {
 	case strings.Contains(text, ";") && mentions(text, "ROLLBACK", "ABORT"):
-		doubt = mayBeAnother
+		f.raise(mayBeAnother)
 	case rewritten(args), !plain(text):
-		doubt = mayHaveEnded
+		f.raise(mayHaveEnded)
 	}
-	f.raise(doubt)
-	return doubt != noDoubt && (rewritten(args) || !several(text) || mentions(text, "COMMIT", "END", "PREPARE"))
 }
 
 func (f *fate) raise(doubt uint32) {
@@ -146,7 +134,7 @@ func (s *Store) status(number int64) (status string, err error) {
 	return status, err
 }
 
-// fatedSteps are steps that tell the fate of their transaction its number and what it has taken.
+// fatedSteps are steps that tell the fate of their transaction its number.
 type fatedSteps struct {
 	*steps
 	fate *fate
@@ -155,20 +143,15 @@ type fatedSteps struct {
 // Lock implements [semel.TxSteps].
 func (t fatedSteps) Lock(ctx context.Context, key semel.Key, token semel.Token) error {
 	err := t.steps.Lock(ctx, key, token)
-	t.note(key, token)
+	t.fate.number.Store(t.id)
 	return err
 }
 
-// Reserve implements [semel.TxSteps].
+// Reserve implements [semel.TxSteps]. What commits without the record must not leave a
+// promise behind, and a rollback leaves nothing.
 func (t fatedSteps) Reserve(ctx context.Context, r semel.Reservation) (semel.Record, error) {
+	r.Deferred = false
 	held, err := t.steps.Reserve(ctx, r)
-	t.note(r.Key, r.Token)
-	return held, err
-}
-
-func (t fatedSteps) note(key semel.Key, token semel.Token) {
 	t.fate.number.Store(t.id)
-	if t.id != 0 {
-		t.fate.taken.Store(&taken{key.Slot(), token})
-	}
+	return held, err
 }

@@ -29,7 +29,7 @@ func (h *handle) tx() pgx.Tx {
 }
 
 // enter lets a statement through.
-func (h *handle) enter(ctx context.Context, text string, args ...any) error {
+func (h *handle) enter(text string, args ...any) error {
 	s := h.session
 	if err := s.enterHandle(); err != nil {
 		return err
@@ -39,28 +39,13 @@ func (h *handle) enter(ctx context.Context, text string, args ...any) error {
 		s.mu.Unlock()
 		return semel.ErrTxOwned
 	}
-	return h.pass(ctx, s.fate.see(text, args), text)
-}
-
-// pass ends the promise before texts that may commit. The caller has the session, and
-// loses it with an error.
-func (h *handle) pass(ctx context.Context, mayCommit bool, texts ...string) error {
-	s := h.session
-	if mayCommit || s.owes {
-		if err := s.endPromise(ctx); err != nil {
-			s.leave(err)
-			return err
-		}
-	}
-	for _, text := range texts {
-		s.told = s.told && !mayCommit && !mentions(text, "ROLLBACK")
-	}
+	s.fate.see(text, args)
 	return nil
 }
 
 // Begin makes a savepoint.
 func (h *handle) Begin(ctx context.Context) (tx pgx.Tx, err error) {
-	if err := h.enter(ctx, savepoint); err != nil {
+	if err := h.enter(savepoint); err != nil {
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -93,14 +78,13 @@ func (h *handle) end(f func() error) (err error) {
 	if err := s.enterHandle(); err != nil {
 		return err
 	}
-	s.told = false
 	defer func() { s.leave(err) }()
 	return f()
 }
 
 // Exec implements [pgx.Tx].
 func (h *handle) Exec(ctx context.Context, text string, args ...any) (tag pgconn.CommandTag, err error) {
-	if err := h.enter(ctx, text, args...); err != nil {
+	if err := h.enter(text, args...); err != nil {
 		return tag, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -120,7 +104,7 @@ func (h *handle) QueryRow(ctx context.Context, text string, args ...any) pgx.Row
 
 func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, err error) {
 	r = &rows{session: h.session}
-	if r.refused = h.enter(ctx, text, args...); r.refused != nil {
+	if r.refused = h.enter(text, args...); r.refused != nil {
 		return r, r.refused
 	}
 	defer func() { h.session.leave(err) }()
@@ -133,7 +117,7 @@ func (h *handle) query(ctx context.Context, text string, args []any) (r *rows, e
 
 // CopyFrom implements [pgx.Tx].
 func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, from pgx.CopyFromSource) (n int64, err error) {
-	if err := h.enter(ctx, savepoint); err != nil {
+	if err := h.enter(savepoint); err != nil {
 		return 0, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -142,7 +126,7 @@ func (h *handle) CopyFrom(ctx context.Context, table pgx.Identifier, columns []s
 
 // Prepare implements [pgx.Tx].
 func (h *handle) Prepare(ctx context.Context, name, text string) (d *pgconn.StatementDescription, err error) {
-	if err := h.enter(ctx, text); err != nil { // the driver sends no more than one statement
+	if err := h.enter(text); err != nil { // the driver sends no more than one statement
 		return nil, err
 	}
 	defer func() { h.session.leave(err) }()
@@ -157,16 +141,11 @@ func (h *handle) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 			text = q.SQL
 		}
 	}
-	if err := h.enter(ctx, text); err != nil {
+	if err := h.enter(text); err != nil {
 		return pgx.FailedBatchResults(b, err)
 	}
-	mayCommit, texts := false, []string(nil)
 	for _, q := range b.QueuedQueries {
-		mayCommit = h.session.fate.see(q.SQL, q.Arguments) || mayCommit
-		texts = append(texts, q.SQL)
-	}
-	if err := h.pass(ctx, mayCommit, texts...); err != nil {
-		return pgx.FailedBatchResults(b, err)
+		h.session.fate.see(q.SQL, q.Arguments)
 	}
 	r := &batchResults{session: h.session}
 	defer func() { h.session.leave(nil) }()
@@ -201,12 +180,5 @@ func (h *handle) Conn() *pgx.Conn {
 		return nil
 	}
 	s.fate.raise(mayHaveEnded) // whatever is done on it, nobody sees
-	if s.enterHandle() == nil {
-		var err error
-		if !s.told {
-			err = s.endPromise(context.Background()) //nolint:forbidigo // there is no caller's
-		}
-		s.leave(err)
-	}
 	return h.tx().Conn()
 }

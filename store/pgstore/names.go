@@ -90,7 +90,7 @@ func (n *names) statement(file string) string {
 // statements are the texts of all steps.
 type statements struct {
 	reserve, complete, release, beginEffects, renew, held string
-	lock, lockIn, reserveFresh, reserveIn                 string
+	lock, reserveFresh, reserveIn                         string
 	completeIn, completeLast, look                        string
 	resolve, reseal, purge, list, body                    string
 	audit, trail, trailSlot                               string
@@ -106,7 +106,6 @@ func (n *names) statements() statements {
 		renew:        n.statement("renew"),
 		held:         n.statement("held"),
 		lock:         n.statement("lock"),
-		lockIn:       n.statement("lock_in"),
 		reserveFresh: n.statement("reserve_fresh"),
 		reserveIn:    n.statement("reserve_in"),
 		completeIn:   n.statement("complete_in"),

@@ -40,8 +40,6 @@ type session struct {
 	mu    sync.Mutex // held by the user; what follows is its
 	used  bool       // a step has come through, or the business code has its handle
 	tx    pgx.Tx     // nil until the server has begun it
-	told  bool       // the promise is ended, and no savepoint has restored it
-	owes  bool       // it could not be ended when it had to be
 	open  unread     // what the handle has begun to read
 	cause error      // the first error since the server last said that all is well
 	final error      // a reason that no savepoint heals
@@ -155,28 +153,6 @@ func (s *session) redial(ctx context.Context) error {
 	}
 	s.conn, s.tx, s.cause, s.final = conn, nil, nil, nil
 	return nil
-}
-
-// endPromise ends, within the transaction, the promise that nothing has happened. It must be
-// sent before whatever may commit, or as soon as the connection takes it. The caller has
-// the session.
-func (s *session) endPromise(ctx context.Context) error {
-	taken := s.fate.taken.Load()
-	if taken == nil || s.tx == nil {
-		return nil
-	}
-	conn := s.conn.Conn().PgConn()
-	s.owes = conn.IsBusy() || conn.TxStatus() != 'T'
-	if s.owes {
-		return nil
-	}
-	var mode []any
-	if s.mine {
-		mode = []any{s.store.execMode()}
-	}
-	_, err := s.tx.Exec(context.WithoutCancel(ctx), s.store.sql.beginEffects, with(mode, []any{taken.slot[:], taken.token[:]})...)
-	s.told = err == nil
-	return err
 }
 
 // sever ends a statement that another goroutine has under way.

@@ -41,8 +41,8 @@ func TestReserveInTransactions(t *testing.T) {
 			r := deferred(servertest.Name(t))
 			own := l.inMode(t, txs, r)
 			held, err := own.Reserve(t.Context(), r)
-			if err != nil || held.Token != r.Token || !held.Deferred || held.Attempts != 1 || held.Lapsed {
-				t.Errorf("got it held by %v (%v) when it was repeated, want it unchanged", held.Token, err)
+			if err != nil || held.Token != r.Token || held.Deferred || held.Attempts != 1 || held.Lapsed {
+				t.Errorf("got it held by %v, deferred %v (%v) when it was repeated, want it unchanged and without a promise", held.Token, held.Deferred, err)
 			}
 			other := again(r)
 			other.Fingerprint = semel.FingerprintOf([]byte("another request"))

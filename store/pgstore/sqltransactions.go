@@ -116,24 +116,13 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 	row := func(ctx context.Context, text string, args ...any) pgx.Row {
 		return tx.QueryRowContext(ctx, text, args...)
 	}
-	takes := func() (takes bool) {
-		err := conn.Raw(func(any) error { // not while a statement is under way
-			takes = !pg.IsBusy() && pg.TxStatus() == 'T'
-			return nil
-		})
-		return takes && err == nil
-	}
 	f := new(fate)
 	return semelsql.Session{
 		Tx:    tx,
-		Steps: fatedSteps{&steps{store: d.store, row: row, lock: d.store.sql.lock}, f},
+		Steps: fatedSteps{&steps{store: d.store, row: row}, f},
 		Watch: func(_, query string) semelsql.Mark {
-			if !f.see(query, nil) || !several(query) { // one statement alone cannot
-				return nil // and what else it has done can be told afterwards
-			}
-			return func(ctx context.Context) (func(context.Context) error, error) {
-				return nil, d.endPromise(ctx, tx, takes, f.taken.Load())
-			}
+			f.see(query, nil)
+			return nil // what it has done can be told afterwards
 		},
 		Unseen: func() { f.raise(mayHaveEnded) },
 		Fate:   func(over bool) error { return f.ended(d.store, over) },
@@ -145,15 +134,6 @@ func (d *dialect) Begin(ctx context.Context, conn *sql.Conn, isolation sql.Isola
 			return cmp.Or(gone, err)
 		},
 	}, nil
-}
-
-// endPromise is [session.endPromise], if the connection takes a statement.
-func (d *dialect) endPromise(ctx context.Context, tx *sql.Tx, takes func() bool, taken *taken) error {
-	if taken == nil || !takes() {
-		return nil
-	}
-	_, err := tx.ExecContext(ctx, d.store.sql.beginEffects, taken.slot[:], taken.token[:])
-	return err
 }
 
 // lost returns why a connection has no transaction any more, or nil.

@@ -36,7 +36,7 @@ func newTransaction(s *session) *transaction {
 		return s.queryRow(ctx, steady, text, args)
 	}
 	return &transaction{
-		session: s, steps: fatedSteps{&steps{store: s.store, row: row, lock: s.store.sql.lock}, &s.fate}, handle: &handle{session: s, mode: seen},
+		session: s, steps: fatedSteps{&steps{store: s.store, row: row}, &s.fate}, handle: &handle{session: s, mode: seen},
 	}
 }
 

@@ -59,7 +59,7 @@ func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
 	case t.row == nil:
 		return nil, errors.New("pgstore: the transaction is nil")
 	case t.steps == nil || t.steps.store != s:
-		t.steps = &callersSteps{steps{store: s, row: t.row, lock: s.sql.lockIn}}
+		t.steps = &callersSteps{steps{store: s, row: t.row}}
 	}
 	return t.steps, nil
 }
@@ -68,14 +68,13 @@ func (t *callersTx) Steps(store semel.Store) (semel.TxSteps, error) {
 type steps struct {
 	store *Store
 	row   queryRow
-	lock  string // the statement
-	id    int64  // of the transaction in which Lock or Reserve has taken the slot; 0: neither
+	id    int64 // of the transaction in which Lock or Reserve has taken the slot; 0: neither
 }
 
 // Lock implements [semel.TxSteps].
 func (t *steps) Lock(ctx context.Context, key semel.Key, token semel.Token) (err error) {
 	slot := key.Slot()
-	t.id, err = t.hit(ctx, t.lock, slot[:], token[:], t.store.names.number(slot))
+	t.id, err = t.hit(ctx, t.store.sql.lock, slot[:], token[:], t.store.names.number(slot))
 	return explain("lock", err)
 }
 

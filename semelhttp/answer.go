@@ -285,6 +285,10 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 	switch {
 	case err != nil:
 		m.log(ctx, "the outcome of a lost attempt could not be read", err)
+		if c.claim.Deferred() { // a retry will hear of it
+			m.refuseCommitUnknown(c.w, c.r, c.claim.Key())
+			return
+		}
 	case out.Kind == semel.InFlight && c.claim.Deferred(): // nothing of this one has happened, whatever another does
 		m.refuse(c.w, c.r, ProblemInFlight, m.reference(c.claim.Key()))
 		return

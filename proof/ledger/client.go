@@ -35,6 +35,9 @@ type seen struct {
 	Answers []told
 	// Undone are the attempts of which it was told that they have done nothing.
 	Undone []string
+	// Overtaken is how often the outcome of an attempt that had lost its slot was called
+	// unknown, while the one that has it now was at work.
+	Overtaken int
 	// Unknown is how often the outcome of the key was called unknown.
 	Unknown int
 	// Refused counts the other answers by status and problem.
@@ -208,7 +211,12 @@ func (s *seen) hear(resp *http.Response, body []byte) {
 	var problem struct{ Code string }
 	_ = json.Unmarshal(body, &problem) // an answer of the handler's has none
 	attempt := resp.Header.Get(attemptHeader)
-	if problem.Code == "outcome_unknown" {
+	switch {
+	case problem.Code != "outcome_unknown":
+	case attempt != "": // the handler ran, and another attempt has taken the slot over and goes on
+		s.Overtaken++
+		return
+	default:
 		s.Unknown++
 		return
 	}

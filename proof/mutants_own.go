@@ -65,6 +65,10 @@ func sweepPauseMutants() []Mutant {
 			"		claim.EndPromise(ctx)\n	}\n}\n\n// Reset", "		_ = ctx\n	}\n}\n\n// Reset", "semelhttp", "^TestHiddenAndOver$",
 		},
 		{
+			"a rollback that is found out late is unknown", "semelhttp/answer.go",
+			"case out.Kind == semel.Reserved && c.claim.Deferred():", "case false:", "semelhttp", "^TestRolledBackIsFoundOutLate$",
+		},
+		{
 			"another's work makes the outcome of one that lost its slot unknown", "semelhttp/answer.go",
 			"case out.Kind == semel.InFlight && c.claim.Deferred():", "case false:", "semelhttp", "^TestLostWhileAnotherWorks$",
 		},

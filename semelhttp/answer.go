@@ -289,6 +289,9 @@ func (m *Middleware) answerInstead(c *recorder, cause error) {
 			m.refuseCommitUnknown(c.w, c.r, c.claim.Key())
 			return
 		}
+	case out.Kind == semel.Reserved && c.claim.Deferred(): // its transaction was rolled back after all
+		c.endUnsent(ctx, c.refuseNotCommitted)
+		return
 	case out.Kind == semel.InFlight && c.claim.Deferred(): // nothing of this one has happened, whatever another does
 		m.refuse(c.w, c.r, ProblemInFlight, m.reference(c.claim.Key()))
 		return

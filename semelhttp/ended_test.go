@@ -84,3 +84,24 @@ func TestLostWhileAnotherWorks(t *testing.T) {
 	r.wantProblem(r.post(secretKey, "x"), http.StatusConflict, semelhttp.ProblemInFlight)
 	r.wantRuns(1)
 }
+
+// I7: the store fails while it is asked what has become of a transaction, and then says that it
+// was rolled back. An attempt that promised no effect but in it has done nothing.
+func TestRolledBackIsFoundOutLate(t *testing.T) {
+	db := newTxStore()
+	asked := 0
+	db.lookErr = func() error {
+		if asked++; asked == 1 {
+			return errors.New("the store has fallen")
+		}
+		return nil
+	}
+	r := newOwnRig(t, db, func(w http.ResponseWriter, q *http.Request) {
+		tx := payOwn(db, w, q)
+		tx.Rollback(q.Context())
+		must(semelhttp.Reset(w))
+		http.Error(w, "try again", http.StatusServiceUnavailable)
+	}, deferring)
+	r.wantProblem(r.post(secretKey, "x"), http.StatusInternalServerError, semelhttp.ProblemNotCommitted)
+	r.wantRows()
+}

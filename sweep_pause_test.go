@@ -65,6 +65,7 @@ func asks(t *testing.T, store *memstore.Store, processes int, during func()) (mi
 		during()
 	}
 	time.Sleep(23 * time.Hour)
+	synctest.Wait()
 	return minutes
 }
 

@@ -71,7 +71,7 @@ func (e *Engine) stepIn(ctx context.Context, name Step, c *Claim, with Response,
 // [ErrOtherStore]; or a [*StoreError]. One that wraps [ErrTxEnded] says that the
 // transaction had ended before, and may have been committed: by its own Commit, which
 // belongs behind CompleteIn, or by a statement. The outcome is unknown then, whatever
-// [Call].DeferEffects has promised, and neither LockIn nor Release does anything any more.
+// [Call].DeferEffects has promised, and stays so ([Claim.IsUnknown]).
 // Not every store can find out that a statement has committed and begun another
 // transaction; see [Claim.Confirm].
 func (c *Claim) CompleteIn(ctx context.Context, tx Tx, r Response) error {

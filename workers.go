@@ -4,7 +4,7 @@ import "time"
 
 // workers are the goroutines of an engine that have come to the end of what they were
 // started for, and wait for more. The statement of a driver is deep: a goroutine that is new for
-// each has to grow its stack each time, which costs a transaction on SQLite a tenth of its time.
+// each has to grow its stack each time, which was 8 % of the processor time of a transaction on SQLite.
 type workers chan func()
 
 // linger is how long a worker waits, with nothing to do.
